@@ -1,0 +1,90 @@
+"""What goes into an action and what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+
+from attrs import field, frozen
+from twisted.internet.interfaces import IReactorTime
+
+from alluxio_s3.interfaces import IObjectReader, IPrincipal, IRequestBody, ITagStore
+from alluxio_s3.namespace.mounts import Namespace
+from alluxio_s3.s3.request import Headers, RequestHead
+from alluxio_s3.s3.target import Query
+from alluxio_s3.threads import Threads
+
+
+@frozen
+class Limits:
+    """What the configuration allows of a request; sizes in bytes, 0 is no limit."""
+
+    user_metadata_bytes: int = 2048
+    tagging_restrictions: bool = True
+    bucket_naming_restrictions: bool = False
+    min_part_bytes: int = 5 << 20
+    xml_body_bytes: int = 1 << 20
+    complete_keepalive: bool = True
+    complete_keepalive_seconds: float = 10.0
+
+
+@frozen
+class Services:
+    """What actions work with; the same for every request of a gateway."""
+
+    namespace: Namespace
+    tags: ITagStore
+    threads: Threads
+    clock: IReactorTime
+    limits: Limits = Limits()
+    region: str = "us-east-1"
+
+
+@frozen
+class Call:
+    """One request on its way to its action: authenticated, its target parsed."""
+
+    head: RequestHead
+    principal: IPrincipal
+    body: IRequestBody
+    request_id: str
+    services: Services
+
+    @property
+    def bucket(self) -> str:
+        """The bucket it is about."""
+        return self.head.target.bucket
+
+    @property
+    def key(self) -> str:
+        """The key it is about."""
+        return self.head.target.key
+
+    @property
+    def query(self) -> Query:
+        """Its query."""
+        return self.head.target.query
+
+    @property
+    def headers(self) -> Headers:
+        """Its headers."""
+        return self.head.headers
+
+
+@frozen
+class ReaderBody:
+    """``count`` bytes of ``reader`` from ``offset``; whoever sends them closes the reader."""
+
+    reader: IObjectReader
+    offset: int
+    count: int
+
+
+@frozen
+class Response:
+    """An answer. ``headers`` need not name what the pipeline adds: Content-Length, Date, Server,
+    Connection, the request ids. An iterator of bytes is sent as it comes, chunked.
+    """
+
+    status: int = 200
+    headers: Mapping[str, str] = field(factory=dict)
+    body: bytes | ReaderBody | AsyncIterator[bytes] = b""

@@ -1,0 +1,1 @@
+"""The alluxio-s3 command."""

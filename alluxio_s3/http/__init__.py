@@ -1,0 +1,1 @@
+"""The way of the bytes in and out: channel, routes, pipeline, bodies."""

@@ -1,0 +1,1 @@
+"""From buckets and keys to under-stores and paths."""

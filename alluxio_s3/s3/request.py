@@ -1,0 +1,65 @@
+"""The head of a request, as the protocol sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from attrs import field, frozen
+
+from alluxio_s3.s3.errors import S3Error
+from alluxio_s3.s3.target import Target
+
+# Headers of which two make a request ambiguous; any other that comes twice is joined with a comma.
+SINGLE = frozenset(
+    {"authorization", "content-length", "content-md5", "content-type", "host", "range", "x-amz-content-sha256",
+     "x-amz-copy-source", "x-amz-date", "x-amz-decoded-content-length", "x-amz-security-token", "x-amz-tagging"}
+)  # fmt: skip
+
+
+class Headers(Mapping[str, str]):
+    """Request headers by lower-case name."""
+
+    def __init__(self, pairs: Mapping[str, str] | None = None) -> None:
+        self._values = {name.lower(): value for name, value in (pairs or {}).items()}
+
+    @classmethod
+    def from_raw(cls, raw: Iterator[tuple[bytes, list[bytes]]]) -> Headers:
+        """From names and values as they came. Raises ``S3Error`` InvalidArgument for a doubled
+        header that must be single. Values are UTF-8, or else Latin-1 (RFC 9110, 5.5).
+        """
+        headers = cls()
+        for name_bytes, values in raw:
+            name = name_bytes.decode("latin-1").lower()
+            if len(values) > 1 and name in SINGLE:
+                raise S3Error("InvalidArgument", f"The header {name} must be given once.", ArgumentName=name)
+            value = b",".join(values)
+            try:
+                headers._values[name] = value.decode()
+            except UnicodeDecodeError:
+                headers._values[name] = value.decode("latin-1")
+        return headers
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+@frozen
+class RequestHead:
+    """All of a request but its body.
+
+    ``raw_target`` is the target as it came (signatures are over it); ``secure`` says whether it
+    came by TLS; ``peer`` is the client's address, for logs.
+    """
+
+    method: str
+    target: Target
+    headers: Headers = field(factory=Headers)
+    raw_target: bytes = b""
+    secure: bool = False
+    peer: str = ""

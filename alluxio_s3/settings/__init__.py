@@ -1,0 +1,1 @@
+"""alluxio-site.properties: every property, once."""

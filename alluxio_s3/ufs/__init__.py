@@ -1,0 +1,1 @@
+"""Under-stores: what holds the bytes."""

@@ -1,0 +1,1 @@
+"""A local or NFS directory as an under-store."""

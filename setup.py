@@ -1,0 +1,69 @@
+"""Packages, entry points and requirements; the tools are configured in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+about: dict[str, str] = {}
+for line in Path(__file__).with_name("alluxio_s3").joinpath("__init__.py").read_text().splitlines():
+    if line.startswith("__version__"):
+        about["version"] = line.split('"')[1]
+
+setup(
+    name="alluxio-s3",
+    version=about["version"],
+    description="The S3 API of an Alluxio worker, as a Twisted daemon",
+    long_description=Path(__file__).with_name("README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    # "." makes setuptools write a plain .pth for editable installs, which twistd's plugin search needs.
+    package_dir={"": "."},
+    packages=[*find_packages(include=["alluxio_s3", "alluxio_s3.*"]), "twisted.plugins"],
+    package_data={"alluxio_s3": ["py.typed"]},
+    zip_safe=False,
+    install_requires=[
+        "twisted>=24.7",
+        "pyopenssl>=24",
+        "service-identity>=24",
+        "zope.interface>=7",
+        "klein>=24.8",
+        "treq>=24",
+        "attrs>=24",
+        "javaproperties>=0.8.2",
+        "awscrt>=0.38",
+        "defusedxml>=0.7.1",
+    ],
+    extras_require={
+        "dev": [
+            "boto3>=1.44",
+            "build>=1.2",
+            "coverage>=7",
+            "hypothesis>=6.150",
+            "mypy>=2.4",
+            "mypy-zope>=1.0.17",
+            "pytest>=9",
+            "pytest-twisted>=1.14.3",
+            "ruff>=0.17",
+            "towncrier>=25",
+        ],
+    },
+    entry_points={
+        "alluxio_s3.ufs": [
+            "local = alluxio_s3.ufs.local.filesystem:LocalFactory",
+            "memory = alluxio_s3.ufs.memory:MemoryFactory",
+        ],
+        "alluxio_s3.authenticators": ["simple = alluxio_s3.auth.simple:SimpleFactory"],
+        "alluxio_s3.tag_stores": [
+            "object = alluxio_s3.tags.carried:CarriedFactory",
+            "embedded = alluxio_s3.tags.embedded:EmbeddedFactory",
+        ],
+    },
+    classifiers=[
+        "Framework :: Twisted",
+        "Programming Language :: Python :: 3.11",
+        "Operating System :: POSIX :: Linux",
+        "Topic :: System :: Distributed Computing",
+    ],
+)
