@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from attrs import field, frozen
 
@@ -23,7 +23,7 @@ class Headers(Mapping[str, str]):
         self._values = {name.lower(): value for name, value in (pairs or {}).items()}
 
     @classmethod
-    def from_raw(cls, raw: Iterator[tuple[bytes, list[bytes]]]) -> Headers:
+    def from_raw(cls, raw: Iterator[tuple[bytes, Sequence[bytes]]]) -> Headers:
         """From names and values as they came. Raises ``S3Error`` InvalidArgument for a doubled
         header that must be single. Values are UTF-8, or else Latin-1 (RFC 9110, 5.5).
         """

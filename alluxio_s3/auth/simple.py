@@ -1,0 +1,56 @@
+"""SIMPLE identity: the user is who the request says it is.
+
+Alluxio's documented default. It identifies and does not authenticate: the access key of a header or
+presigned URL, in the form of signature version 4 or 2, is taken as the user's name and the signature is
+not checked; a request without any is the daemon's own user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import frozen
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer, provider
+
+from alluxio_s3.interfaces import IAuthenticator, IPluginFactory, IPrincipal
+from alluxio_s3.s3.credentials import check_not_expired, find_credentials
+from alluxio_s3.s3.request import RequestHead
+from alluxio_s3.threads import Threads
+
+
+@implementer(IPrincipal)
+@frozen
+class Principal:
+    """Who is asking."""
+
+    name: str
+    how: str
+
+
+@implementer(IAuthenticator)
+@frozen
+class SimpleAuthenticator:
+    """Takes the access key as the user. ``clock`` tells wall time, for presigned URLs that have expired."""
+
+    user: str
+    clock: IReactorTime
+
+    async def authenticate(self, head: RequestHead) -> IPrincipal:
+        """The user that ``head`` names, or the daemon's own. Raises S3Error for malformed or expired credentials."""
+        credentials = find_credentials(head)
+        if credentials is None:
+            return Principal(self.user, "anonymous")
+        check_not_expired(credentials, self.clock.seconds())
+        return Principal(credentials.access_key, "simple")
+
+
+@provider(IPluginFactory)
+class SimpleFactory:
+    """Builds the authenticator. Option ``user``: the name of whoever sends no credentials."""
+
+    @staticmethod
+    def build(options: Mapping[str, str], reactor: IReactorTime, threads: Threads) -> SimpleAuthenticator:
+        """See ``IPluginFactory``."""
+        del threads
+        return SimpleAuthenticator(options["user"], reactor)

@@ -1,0 +1,195 @@
+"""The gateway: the one place where everything is built and wired, and the order in which it starts and stops."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from typing import Any
+
+from twisted.application.internet import TimerService
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from alluxio_s3.actions.everything import REGISTRY
+from alluxio_s3.actions.exchange import Limits, Services
+from alluxio_s3.http.pipeline import Pipeline
+from alluxio_s3.http.routes import S3Routes
+from alluxio_s3.http.site import S3Site
+from alluxio_s3.interfaces import IAuthenticator, IMultipartUploads, ITagStore, IUnderFileSystem
+from alluxio_s3.namespace.mounts import Namespace
+from alluxio_s3.ops.access_log import EventAccessLog
+from alluxio_s3.plugins import build_plugin
+from alluxio_s3.settings import Loaded, Settings, SettingsError
+from alluxio_s3.threads import Threads
+
+EXPIRE_EVERY_SECONDS = 3600.0
+DRAIN_POLL_SECONDS = 0.05
+
+
+class Gateway(MultiService):
+    """The daemon. ``build`` makes one from settings; starting it listens, stopping it drains.
+
+    ``port`` is the TCP port that it serves on, once it is running.
+    """
+
+    name = "alluxio-s3"
+    _log = Logger()
+
+    def __init__(self, settings: Settings, reactor: Any, threads: Threads, pipeline: Pipeline, site: S3Site) -> None:
+        super().__init__()
+        self.settings = settings
+        self.port = 0
+        self._reactor = reactor
+        self._threads = threads
+        self._pipeline = pipeline
+        self._site = site
+        self._listening: list[IListeningPort] = []
+        if settings.upload_cleaner_enabled:
+            TimerService(EXPIRE_EVERY_SECONDS, self._expire_uploads).setServiceParent(self)
+
+    @classmethod
+    def build(cls, loaded: Loaded, reactor: Any) -> Gateway:
+        """Everything, in the order of its dependencies. Raises SettingsError."""
+        settings = loaded.settings
+        for warning in loaded.warnings:
+            cls._log.warn("{warning}", warning=warning)
+        _check(settings)
+        threads = Threads(reactor, settings.io_threads, "alluxio-s3-io")
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        namespace = Namespace(_root(settings, reactor, threads), user)
+        services = Services(
+            namespace=namespace,
+            tags=_tag_store(settings, reactor, threads),
+            threads=threads,
+            clock=reactor,
+            limits=_limits(settings),
+            region=settings.region,
+        )
+        authenticator = build_plugin(
+            "alluxio_s3.authenticators", settings.authentication_type.lower(), IAuthenticator, {"user": user}, reactor, threads
+        )
+        pipeline = Pipeline(authenticator, REGISTRY, services, EventAccessLog())
+        site = S3Site(
+            S3Routes(pipeline).app.resource(),
+            reactor,
+            keep_alive=settings.keep_alive,
+            idle_seconds=settings.idle_max_ms / 1000 or None,
+            body_stall_seconds=settings.body_stall_ms / 1000,
+        )
+        return cls(settings, reactor, threads, pipeline, site)
+
+    def startService(self) -> None:  # noqa: N802  # Twisted's name
+        """Listen, then say where. A port that is taken stops the start with the socket's own error."""
+        self._threads.start()
+        endpoint = serverFromString(self._reactor, _endpoint(self.settings))
+        outcome: list[Any] = []
+        endpoint.listen(self._site).addBoth(outcome.append)
+        port = outcome[0]
+        if not hasattr(port, "getHost"):
+            self._threads.stop()
+            port.raiseException()
+        self._listening.append(port)
+        self.port = port.getHost().port
+        super().startService()
+        self._announce()
+
+    async def _stop(self) -> None:
+        await DeferredList([Deferred.fromCoroutine(_stop_listening(port)) for port in self._listening])
+        deadline = self._reactor.seconds() + self.settings.drain_ms / 1000
+        while self._pipeline.in_flight and self._reactor.seconds() < deadline:
+            await deferLater(self._reactor, DRAIN_POLL_SECONDS)
+        if self._pipeline.in_flight:
+            self._log.warn("{count} requests are cut: the drain limit is over", count=self._pipeline.in_flight)
+        namespace = self._pipeline.services.namespace
+        for ufs in (namespace.root, *namespace.mounts.values()):
+            if ufs is not None:
+                await ufs.close()
+        await self._pipeline.services.tags.close()
+        self._threads.stop()
+
+    def stopService(self) -> Deferred[None]:  # noqa: N802  # Twisted's name
+        """Stop listening, let requests end (up to the drain limit), then let go of the stores."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    def _announce(self) -> None:
+        host = self.settings.bind_host if self.settings.bind_host not in ("0.0.0.0", "::", "") else "127.0.0.1"  # noqa: S104
+        endpoint = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        self._log.info("Serving S3 at {endpoint}", endpoint=endpoint)
+        self._log.info("Try: aws --endpoint-url {endpoint} s3 mb s3://first-bucket", endpoint=endpoint)
+        if self.settings.authentication_type == "SIMPLE" and host not in ("127.0.0.1", "::1", "localhost"):
+            self._log.warn("SIMPLE identifies users and does not authenticate them: whoever reaches {host} can be anybody.", host=host)
+
+    async def _expire_uploads(self) -> None:
+        namespace = self._pipeline.services.namespace
+        before = int((self._reactor.seconds() - self.settings.upload_cleaner_timeout_ms / 1000) * 10**9)
+        for ufs in {id(one): one for one in (namespace.root, *namespace.mounts.values()) if one is not None}.values():
+            uploads = IMultipartUploads(ufs, None)
+            if uploads is not None:
+                try:
+                    expired = await uploads.expire(before)
+                except Exception:  # noqa: BLE001  # the next round tries again
+                    self._log.failure("Abandoned uploads could not be expired")
+                else:
+                    if expired:
+                        self._log.info("{count} abandoned uploads expired", count=expired)
+
+
+async def _stop_listening(port: IListeningPort) -> None:
+    stopped = port.stopListening()
+    if stopped is not None:
+        await stopped
+
+
+def _check(settings: Settings) -> None:
+    if not settings.api_enabled:
+        raise SettingsError("The S3 API is not enabled: set alluxio.worker.s3.api.enabled=true.")
+    if settings.only_https:
+        raise SettingsError("alluxio.worker.s3.only.https.access=true needs TLS, which this version does not serve yet.")
+    if settings.processes != 1:
+        raise SettingsError("alluxio.worker.s3.processes: this version runs one process.")
+
+
+def _endpoint(settings: Settings) -> str:
+    host = settings.bind_host
+    kind = "tcp6" if ":" in host else "tcp"
+    return f"{kind}:port={settings.rest_port}:interface={host.replace(':', chr(92) + ':')}"
+
+
+def _root(settings: Settings, reactor: Any, threads: Threads) -> IUnderFileSystem | None:
+    uri = settings.ufs_root
+    if not uri:
+        raise SettingsError("Nothing to serve: set alluxio.dora.client.ufs.root to a directory.")
+    scheme, separator, path = uri.partition("://")
+    if not separator:
+        scheme, path = "local", uri
+    elif scheme == "file":
+        scheme = "local"
+    options = {
+        "root": path,
+        "buckets": "true",
+        "folders": str(settings.list_folders).lower(),
+        "xattrs": str(settings.xattr_change).lower(),
+        "durability": settings.durability,
+    }
+    return build_plugin("alluxio_s3.ufs", scheme, IUnderFileSystem, options, reactor, threads)
+
+
+def _tag_store(settings: Settings, reactor: Any, threads: Threads) -> ITagStore:
+    options = {"path": settings.tag_store_path}
+    return build_plugin("alluxio_s3.tag_stores", settings.tag_store, ITagStore, options, reactor, threads)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        user_metadata_bytes=settings.metadata_max_bytes,
+        tagging_restrictions=settings.tagging_restrictions,
+        bucket_naming_restrictions=settings.bucket_naming_restrictions,
+        min_part_bytes=settings.multipart_min_part_bytes,
+        complete_keepalive=settings.complete_keepalive_enabled,
+        complete_keepalive_seconds=settings.complete_keepalive_ms / 1000,
+    )

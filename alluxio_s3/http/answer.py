@@ -1,0 +1,130 @@
+"""How an answer is written: the one encoder of response heads, and the two ways of a body.
+
+Twisted's header objects would change the case of names, and S3's clients read the case of
+``x-amz-meta-*``; so the head is built here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from http import HTTPStatus
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer
+from zope.interface import implementer
+
+from alluxio_s3.actions.exchange import ReaderBody, Response
+from alluxio_s3.http.channel import S3Request
+from alluxio_s3.storage import ObjectChanged
+
+_STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
+_NO_BODY = frozenset({204, 304})
+# What may not stand in a header's value: controls, less the tab.
+_CONTROLS = dict.fromkeys((*range(9), *range(10, 32), 127), " ")
+
+
+def render_head(status: int, headers: Mapping[str, str]) -> bytes:
+    """The head of an answer. Control characters in values, line ends above all, become spaces."""
+    lines = [_STATUS_LINES[status]]
+    for name, value in headers.items():
+        if not value.isprintable():
+            value = value.translate(_CONTROLS)  # noqa: PLW2901  # the rare case
+        lines.append(f"{name}: {value}\r\n".encode())
+    lines.append(b"\r\n")
+    return b"".join(lines)
+
+
+async def send(request: S3Request, response: Response, headers: Mapping[str, str]) -> None:
+    """Write ``response`` with ``headers`` (its own and the pipeline's), wait until the client has been given all, and finish.
+
+    Raises ObjectChanged and whatever the body raises once the head is out: then the answer must be cut.
+    """
+    body = response.body
+    has_body = request.method != b"HEAD" and response.status not in _NO_BODY
+    head = render_head(response.status, _framed(request, response, headers, has_body=has_body))
+    request.code = response.status
+    request.startedWriting = 1
+    if isinstance(body, bytes):
+        request.channel.writeSequence([head, body] if has_body else [head])
+        request.bytes_sent = len(body) if has_body else 0
+    else:
+        request.channel.write(head)
+        try:
+            if has_body:
+                await _stream(request, body)
+        finally:
+            if isinstance(body, ReaderBody):
+                await body.reader.close()
+    request.finish()
+
+
+def _framed(request: S3Request, response: Response, headers: Mapping[str, str], *, has_body: bool) -> dict[str, str]:
+    """``headers`` with those that say how long the body is and whether the connection stays."""
+    body = response.body
+    length = len(body) if isinstance(body, bytes) else body.count if isinstance(body, ReaderBody) else None
+    framed = dict(headers)
+    if length is not None:
+        if response.status not in _NO_BODY:
+            framed.setdefault("Content-Length", str(length))
+    elif has_body and request.clientproto == b"HTTP/1.1":
+        framed["Transfer-Encoding"] = "chunked"
+        request.chunked = 1
+    else:
+        request.channel.persistent = False
+    if request.will_close():
+        framed["Connection"] = "close"
+    return framed
+
+
+async def _stream(request: S3Request, body: ReaderBody | AsyncIterator[bytes]) -> None:
+    flow = Flow()
+    request.registerProducer(flow, True)
+    try:
+        pieces = body.reader.read(body.offset, body.count) if isinstance(body, ReaderBody) else body
+        async with aclosing(pieces) as iterator:  # type: ignore[type-var]  # async generators, by the interface's word
+            async for piece in iterator:
+                request.write(piece)
+                request.bytes_sent += len(piece)
+                await flow.open()
+    finally:
+        request.unregisterProducer()
+    if isinstance(body, ReaderBody) and request.bytes_sent != body.count:
+        raise ObjectChanged(body.reader.status.path, "the under-store gave another number of bytes than it announced")
+
+
+@implementer(IPushProducer)
+class Flow:
+    """Lets a writer wait while the connection's buffer is full."""
+
+    def __init__(self) -> None:
+        self._paused = False
+        self._waiting: Deferred[None] | None = None
+
+    async def open(self) -> None:
+        """Return when there is room."""
+        if self._paused:
+            self._waiting = Deferred()
+            try:
+                await self._waiting
+            finally:
+                self._waiting = None
+
+    def pauseProducing(self) -> None:
+        """The buffer is full."""
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        """There is room again."""
+        self._paused = False
+        self._go()
+
+    def stopProducing(self) -> None:
+        """The client has gone; the request's own cancellation ends the writer."""
+        self._paused = False
+        self._go()
+
+    def _go(self) -> None:
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            waiting.callback(None)

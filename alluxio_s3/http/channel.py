@@ -1,0 +1,191 @@
+"""The connection: strict framing above twisted.web, and requests that begin at their headers.
+
+twisted.web collects a whole body, on disk if it is large, and answers ``Expect: 100-continue``
+before anybody has looked at the request. Here a request is dispatched when its headers are complete
+and its body flows to whoever reads it. This is the one module that touches what HTTPChannel and
+Request keep to themselves (``_command``, ``_path``, ``_version``, ``_savedTimeOut``, ``_networkProducer``,
+``_respondToBadRequestAndDisconnect``); ``tests/http/test_channel.py`` holds them to Twisted's version.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import ITCPTransport
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+from twisted.web.server import Request
+
+from alluxio_s3.http.body import RequestBody
+from alluxio_s3.s3.errors import S3Error
+from alluxio_s3.s3.target import Target
+
+if TYPE_CHECKING:
+    from alluxio_s3.http.site import S3Site
+
+# The rest of a body that an early answer left unread is swallowed up to here; past it the connection closes.
+SWALLOW_BYTES = 1 << 20
+LINGER_SECONDS = 3.0
+MAX_HEADER_BYTES = 64 << 10
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class S3Channel(HTTPChannel):
+    """One connection of a client."""
+
+    site: S3Site
+    transport: ITCPTransport
+    MAX_LENGTH = 16384
+    totalHeadersSize = MAX_HEADER_BYTES
+    maxHeaders = 200
+
+    def lineReceived(self, line: bytes) -> None:
+        """A line of a request's head. Folded headers (RFC 9112, 5.2) and bare CRs are refused."""
+        if line[:1] in (b" ", b"\t") or b"\r" in line:
+            self.refuse(S3Error("InvalidRequest", "The request is not well-formed HTTP."))
+            return
+        super().lineReceived(line)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """A line that is too long."""
+        del line
+        self.refuse(S3Error("RequestHeaderSectionTooLarge"))
+
+    def allHeadersReceived(self) -> None:
+        """The head is complete: the request begins, whatever has come of its body."""
+        request: S3Request = self.requests[-1]
+        self.persistent = self.checkPersistence(request, self._version) and self.site.keep_alive
+        if self.length != 0:
+            # The body's own timer takes over: the bytes may have to wait for a slow store.
+            self._savedTimeOut = self.setTimeout(None)
+        request.begin(self._command, self._path, self._version, self.length)
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """Bytes of a body; those that come after the answer has closed the connection are dropped."""
+        if self.requests:
+            super().rawDataReceived(data)
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        """Twisted's own refusals of malformed requests."""
+        self.refuse(S3Error("InvalidRequest", "The request is not well-formed HTTP."))
+
+    def refuse(self, error: S3Error) -> None:
+        """Answer ``error`` and close: what follows on this connection can't be made sense of."""
+        if self.requests and self.requests[-1].startedWriting:
+            self.forceAbortClient()
+            return
+        self.transport.write(self.site.render_refusal(error))
+        self.loseConnection()
+        self.setRawMode()
+        if self.requests:
+            self.requests.pop().connectionLost(Failure(ConnectionDone("refused")))
+
+    def hold_body(self) -> None:
+        """Stop reading from the client."""
+        self._networkProducer.pauseProducing()
+
+    def release_body(self) -> None:
+        """Read from the client again."""
+        if not self._waitingForTransport:
+            self._networkProducer.resumeProducing()
+
+
+class S3Request(Request):
+    """A request on its way through the gateway; the pipeline answers it."""
+
+    channel: S3Channel
+    site: S3Site
+    body: RequestBody
+    target: Target | S3Error
+    bytes_sent = 0
+    _answered = False
+    _linger: Any = None
+
+    def begin(self, command: bytes, target: bytes, version: bytes, length: int | None) -> None:
+        """The head is complete. A request without a body waits for ``requestReceived``, which comes at once."""
+        site = self.channel.site
+        self.site = site
+        self.method, self.uri, self.clientproto = command, target, version
+        self.path = target.partition(b"?")[0]
+        self.prepath: list[bytes] = []
+        expects = (self.getHeader(b"expect") or b"").lower() == b"100-continue" and version == b"HTTP/1.1"
+        self.body = RequestBody(
+            length,
+            site.reactor,
+            site.body_stall_seconds,
+            hold=self.channel.hold_body,
+            release=self.channel.release_body,
+            ask=(lambda: self.channel.transport.write(CONTINUE)) if expects else None,
+        )
+        if length != 0:
+            self.process()
+
+    def parseCookies(self) -> None:
+        """S3 has no cookies."""
+
+    def gotLength(self, length: int | None) -> None:
+        """Nothing is collected."""
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Bytes of the body."""
+        if not self._disconnected:
+            self.body.deliver(data)
+            if self._answered and self.body.received > SWALLOW_BYTES * 64:
+                self._give_up()
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """The whole request has come."""
+        del command, path, version
+        if self.body.complete:
+            self.process()
+        else:
+            self.body.end()
+            if self._answered:
+                self._finish_now()
+
+    def process(self) -> None:
+        """Hand over to the routes."""
+        self.site.serve(self)
+
+    def will_close(self) -> bool:
+        """Whether the connection closes after the answer, because the rest of the body is not worth waiting for."""
+        if not self.body.complete:
+            left = None if self.body.length is None else self.body.length - self.body.received
+            if self.body.unasked or left is None or left > SWALLOW_BYTES:
+                self.channel.persistent = False
+        return not self.channel.persistent
+
+    def finish(self) -> None:
+        """The answer is written. What is left of the body is swallowed first, so that the client gets to read it."""
+        if self._answered:
+            return
+        self._answered = True
+        if self.body.complete or (self.body.unasked and not self.body.received):
+            self._finish_now()
+            return
+        self.body.discard()
+        self._linger = self.site.reactor.callLater(LINGER_SECONDS, self._give_up)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The client has gone."""
+        self._cancel_linger()
+        if hasattr(self, "body"):
+            self.body.fail(S3Error("IncompleteBody"))
+        super().connectionLost(reason)
+
+    def _finish_now(self) -> None:
+        self._cancel_linger()
+        super().finish()
+
+    def _give_up(self) -> None:
+        self._linger = None
+        self.channel.persistent = False
+        if not self.finished and not self._disconnected:
+            super().finish()
+
+    def _cancel_linger(self) -> None:
+        if self._linger is not None:
+            if self._linger.active():
+                self._linger.cancel()
+            self._linger = None

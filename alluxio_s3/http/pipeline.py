@@ -1,0 +1,140 @@
+"""The one way of a request: head, identity, action, answer, account.
+
+Nothing is answered except from here, so nothing can go round authentication, error rendering or the log.
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import count
+
+from attrs import define, field
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import datetimeToString
+
+from alluxio_s3.actions.exchange import Call, Response, Services
+from alluxio_s3.actions.registry import Registry
+from alluxio_s3.actions.storage_errors import translate
+from alluxio_s3.http.answer import send
+from alluxio_s3.http.channel import S3Request
+from alluxio_s3.interfaces import IAuthenticator, IPrincipal
+from alluxio_s3.ops.access_log import AccessLog, Account
+from alluxio_s3.s3.errors import S3Error
+from alluxio_s3.s3.request import Headers, RequestHead
+from alluxio_s3.s3.target import Target
+from alluxio_s3.s3.xml import error_document
+from alluxio_s3.storage import StorageError
+
+
+@define
+class Pipeline:
+    """Runs requests. ``run`` never raises but to let a cancellation pass."""
+
+    authenticator: IAuthenticator
+    registry: Registry
+    services: Services
+    access_log: AccessLog
+    in_flight: int = 0
+    _ids: count[int] = field(factory=lambda: count(1))
+    _boot: str = field(factory=lambda: os.urandom(4).hex().upper())
+    _log = Logger()
+
+    async def run(self, request: S3Request) -> None:
+        """Answer ``request``."""
+        clock = self.services.clock
+        started = clock.seconds()
+        account = Account(
+            request_id=f"{self._boot}{next(self._ids):08X}",
+            method=request.method.decode("latin-1"),
+            raw_target=request.uri.decode("latin-1"),
+            peer=getattr(request.client, "host", ""),
+        )
+        self.in_flight += 1
+        try:
+            response = await self._respond(request, account)
+            await self._send(request, response, account)
+        finally:
+            self.in_flight -= 1
+            account.bytes_in = request.body.received
+            account.bytes_out = request.bytes_sent
+            account.seconds = clock.seconds() - started
+            self.access_log.record(account)
+
+    async def _respond(self, request: S3Request, account: Account) -> Response:
+        try:
+            return await self._act(request, account)
+        except CancelledError:
+            account.error = "ClientGone"
+            raise
+        except Exception as problem:  # noqa: BLE001  # the last guard: a stack trace never leaves the process
+            error = await self._explain(problem, request, account)
+        account.error = error.code
+        headers = dict(error.headers)
+        if request.method == b"HEAD" or error.status == 304:
+            return Response(error.status, headers)
+        headers["Content-Type"] = "application/xml"
+        return Response(error.status, headers, error_document(error, account.request_id, account.raw_target.partition("?")[0]))
+
+    async def _explain(self, problem: Exception, request: S3Request, account: Account) -> S3Error:
+        if isinstance(problem, S3Error):
+            return problem
+        error = S3Error("InternalError")
+        if isinstance(problem, StorageError) and isinstance(request.target, Target):
+            error = await translate(problem, request.target, self.services.namespace)
+        if error.code == "InternalError":
+            self._log.failure(
+                "{request_id} {action} failed", failure=Failure(problem), request_id=account.request_id, action=account.action
+            )
+        elif error.status >= 500:
+            self._log.warn("{account.request_id} {account.action}: {cause}", account=account, cause=problem)
+        return error
+
+    async def _act(self, request: S3Request, account: Account) -> Response:
+        head = read_head(request)
+        principal: IPrincipal = await self.authenticator.authenticate(head)
+        account.user = principal.name
+        action = self.registry.resolve(head)
+        account.action = action.route.name
+        return await action.run(Call(head, principal, request.body, account.request_id, self.services))
+
+    async def _send(self, request: S3Request, response: Response, account: Account) -> None:
+        account.status = response.status
+        headers = {
+            "x-amz-request-id": account.request_id,
+            "x-amz-id-2": self._boot,
+            "Server": "AlluxioS3",
+            "Date": datetimeToString().decode(),
+            **response.headers,
+        }
+        try:
+            await send(request, response, headers)
+        except CancelledError:
+            account.error = "ClientGone"
+            raise
+        except Exception as problem:  # noqa: BLE001  # the head is out: all that is left is to cut the answer visibly
+            account.error = type(problem).__name__
+            self._log.failure("{account.request_id} {account.action}: the answer was cut", account=account)
+            request.channel.forceAbortClient()
+
+
+def read_head(request: S3Request) -> RequestHead:
+    """The head as the protocol sees it. Raises S3Error for what framing lets pass and HTTP/1.1 does not."""
+    if isinstance(request.target, S3Error):
+        raise request.target
+    raw = request.requestHeaders
+    hosts = raw.getRawHeaders(b"host") or []
+    if len(hosts) != 1 and not (not hosts and request.clientproto == b"HTTP/1.0"):
+        raise S3Error("InvalidRequest", "The request must have one Host header.")
+    expect = raw.getRawHeaders(b"expect")
+    if expect and expect[0].lower() != b"100-continue":
+        raise S3Error("InvalidRequest", "Only Expect: 100-continue is supported.")
+    return RequestHead(
+        method=request.method.decode("latin-1"),
+        target=request.target,
+        headers=Headers.from_raw(raw.getAllRawHeaders()),
+        raw_target=request.uri,
+        secure=request.isSecure(),
+        peer=getattr(request.client, "host", ""),
+    )

@@ -1,0 +1,59 @@
+"""The site: what its connections share, and the door from a raw request to its route."""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.http import Request
+from twisted.web.resource import IResource
+from twisted.web.server import Site
+
+from alluxio_s3.http.answer import render_head
+from alluxio_s3.http.channel import S3Channel, S3Request
+from alluxio_s3.s3.errors import S3Error
+from alluxio_s3.s3.target import parse_target
+from alluxio_s3.s3.xml import error_document
+
+
+class S3Site(Site):
+    """Builds connections. ``idle_seconds`` None keeps idle ones for ever."""
+
+    protocol = S3Channel  # type: ignore[assignment]  # HTTP/2 is not on offer, so neither is its switch
+    requestFactory = S3Request
+
+    def __init__(
+        self,
+        resource: IResource,
+        reactor: IReactorTime,
+        *,
+        keep_alive: bool,
+        idle_seconds: float | None,
+        body_stall_seconds: float,
+    ) -> None:
+        super().__init__(resource, reactor=reactor, parsePOSTFormSubmission=False)
+        self.timeOut = idle_seconds
+        self.keep_alive = keep_alive
+        self.body_stall_seconds = body_stall_seconds
+
+    def serve(self, request: S3Request) -> None:
+        """Parse the target, once, and give the request to the route of what it names."""
+        kind = b"service"
+        try:
+            target = request.target = parse_target(request.uri)
+            kind = b"object" if target.key else b"bucket" if target.bucket else b"service"
+        except S3Error as error:
+            request.target = error
+        request.postpath = [kind]
+        request.render(self.resource)
+
+    def log(self, request: Request) -> None:
+        """Nothing: the pipeline keeps the access log."""
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """What ALPN may choose."""
+        return [b"http/1.1"]
+
+    def render_refusal(self, error: S3Error) -> bytes:
+        """The whole answer to what is not a request."""
+        body = error_document(error, "", "")
+        fields = {"Content-Type": "application/xml", "Content-Length": str(len(body)), "Connection": "close"}
+        return render_head(error.status, fields) + body

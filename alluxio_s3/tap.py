@@ -1,0 +1,44 @@
+"""The options of ``twistd alluxio-s3``, and the service that it runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar
+
+from twisted.application.service import IService
+from twisted.python import usage
+
+
+class Options(usage.Options):
+    """Where the configuration is."""
+
+    synopsis = "[--config FILE] [-o NAME=VALUE]..."
+    longdesc = "Serves the S3 API of an Alluxio worker. Properties come from alluxio-site.properties; -o overrides them one by one."
+    optParameters: ClassVar[list[list[str | None]]] = [  # noqa: N815  # Twisted's name
+        ["config", "c", None, "The properties file; else it is looked for as Alluxio does."]
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["overrides"] = []
+
+    def opt_option(self, assignment: str) -> None:
+        """Set a property: name=value. May be given again for others."""
+        self["overrides"].append(assignment)
+
+    opt_o = opt_option
+
+
+def makeService(options: Options, reactor: Any = None) -> IService:  # noqa: N802  # twistd's name
+    """The gateway, configured. Raises ``usage.UsageError`` for a configuration that is wrong."""
+    from alluxio_s3.gateway import Gateway  # noqa: PLC0415  # twistd imports this module for its help text too
+    from alluxio_s3.settings import SettingsError, load  # noqa: PLC0415
+
+    if reactor is None:
+        from twisted.internet import reactor  # noqa: PLC0415  # the one place that names the global reactor
+    try:
+        loaded = load(options["config"], options["overrides"], os.environ, str(Path.cwd()))
+        return Gateway.build(loaded, reactor)
+    except SettingsError as problem:
+        raise usage.UsageError(str(problem)) from problem
