@@ -1,0 +1,351 @@
+"""Every property that the daemon knows, once: the single list.
+
+Each class is a section of the configuration page, which is printed from here; ``Settings`` is all of them. To add
+a property, add a field to its section.
+"""
+
+from __future__ import annotations
+
+from attrs import fields, frozen
+
+from alluxio_s3.settings.definition import METADATA_KEY, Property, setting
+from alluxio_s3.settings.values import boolean, choice, duration, host, integer, location, many, name, optional_text, port, size, text
+
+
+@frozen(slots=False, kw_only=True)
+class Endpoint:
+    """Where the S3 API is served. It is at the root of the endpoint, path-style: `/<bucket>/<key>`."""
+
+    api_enabled: bool = setting(
+        "alluxio.worker.s3.api.enabled", boolean(), "false", "Serve the S3 API. The daemon does not start without it."
+    )
+    bind_host: str = setting("alluxio.worker.s3.bind.host", host(), "0.0.0.0", "The address to listen on.", ours=True)  # noqa: S104 - Alluxio's default
+    rest_port: int = setting("alluxio.worker.rest.port", port(), "29998", "The port of plain HTTP. 0 picks a free one, which is printed.")
+    https_port: int = setting("alluxio.worker.s3.https.port", port(), "29996", "The port of HTTPS.", acted_on=False)
+    only_https: bool = setting(
+        "alluxio.worker.s3.only.https.access",
+        boolean(),
+        "false",
+        "Serve HTTPS only. Without a certificate the daemon refuses to start.",
+    )
+    region: str = setting(
+        "alluxio.worker.s3.region", text(), "us-east-1", "The region that clients are told: GetBucketLocation, HeadBucket.", ours=True
+    )
+
+
+@frozen(slots=False, kw_only=True)
+class Tls:
+    """The certificate of the HTTPS endpoint, and whom it trusts."""
+
+    tls_enabled: bool = setting("alluxio.network.tls.enabled", boolean(), "false", "Serve HTTPS as well as HTTP.", acted_on=False)
+    tls_certificate: str | None = setting(
+        "alluxio.network.tls.server.cert", location(), "", "The server's certificate and its chain, PEM.", acted_on=False
+    )
+    tls_key: str | None = setting(
+        "alluxio.network.tls.server.key", location(), "", "The private key of the certificate, PEM.", acted_on=False, ours=True
+    )
+    tls_ca: str | None = setting("alluxio.network.tls.ca.cert", location(), "", "The certificates to trust, PEM.", acted_on=False)
+    tls_keystore: str | None = setting(
+        "alluxio.network.tls.keystore.path",
+        location(),
+        "",
+        "A key store that holds certificate and key, instead of the two PEM files.",
+        acted_on=False,
+    )
+    tls_keystore_password: str = setting(
+        "alluxio.network.tls.keystore.password", text(), "", "The key store's password.", acted_on=False, secret=True
+    )
+    tls_key_password: str = setting(
+        "alluxio.network.tls.keystore.key.password", text(), "", "The password of the key in it.", acted_on=False, secret=True
+    )
+
+
+@frozen(slots=False, kw_only=True)
+class Connections:
+    """How connections are kept, and how long the daemon waits for a client."""
+
+    keep_alive: bool = setting(
+        "alluxio.worker.s3.connection.keep.alive.enabled",
+        boolean(),
+        "false",
+        "Keep a connection open after an answer. Off unless set, as in Alluxio; most clients are much faster with it.",
+    )
+    idle_max_ms: int = setting(
+        "alluxio.worker.s3.connection.idle.max.time",
+        duration(),
+        "0sec",
+        "Close a kept connection on which nothing has happened for so long. `0sec`: never.",
+    )
+    header_timeout_ms: int = setting(
+        "alluxio.worker.s3.header.timeout",
+        duration(),
+        "30sec",
+        "How long the head of a request may take to arrive. `0`: forever.",
+        ours=True,
+    )
+    body_stall_ms: int = setting(
+        "alluxio.worker.s3.body.stall.timeout",
+        duration(),
+        "30sec",
+        "How long a client may neither send nor take a byte in the middle of a body. `0`: forever.",
+        ours=True,
+    )
+    drain_ms: int = setting(
+        "alluxio.worker.s3.drain.timeout",
+        duration(),
+        "30sec",
+        "How long the daemon lets requests finish when it is told to stop; then it cuts them.",
+        ours=True,
+    )
+    processes: int = setting(
+        "alluxio.worker.s3.processes", integer(1, 1024), "1", "How many processes serve the endpoint.", ours=True, acted_on=False
+    )
+    io_threads: int = setting(
+        "alluxio.worker.s3.io.threads",
+        integer(1, 1024),
+        "16",
+        "How many threads do what may block: opening, reading, syncing files.",
+        ours=True,
+    )
+
+
+@frozen(slots=False, kw_only=True)
+class UnderStores:
+    """What is behind the buckets. Only top-level directories are buckets; objects at the root cannot be reached."""
+
+    ufs_root: str | None = setting(
+        "alluxio.dora.client.ufs.root",
+        location(),
+        "",
+        "The under-store mounted at `/`, a local directory or a URI: its top-level directories are buckets."
+        " Without one CreateBucket is refused, and there are only the mounts.",
+    )
+    mount_table: str | None = setting(
+        "alluxio.worker.s3.mount.table",
+        location(),
+        "",
+        "Where mounts are kept: a file, or `etcd` to share them in a cluster.",
+        ours=True,
+        acted_on=False,
+    )
+    durability: str = setting(
+        "alluxio.worker.s3.durability",
+        choice("full", "data", "rename"),
+        "full",
+        "What has reached the disk when a write to a local directory is answered: bytes and name (`full`), the bytes (`data`),"
+        " or neither for certain (`rename`).",
+        ours=True,
+    )
+    xattr_change: bool = setting(
+        "alluxio.underfs.xattr.change.enabled",
+        boolean(),
+        "true",
+        "Whether extended attributes of files may be changed. Object tags on a local directory need it, unless the tag store is another.",
+    )
+    delete_type: str = setting(
+        "alluxio.proxy.s3.deletetype",
+        choice("ALLUXIO_AND_UFS", "ALLUXIO_ONLY"),
+        "ALLUXIO_AND_UFS",
+        "Whether a delete goes to the under-store, or only takes the object out of the cache.",
+        acted_on=False,
+    )
+    s3_endpoint: str | None = setting(
+        "alluxio.underfs.s3.endpoint", optional_text(), "", "The endpoint of S3 under-stores; none: Amazon's.", acted_on=False
+    )
+    s3_region: str | None = setting("alluxio.underfs.s3.region", optional_text(), "", "The region of S3 under-stores.", acted_on=False)
+    s3_access_key: str | None = setting(
+        "s3a.accessKeyId", optional_text(), "", "The access key for S3 under-stores; none: AWS's own chain of sources.", acted_on=False
+    )
+    s3_secret_key: str | None = setting(
+        "s3a.secretKey", optional_text(), "", "The secret key for S3 under-stores.", acted_on=False, secret=True
+    )
+
+
+@frozen(slots=False, kw_only=True)
+class Api:
+    """How the S3 actions behave."""
+
+    list_folders: bool = setting(
+        "alluxio.worker.s3.list.folders.enabled",
+        boolean(),
+        "true",
+        "List sub-directories as 0-byte `dir/` keys, as Alluxio documents it. `false`: exactly S3's listing, in which only what a"
+        " client created is there.",
+        ours=True,
+    )
+    put_md5: bool = setting(
+        "alluxio.worker.s3.put.md5.enabled",
+        boolean(),
+        "true",
+        "Make the MD5 of the bytes the ETag of what a single PUT writes, as S3 does. `false` saves the hashing; ETags are then opaque.",
+        ours=True,
+    )
+    metadata_max_bytes: int = setting(
+        "alluxio.proxy.s3.header.metadata.max.size", size(), "2KB", "How much user metadata an object may have. `0`: no limit."
+    )
+    bucket_naming_restrictions: bool = setting(
+        "alluxio.proxy.s3.bucket.naming.restrictions.enabled", boolean(), "false", "Hold the names of new buckets to the rules of AWS S3."
+    )
+    complete_keepalive_enabled: bool = setting(
+        "alluxio.proxy.s3.complete.multipart.upload.keepalive.enabled",
+        boolean(),
+        "true",
+        "Send white space while CompleteMultipartUpload works, so that load balancers do not cut it. Alluxio's default is `false`."
+        " S3's own behaviour, and what its clients expect, is `true`.",
+    )
+    complete_keepalive_ms: int = setting(
+        "alluxio.proxy.s3.complete.multipart.upload.keepalive.time.interval",
+        duration(minimum=100),
+        "10sec",
+        "How often it does. Alluxio's default is `30sec`, which is too late for a balancer that waits as long.",
+    )
+    multipart_min_part_bytes: int = setting(
+        "alluxio.proxy.s3.complete.multipart.upload.min.part.size", size(), "5MB", "The least size of a part but the last. `0`: no limit."
+    )
+    upload_cleaner_enabled: bool = setting(
+        "alluxio.proxy.s3.multipart.upload.cleaner.enabled",
+        boolean(),
+        "true",
+        "Abort multipart uploads that were abandoned. Alluxio's default is `false`.",
+    )
+    upload_cleaner_timeout_ms: int = setting(
+        "alluxio.proxy.s3.multipart.upload.cleaner.timeout",
+        duration(minimum=60_000),
+        "7day",
+        "How long nothing must have happened in an upload for it to be abandoned. Alluxio's default is `10min`, less than some"
+        " clients pause.",
+    )
+
+
+@frozen(slots=False, kw_only=True)
+class Tagging:
+    """Tags of objects and buckets, and where they are kept."""
+
+    tagging_restrictions: bool = setting(
+        "alluxio.proxy.s3.tagging.restrictions.enabled",
+        boolean(),
+        "true",
+        "Hold tags to the rules of AWS S3: at most 10, keys of 128 and values of 256 characters.",
+    )
+    tag_store: str = setting(
+        "alluxio.worker.s3.tag.store",
+        name(),
+        "object",
+        "Where tags are kept: `object` (with the object), `embedded` (a file of the daemon's), or the name of a plugin.",
+        ours=True,
+    )
+    tag_store_path: str | None = setting(
+        "alluxio.worker.s3.tag.store.path", location(), "", "The file of the `embedded` tag store.", ours=True
+    )
+
+
+@frozen(slots=False, kw_only=True)
+class Authentication:
+    """How the daemon knows who is asking."""
+
+    authentication_type: str = setting(
+        "alluxio.worker.s3.authentication.type",
+        name(),
+        "simple",
+        "`SIMPLE`: the user is the access key that the client names, and no signature is checked. Or the name of a plugin.",
+        ours=True,
+    )
+    oidc_jwks_uri: str | None = setting(
+        "alluxio.worker.s3.authentication.oidc.jwks.uri",
+        optional_text(),
+        "",
+        "Where the keys are that tokens are signed with: an `https` URI.",
+        aliases=("alluxio.s3.rest.authentication.jwksaddr",),
+        ours=True,
+        acted_on=False,
+    )
+    oidc_issuer: str | None = setting(
+        "alluxio.worker.s3.authentication.oidc.issuer", optional_text(), "", "Who must have issued a token.", ours=True, acted_on=False
+    )
+    oidc_audience: str | None = setting(
+        "alluxio.worker.s3.authentication.oidc.audience",
+        optional_text(),
+        "",
+        "For whom a token must have been issued.",
+        ours=True,
+        acted_on=False,
+    )
+    oidc_user_claim: str = setting(
+        "alluxio.worker.s3.authentication.oidc.user.claim", text(), "sub", "The claim that is the user's name.", ours=True, acted_on=False
+    )
+    oidc_groups_claim: str = setting(
+        "alluxio.worker.s3.authentication.oidc.groups.claim", text(), "groups", "The claim that lists groups.", ours=True, acted_on=False
+    )
+    oidc_roles_claim: str = setting(
+        "alluxio.worker.s3.authentication.oidc.roles.claim", text(), "roles", "The claim that lists roles.", ours=True, acted_on=False
+    )
+
+
+@frozen(slots=False, kw_only=True)
+class Cluster:
+    """Workers that find each other in etcd, and send readers to the one that holds the data."""
+
+    cluster_name: str = setting("alluxio.cluster.name", text(), "DefaultAlluxioCluster", "The name of the cluster.", acted_on=False)
+    etcd_endpoints: tuple[str, ...] = setting(
+        "alluxio.etcd.endpoints", many(text()), "", "The client URLs of etcd; none: a worker on its own.", acted_on=False
+    )
+    failure_detection_ms: int = setting(
+        "alluxio.worker.failure.detection.timeout",
+        duration(minimum=1000),
+        "15sec",
+        "How long a worker may be silent before the others take over what it holds.",
+        acted_on=False,
+    )
+    redirect_enabled: bool = setting(
+        "alluxio.worker.s3.redirect.enabled",
+        boolean(),
+        "true",
+        "Answer a read of what another worker holds with a redirect to it. `false`: fetch it for the client.",
+        acted_on=False,
+    )
+    redirect_policy: str = setting(
+        "alluxio.worker.s3.redirect.policy",
+        choice("auto", "always", "never"),
+        "auto",
+        "Whom to redirect: every client (`always`), or those that follow and gain by it (`auto`).",
+        ours=True,
+        acted_on=False,
+    )
+
+
+@frozen(slots=False, kw_only=True)
+class Cache:
+    """The page store: what was read from the under-stores, on local disks."""
+
+    page_store_dirs: tuple[str, ...] = setting("alluxio.worker.page.store.dirs", many(text()), "", "Directories for pages.", acted_on=False)
+    page_store_sizes: tuple[int, ...] = setting(
+        "alluxio.worker.page.store.sizes", many(size()), "", "How much each of them may hold, in the same order.", acted_on=False
+    )
+    page_size: int = setting("alluxio.worker.page.store.page.size", size(minimum=1), "1MB", "The size of a page.", acted_on=False)
+    read_rate_mb: int = setting(
+        "alluxio.proxy.s3.global.read.rate.limit.mb",
+        integer(0),
+        "0",
+        "The most that all reads get, in MB/s. `0`: no limit.",
+        acted_on=False,
+    )
+    connection_read_rate_mb: int = setting(
+        "alluxio.proxy.s3.single.connection.read.rate.limit.mb",
+        integer(0),
+        "0",
+        "The most that the reads of one connection get, in MB/s. `0`: no limit.",
+        acted_on=False,
+    )
+
+
+SECTIONS: tuple[type, ...] = (Endpoint, Connections, UnderStores, Api, Tagging, Authentication, Tls, Cluster, Cache)
+
+
+@frozen(slots=False, kw_only=True)
+class Settings(Endpoint, Connections, UnderStores, Api, Tagging, Authentication, Tls, Cluster, Cache):
+    """The value of every property. ``Settings()`` is all defaults; ``settings.load`` reads a file."""
+
+
+def properties_of(section: type) -> dict[str, Property]:
+    """The properties of a section (or of ``Settings``) by attribute, in the order of the list."""
+    return {one.name: one.metadata[METADATA_KEY] for one in fields(section)}
