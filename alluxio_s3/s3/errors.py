@@ -14,6 +14,7 @@ TABLE: Mapping[str, tuple[int, str]] = MappingProxyType(
         "AuthorizationHeaderMalformed": (400, "The authorization header that you provided is not valid."),
         "AuthorizationQueryParametersError": (400, "The authorization query parameters that you provided are not valid."),
         "BadDigest": (400, "The Content-MD5 or checksum value that you specified did not match what the server received."),
+        "BadRequest": (400, "Bad Request"),
         "BucketAlreadyExists": (409, "The requested bucket name is not available."),
         "BucketAlreadyOwnedByYou": (409, "The bucket that you tried to create already exists, and you own it."),
         "BucketNotEmpty": (409, "The bucket that you tried to delete is not empty."),
