@@ -1,0 +1,235 @@
+"""What a request says about its body: how its bytes become an object's, and what must be true of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from attrs import define, field, frozen
+
+from alluxio_s3.s3.checksums import ALGORITHMS, Algorithm, Digest, Requested, algorithm_named, decode, encode, from_base64, requested
+from alluxio_s3.s3.chunked import ChunkedDecoder
+from alluxio_s3.s3.errors import S3Error
+from alluxio_s3.s3.request import Headers, RequestHead
+
+# The values of x-amz-content-sha256 that announce aws-chunked framing (S3 API reference, "Authenticating requests").
+_STREAMING = frozenset(
+    {
+        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
+        "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD",
+        "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER",
+        "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+    }
+)
+_UNSIGNED = "UNSIGNED-PAYLOAD"
+_SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
+_LENGTH = re.compile(r"[0-9]{1,19}")
+_TRAILER_SIGNATURE = "x-amz-trailer-signature"
+
+
+@frozen
+class Received:
+    """A body that arrived whole and is what its sender said it is.
+
+    ``size`` is in bytes, without the framing. ``md5_hex`` is None if nobody asked for it. ``checksums`` maps names of algorithms to
+    Base64 values, as ``storage.Attributes`` does: the one that the request asked for, and the extra one.
+    """
+
+    size: int
+    md5_hex: str | None
+    checksums: Mapping[str, str]
+
+
+@define
+class Payload:
+    """A body on its way in.
+
+    Every piece off the wire goes through ``decode``, what that gives through ``hash``, in order; then ``finish`` says
+    whether all of it is right. ``length`` is that of the object's bytes, None if it is not known before the end.
+    """
+
+    length: int | None
+    _decoder: ChunkedDecoder | None
+    _content_md5: bytes | None
+    _content_sha256: bytes | None
+    _requested: Requested | None
+    _reported: tuple[Algorithm, ...]
+    _digests: dict[str, Digest]
+    _size: int = field(default=0, init=False)
+
+    @classmethod
+    def of(cls, head: RequestHead, *, md5: bool = True, extra_algorithm: str | None = None) -> Payload:
+        """The payload that ``head`` announces.
+
+        ``md5`` asks for the MD5 (it is computed for ``Content-MD5`` anyway), ``extra_algorithm`` for one more checksum.
+        Raises ``S3Error``: MissingContentLength, InvalidArgument, InvalidDigest, InvalidRequest, MalformedTrailerError.
+        """
+        headers = head.headers
+        if "content-length" not in headers and "transfer-encoding" not in headers:
+            raise S3Error("MissingContentLength")
+        sha256 = _content_sha256(headers)
+        framed = _is_framed(headers)
+        wanted = requested(headers)
+        if wanted is not None and wanted.trailer and not framed:
+            raise S3Error("MalformedTrailerError", "A trailer was announced for a body that cannot have one.")
+        if framed and sha256 is not None:
+            raise S3Error("InvalidRequest", "x-amz-content-sha256 must be UNSIGNED-PAYLOAD or a STREAMING value for an aws-chunked body.")
+        content_md5 = _content_md5(headers)
+        reported = [] if wanted is None else [wanted.algorithm]
+        if extra_algorithm is not None and algorithm_named(extra_algorithm) not in reported:
+            reported.append(algorithm_named(extra_algorithm))
+        # Several may ask for the same digest; it is computed once.
+        names = {one.name for one in reported}
+        if md5 or content_md5 is not None:
+            names.add("MD5")
+        if sha256 is not None:
+            names.add("SHA256")
+        return cls(
+            length=_length(headers, "x-amz-decoded-content-length" if framed else "content-length"),
+            decoder=ChunkedDecoder() if framed else None,
+            content_md5=content_md5,
+            content_sha256=sha256,
+            requested=wanted,
+            reported=tuple(reported),
+            digests={name: ALGORITHMS[name].new() for name in sorted(names)},
+        )
+
+    @property
+    def hashes(self) -> bool:
+        """Whether ``hash`` has anything to do."""
+        return bool(self._digests)
+
+    def decode(self, data: bytes) -> list[bytes]:
+        """The object's bytes in the next ``data`` off the wire. Cheap, for the reactor thread.
+
+        Raises ``S3Error`` IncompleteBody as soon as there are more than announced, and what ``ChunkedDecoder.feed`` raises.
+        """
+        pieces = self._decoder.feed(data) if self._decoder is not None else [data] if data else []
+        for piece in pieces:
+            self._size += len(piece)
+        if self.length is not None and self._size > self.length:
+            raise S3Error("IncompleteBody", "The request body is longer than announced.")
+        return pieces
+
+    def hash(self, pieces: Iterable[bytes]) -> None:
+        """Take what ``decode`` gave into the digests. May run in a thread, one call at a time."""
+        digests = self._digests.values()
+        for piece in pieces:
+            for digest in digests:
+                digest.update(piece)
+
+    def finish(self) -> Received:
+        """The body has ended: check everything that was said about it.
+
+        Raises ``S3Error``: IncompleteBody, MalformedTrailerError, InvalidRequest (a trailer's value is no checksum),
+        XAmzContentSHA256Mismatch, BadDigest.
+        """
+        trailer = self._check_framing()
+        if self.length is not None and self._size != self.length:
+            raise S3Error("IncompleteBody")
+        digests = {name: digest.digest() for name, digest in self._digests.items()}
+        self._check_digests(digests, trailer)
+        return Received(
+            size=self._size,
+            md5_hex=digests["MD5"].hex() if "MD5" in digests else None,
+            checksums={one.name: encode(digests[one.name]) for one in self._reported},
+        )
+
+    def _check_digests(self, digests: Mapping[str, bytes], trailer: str | None) -> None:
+        if self._content_sha256 is not None and digests["SHA256"] != self._content_sha256:
+            raise S3Error(
+                "XAmzContentSHA256Mismatch",
+                ClientComputedContentSHA256=self._content_sha256.hex(),
+                S3ComputedContentSHA256=digests["SHA256"].hex(),
+            )
+        if self._content_md5 is not None and digests["MD5"] != self._content_md5:
+            raise S3Error(
+                "BadDigest",
+                "The Content-MD5 you specified did not match what we received.",
+                ExpectedDigest=encode(self._content_md5),
+                CalculatedDigest=encode(digests["MD5"]),
+            )
+        if self._requested is not None:
+            algorithm = self._requested.algorithm
+            if trailer is not None:
+                expected = decode(algorithm, trailer, where="trailing header")
+            else:
+                expected = decode(algorithm, self._requested.value or "")
+            if digests[algorithm.name] != expected:
+                raise S3Error("BadDigest", f"The {algorithm.name} you specified did not match the calculated checksum.")
+
+    def _check_framing(self) -> str | None:
+        """End the framing; the value of the announced trailer, if one was. No other may have come."""
+        if self._decoder is None:
+            return None
+        self._decoder.close()
+        trailers = {name: value for name, value in self._decoder.trailers.items() if name != _TRAILER_SIGNATURE}
+        value = None
+        if self._requested is not None and self._requested.trailer:
+            value = trailers.pop(self._requested.algorithm.header, None)
+            if value is None:
+                raise S3Error("MalformedTrailerError", "The trailer that x-amz-trailer announced has not come.")
+        if trailers:
+            raise S3Error("MalformedTrailerError", "A trailer has come that x-amz-trailer did not announce.")
+        return value
+
+
+def stored_content_encoding(headers: Headers) -> str | None:
+    """The ``Content-Encoding`` to keep with the object: without ``aws-chunked``, which is about the request."""
+    value = headers.get("content-encoding")
+    if value is None or "aws-chunked" not in value.lower():
+        return value
+    return ", ".join(one for one in _codings(value) if one.lower() != "aws-chunked") or None
+
+
+def _codings(value: str) -> list[str]:
+    return [one.strip() for one in value.split(",") if one.strip()]
+
+
+def _is_framed(headers: Headers) -> bool:
+    """Whether the body is aws-chunked.
+
+    A STREAMING value says so by itself (minio-go sends no Content-Encoding). Requests with another signature, or none, have no such
+    value: there Content-Encoding says it, if a header that only such a body has comes with it.
+    """
+    if headers.get("x-amz-content-sha256", "").strip() in _STREAMING:
+        return True
+    if not any(one.lower() == "aws-chunked" for one in _codings(headers.get("content-encoding", ""))):
+        return False
+    return "x-amz-decoded-content-length" in headers or "x-amz-trailer" in headers
+
+
+def _content_sha256(headers: Headers) -> bytes | None:
+    value = headers.get("x-amz-content-sha256")
+    if value is None or value.strip() in _STREAMING or value.strip() == _UNSIGNED:
+        return None
+    if not _SHA256.fullmatch(value.strip()):
+        raise S3Error(
+            "InvalidArgument",
+            f"x-amz-content-sha256 must be {_UNSIGNED}, {', '.join(sorted(_STREAMING))} or a valid sha256 value.",
+            ArgumentName="x-amz-content-sha256",
+            ArgumentValue=value,
+        )
+    return bytes.fromhex(value)
+
+
+def _content_md5(headers: Headers) -> bytes | None:
+    value = headers.get("content-md5")
+    if value is None:
+        return None
+    digest = from_base64(value.strip())
+    if digest is None or len(digest) != ALGORITHMS["MD5"].size:
+        error = S3Error("InvalidDigest", "The Content-MD5 you specified was invalid.")
+        error.details["Content-MD5"] = value
+        raise error
+    return digest
+
+
+def _length(headers: Headers, name: str) -> int | None:
+    value = headers.get(name)
+    if value is None:
+        return None
+    if not _LENGTH.fullmatch(value.strip()):
+        raise S3Error("InvalidArgument", f"The value of {name} is not a length.", ArgumentName=name, ArgumentValue=value)
+    return int(value)
