@@ -41,11 +41,11 @@ def load(path: str | None, overrides: Sequence[str], environ: Mapping[str, str],
     in_file = read(found) if found is not None else []
     given = [parse_override(argument) for argument in overrides]
     table = properties_of(Settings)
-    defaults = {spelling: one.default for one in table.values() for spelling in one.spellings}
-    texts = Texts([in_file, given], defaults)
+    known = {spelling: one for one in table.values() for spelling in one.spellings}
+    texts = Texts([in_file, given], known)
     for entry in given:
-        if _is_unknown(entry.name, defaults):
-            raise entry.error(f"there is no such property{_nearest(entry.name, defaults)}")
+        if _is_unknown(entry.name, known):
+            raise entry.error(f"there is no such property{_nearest(entry.name, known)}")
     entries = {attribute: texts.find(one.spellings) for attribute, one in table.items()}
     values = {attribute: _value(table[attribute], entry, texts, environ, cwd) for attribute, entry in entries.items() if entry is not None}
     settings = Settings(**values)
@@ -53,8 +53,8 @@ def load(path: str | None, overrides: Sequence[str], environ: Mapping[str, str],
     return Loaded(
         settings,
         found,
-        warnings=(*_repeated(in_file), *_outvoted(table, texts), *_idle(settings, entries), *_unknown(texts, defaults)),
-        notes=tuple(f"{name}: not a property of the S3 API" for name in texts.names() if _is_foreign(name, defaults)),
+        warnings=(*_repeated(in_file), *_outvoted(table, texts), *_idle(settings, entries), *_unknown(texts, known)),
+        notes=tuple(f"{name}: not a property of the S3 API" for name in texts.names() if _is_foreign(name, known)),
         plugin_options=_plugin_options(texts),
     )
 
@@ -114,28 +114,28 @@ def _idle(settings: Settings, entries: Mapping[str, Entry | None]) -> Iterator[s
             yield f"{entry.place}: {entry.name} is read, but not acted upon in this version"
 
 
-def _unknown(texts: Texts, defaults: Mapping[str, str]) -> Iterator[str]:
+def _unknown(texts: Texts, known: Mapping[str, Property]) -> Iterator[str]:
     for name in texts.names():
         entry = texts.find((name,))
-        if entry is None or name in defaults or name.startswith(PLUGIN_PREFIX):
+        if entry is None or name in known or name.startswith(PLUGIN_PREFIX):
             continue
         reason = FOREIGN.get(name) or FOREIGN.get(name.replace(WORKER_PREFIX, PROXY_PREFIX, 1))
         if reason is not None:
             yield f"{entry.place}: {name} has no meaning here: {reason}"
         elif name.startswith((WORKER_PREFIX, PROXY_PREFIX)):
-            yield f"{entry.place}: {name}: there is no such property{_nearest(name, defaults)}"
+            yield f"{entry.place}: {name}: there is no such property{_nearest(name, known)}"
 
 
-def _is_unknown(name: str, defaults: Mapping[str, str]) -> bool:
-    return name not in defaults and name not in FOREIGN and not name.startswith(PLUGIN_PREFIX)
+def _is_unknown(name: str, known: Mapping[str, Property]) -> bool:
+    return name not in known and name not in FOREIGN and not name.startswith(PLUGIN_PREFIX)
 
 
-def _is_foreign(name: str, defaults: Mapping[str, str]) -> bool:
-    return name not in defaults and not name.startswith((WORKER_PREFIX, PROXY_PREFIX))
+def _is_foreign(name: str, known: Mapping[str, Property]) -> bool:
+    return name not in known and not name.startswith((WORKER_PREFIX, PROXY_PREFIX))
 
 
-def _nearest(name: str, defaults: Mapping[str, str]) -> str:
-    close = difflib.get_close_matches(name, list(defaults), n=1, cutoff=0.6)
+def _nearest(name: str, known: Mapping[str, Property]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import javaproperties
 from attrs import frozen
 
+from alluxio_s3.settings.definition import Property
+
 FILE_NAME = "alluxio-site.properties"
 MAX_FILE_BYTES = 1 << 20
 MAX_VALUE_CHARS = 1 << 16
@@ -122,12 +124,13 @@ class Texts:
     """The text of every property that is set, with references (``${other.name}``) put in.
 
     Later sources win over earlier ones, and in a source the last of two entries of the same name, as in Java.
-    ``defaults`` are what a reference to a property means that is not set.
+    ``known`` are the daemon's own properties by each spelling: a reference may use any, and means the
+    default of one that is not set.
     """
 
-    def __init__(self, sources: Sequence[Iterable[Entry]], defaults: Mapping[str, str]) -> None:
+    def __init__(self, sources: Sequence[Iterable[Entry]], known: Mapping[str, Property]) -> None:
         self._sources = [{entry.name: entry for entry in source} for source in sources]
-        self._defaults = defaults
+        self._known = known
         self._expanded: dict[str, str] = {}
 
     def find(self, names: Sequence[str]) -> Entry | None:
@@ -159,15 +162,17 @@ class Texts:
 
     def _referenced(self, entry: Entry, name: str, chain: tuple[str, ...]) -> str:
         """What stands for ``${name}``, found on the way ``chain`` from ``entry``."""
-        if name in self._expanded:
-            return self._expanded[name]
-        if name in chain:
-            raise entry.error(f"the reference ${{{name}}} leads back to itself: {' -> '.join((*chain, name))}")
+        known = self._known.get(name)
+        target = self.find(known.spellings if known else (name,))
+        if target is None:
+            if known is None:
+                raise entry.error(f"there is no property {name!r} for ${{{name}}}")
+            return known.default
+        if target.name in self._expanded:
+            return self._expanded[target.name]
+        if target.name in chain:
+            raise entry.error(f"the reference ${{{name}}} leads back to itself: {' -> '.join((*chain, target.name))}")
         if len(chain) >= MAX_REFERENCE_DEPTH:
             raise entry.error(f"has references more than {MAX_REFERENCE_DEPTH} deep")
-        target = self.find((name,))
-        if target is None and name not in self._defaults:
-            raise entry.error(f"there is no property {name!r} for ${{{name}}}")
-        text = self._defaults[name] if target is None else target.value
-        self._expanded[name] = self._expand(entry, text, (*chain, name))
-        return self._expanded[name]
+        self._expanded[target.name] = self._expand(entry, target.value, (*chain, target.name))
+        return self._expanded[target.name]
