@@ -32,16 +32,18 @@ class Hashing:
     """Feeds ``update`` with pieces in a thread, while their owner sends them elsewhere.
 
     At most one batch is on its way, so memory is bounded and the order is kept. The first 64 KiB are
-    hashed at once.
+    hashed at once. ``update`` is None when there is nothing to hash.
     """
 
     _threads: Threads
-    _update: Callable[[Sequence[bytes]], None]
+    _update: Callable[[Sequence[bytes]], None] | None
     _seen: int = field(default=0, init=False)
     _batch: Deferred[None] | None = field(default=None, init=False)
 
     async def take(self, pieces: Sequence[bytes]) -> None:
         """Begin to hash ``pieces``, once those before them are done."""
+        if self._update is None:
+            return
         await self.settle()
         self._seen += sum(map(len, pieces))
         if self._seen <= _INLINE_BYTES:
@@ -89,7 +91,7 @@ async def receive(call: Call, payload: Payload, writer: IObjectWriter, *, limit:
     async with aborting(writer):
         check_size(payload.length, limit)
         size = 0
-        async with Hashing(call.services.threads, payload.hash) as hashing:
+        async with Hashing(call.services.threads, payload.hash if payload.hashes else None) as hashing:
             while data := await call.body.read():
                 pieces = payload.decode(data)
                 size += sum(map(len, pieces))
@@ -126,13 +128,12 @@ async def copy(
         if not count or (copied and not digests):
             return
         size = 0
-        async with Hashing(threads, update) as hashing:
+        async with Hashing(threads, update if digests else None) as hashing:
             pieces = reader.read(offset, count)
             async with aclosing(pieces):  # type: ignore[type-var]  # async generators, by the interface's word
                 async for piece in pieces:
                     size += len(piece)
-                    if digests:
-                        await hashing.take([piece])
+                    await hashing.take([piece])
                     if not copied:
                         await writer.write(piece)
         if size != count:
@@ -145,10 +146,12 @@ async def read_body(call: Call, limit: int, *, required: bool = True) -> bytes:
     Raises S3Error: MaxMessageLengthExceeded beyond ``limit`` bytes, MissingRequestBodyError if it is empty and
     ``required``, and what ``Payload`` and ``IRequestBody`` raise.
     """
+    if not required and "content-length" not in call.headers and "transfer-encoding" not in call.headers:
+        return b""
     payload = Payload.of(call.head, md5=False)
     _check_message(payload.length or 0, limit)
     body = bytearray()
-    async with Hashing(call.services.threads, payload.hash) as hashing:
+    async with Hashing(call.services.threads, payload.hash if payload.hashes else None) as hashing:
         while data := await call.body.read():
             pieces = payload.decode(data)
             for piece in pieces:

@@ -41,6 +41,7 @@ TABLE: Mapping[str, tuple[int, str]] = MappingProxyType(
         ),
         "InvalidRange": (416, "The requested range is not satisfiable."),
         "InvalidRequest": (400, "Invalid Request"),
+        "InvalidStorageClass": (400, "The storage class you specified is not valid."),
         "InvalidTag": (400, "The tag provided was not a valid tag."),
         "InvalidURI": (400, "The specified URI couldn't be parsed."),
         "KeyTooLongError": (400, "Your key is too long."),

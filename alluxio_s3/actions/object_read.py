@@ -1,0 +1,125 @@
+"""Reading objects: GetObject, HeadObject."""
+
+from __future__ import annotations
+
+import re
+
+from attrs import frozen
+
+from alluxio_s3.actions.exchange import Call, ReaderBody, Response
+from alluxio_s3.actions.registry import OBJECT, Action, action
+from alluxio_s3.s3.conditions import check_read, parse_http_date
+from alluxio_s3.s3.errors import S3Error
+from alluxio_s3.s3.metadata import object_headers, response_overrides
+from alluxio_s3.s3.ranges import Range, parse_range
+from alluxio_s3.s3.request import Headers
+from alluxio_s3.storage import Status
+
+MAX_PARTS = 10_000
+_NUMBER = re.compile(r"[0-9]{1,10}")
+
+_ACCEPTS = (
+    "partNumber",
+    "response-cache-control",
+    "response-content-disposition",
+    "response-content-encoding",
+    "response-content-language",
+    "response-content-type",
+    "response-expires",
+)
+
+
+@action("GetObject", method="GET", on=OBJECT, accepts=_ACCEPTS)
+class GetObject(Action):
+    """An object, or a stretch of it."""
+
+    async def run(self, call: Call) -> Response:
+        """One look at one version: conditions, headers and bytes are all of the reader that is open."""
+        place = call.services.namespace.locate(call.bucket)
+        path = place.path(call.key)
+        if path.endswith("/"):
+            found = _answer(call, await place.ufs.status(path))
+            return Response(found.status, found.headers)
+        reader = await place.ufs.open(path)
+        try:
+            found = _answer(call, reader.status)
+        except Exception:
+            await reader.close()
+            raise
+        return Response(found.status, found.headers, ReaderBody(reader, found.offset, found.count))
+
+
+@action("HeadObject", method="HEAD", on=OBJECT, accepts=_ACCEPTS, permission="s3:GetObject")
+class HeadObject(Action):
+    """What GetObject would answer, without the bytes."""
+
+    async def run(self, call: Call) -> Response:
+        """The store is asked for the status only."""
+        place = call.services.namespace.locate(call.bucket)
+        found = _answer(call, await place.ufs.status(place.path(call.key)))
+        return Response(found.status, {**found.headers, "Content-Length": str(found.count)})
+
+
+@frozen
+class _Answer:
+    """The head of the answer to a read, and which bytes follow it."""
+
+    status: int
+    headers: dict[str, str]
+    offset: int
+    count: int
+
+
+def _answer(call: Call, status: Status) -> _Answer:
+    """What a read of ``status`` answers. Raises S3Error: a condition, the range, the part or an override is at fault."""
+    check_read(call.headers, status.etag, status.modified_ns)
+    if "partNumber" in call.query:
+        stretch, extra = _part(call, status)
+    else:
+        stretch, extra = (parse_range(call.headers.get("range"), status.size) if _range_holds(call.headers, status) else None), {}
+    checksums = stretch is None and call.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
+    headers = {**object_headers(status, checksums=checksums), **_overrides(call), **extra}
+    if stretch is None:
+        return _Answer(200, headers, 0, status.size)
+    headers["Content-Range"] = stretch.content_range(status.size)
+    return _Answer(206, headers, stretch.offset, stretch.count)
+
+
+def _part(call: Call, status: Status) -> tuple[Range | None, dict[str, str]]:
+    """Where part ``partNumber`` is, and the headers that say so. An object that was put whole is its own part 1."""
+    value = call.query.get("partNumber", "") or ""
+    if not _NUMBER.fullmatch(value) or not 1 <= int(value) <= MAX_PARTS:
+        raise S3Error(
+            "InvalidArgument",
+            f"Part number must be an integer between 1 and {MAX_PARTS}, inclusive",
+            ArgumentName="partNumber",
+            ArgumentValue=value,
+        )
+    if "range" in call.headers:
+        raise S3Error("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
+    number, sizes = int(value), status.attributes.part_sizes
+    if sum(sizes) != status.size or not sizes:  # an object that changed since is in no parts
+        sizes, extra = (status.size,), {}
+    else:
+        extra = {"x-amz-mp-parts-count": str(len(sizes))}
+    if number > len(sizes):
+        raise S3Error("InvalidPartNumber", ActualPartCount=str(len(sizes)), PartNumberRequested=value)
+    count = sizes[number - 1]
+    return (Range(sum(sizes[: number - 1]), count) if count else None), extra
+
+
+def _range_holds(headers: Headers, status: Status) -> bool:
+    """Whether the Range is still meant: RFC 9110, 13.1.5 (If-Range). Without one it is."""
+    value = headers.get("if-range")
+    if value is None:
+        return True
+    if '"' in value:
+        return value.strip() == f'"{status.etag}"'
+    return parse_http_date(value) == status.modified_ns // 10**9
+
+
+def _overrides(call: Call) -> dict[str, str]:
+    overrides = response_overrides(call.query)
+    if overrides and call.principal.how == "anonymous":
+        raise S3Error("InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests.")
+    return overrides
