@@ -71,6 +71,12 @@ class ChunkedDecoder:
                 position = end
                 if not self._left:
                     self._state = _END_OF_BYTES
+            elif self._state == _SIZE and not self._line and (match := _SIZE_LINE.match(data, position, position + MAX_LINE_BYTES)):
+                self._begin_chunk(match)
+                position = match.end()
+            elif self._state == _END_OF_BYTES and not self._line and data[position : position + 2] == b"\r\n":
+                self._state = _SIZE
+                position += 2
             else:
                 position = self._take_line(data, position)
         return pieces if len(pieces) <= MAX_PIECES else [b"".join(pieces)]
@@ -88,7 +94,9 @@ class ChunkedDecoder:
             raise S3Error("IncompleteBody", "The request body terminated unexpectedly")
 
     def _take_line(self, data: bytes, position: int) -> int:
-        """Take what is in ``data`` of the line in progress; where it ends."""
+        """Take what is in ``data`` of the line in progress; where it ends. The way for lines that come in two pieces,
+        trailers, and whatever is malformed.
+        """
         if self._state == _CLOSED:
             raise _malformed("there are bytes after its end")
         newline = data.find(b"\n", position, position + MAX_LINE_BYTES)
@@ -109,16 +117,19 @@ class ChunkedDecoder:
             match = _SIZE_LINE.fullmatch(line)
             if match is None:
                 raise _malformed("it has a chunk without a size")
-            self._left = int(match[1], 16)
-            if self._left > MAX_CHUNK_BYTES:
-                raise _malformed("it has a chunk that is too large")
-            self._state = _BYTES if self._left else _TRAILERS
+            self._begin_chunk(match)
         elif self._state == _END_OF_BYTES:
             if line != b"\r\n":
                 raise _malformed("a chunk is longer than its size")
             self._state = _SIZE
         else:
             self._trailer(line)
+
+    def _begin_chunk(self, match: re.Match[bytes]) -> None:
+        self._left = int(match[1], 16)
+        if self._left > MAX_CHUNK_BYTES:
+            raise _malformed("it has a chunk that is too large")
+        self._state = _BYTES if self._left else _TRAILERS
 
     def _trailer(self, line: bytes) -> None:
         # An empty line is no end here: minio-go, as the example in S3's reference, puts one before the trailers' signature.

@@ -20,6 +20,7 @@ MAX_KEY_BYTES = 1024
 MAX_TARGET_BYTES = 8192
 MAX_QUERY_KEYS = 64
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_BAD_ESCAPE_TEXT = re.compile(_BAD_ESCAPE.pattern.decode())
 _AUTHORITY_FORM = re.compile(rb"https?://[^/?#]+", re.IGNORECASE)
 _BUCKET_BYTES = re.compile(r"[A-Za-z0-9._:-]{1,255}")
 
@@ -79,9 +80,9 @@ def parse_target(raw: bytes) -> Target:
     path, _, query = raw.partition(b"?")
     if b"#" in raw:
         raise S3Error("InvalidURI")
-    bucket, _, key = path[1:].partition(b"/")
+    bucket, slash, key = path[1:].partition(b"/")
     if not bucket:
-        if key:
+        if slash:
             raise S3Error("InvalidURI", "The request target has no bucket.")
         return Target(query=parse_query(query))
     return Target(parse_bucket(_decode(bucket)), parse_key(_decode(key)) if key else "", parse_query(query))
@@ -114,7 +115,11 @@ def parse_bucket(name: str) -> str:
 
 def parse_key(key: str) -> str:
     """``key`` if an object may have it. Raises ``S3Error`` InvalidArgument, KeyTooLongError."""
-    if len(key.encode()) > MAX_KEY_BYTES:
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        raise S3Error("InvalidArgument", "A key must be UTF-8.", ArgumentName="key") from None
+    if size > MAX_KEY_BYTES:
         raise S3Error("KeyTooLongError")
     if not key:
         raise S3Error("InvalidArgument", "A key must not be empty.")
@@ -148,7 +153,9 @@ def parse_copy_source(value: str) -> Target:
     try:
         path = unquote_plus(raw, errors="strict")
     except UnicodeDecodeError:
-        path = ""
+        path = None
+    if path is None or _BAD_ESCAPE_TEXT.search(raw):
+        raise S3Error("InvalidArgument", "Invalid copy source encoding.", ArgumentName="x-amz-copy-source", ArgumentValue=value)
     bucket, slash, key = path.removeprefix("/").partition("/")
     if not slash or not key:
         raise S3Error(
