@@ -10,28 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
-from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from attrs import frozen
-from zope.interface import Interface
 from zope.interface.exceptions import Invalid
-from zope.interface.interface import InterfaceClass
 from zope.interface.verify import verifyClass, verifyObject
 
-from alluxio_s3.interfaces import IAuthenticator, IPluginFactory, ITagStore, IUnderFileSystem
+from alluxio_s3.interfaces import IPluginFactory
+from alluxio_s3.settings import SettingsError
 from alluxio_s3.threads import Threads
+
+T = TypeVar("T")
 
 UFS = "alluxio_s3.ufs"
 AUTHENTICATORS = "alluxio_s3.authenticators"
 TAG_STORES = "alluxio_s3.tag_stores"
 
-# What a plugin of each group has to be.
-INTERFACES: Mapping[str, InterfaceClass] = MappingProxyType({UFS: IUnderFileSystem, AUTHENTICATORS: IAuthenticator, TAG_STORES: ITagStore})
 
-
-class PluginError(Exception):
-    """A plugin that is not there, or not what it has to be. The message is for the operator."""
+class PluginError(SettingsError):
+    """The configuration names a plugin that is not there, or not what it has to be."""
 
 
 @frozen
@@ -43,18 +40,20 @@ class Factory:
     distribution: str
     factory: IPluginFactory
 
-    def build(self, options: Mapping[str, str], reactor: object, threads: Threads) -> Any:
-        """A new plugin, checked against the interface of its group. Raises PluginError."""
-        try:
-            plugin = self.factory.build(options, reactor, threads)
-        except ValueError as error:
-            raise PluginError(f"{self.group} plugin {self.name!r} of {self.distribution}: {error}") from error
-        check_plugin(INTERFACES[self.group], plugin, self.distribution)
-        return plugin
+
+def build_plugin(group: str, name: str, interface: type[T], options: Mapping[str, str], reactor: object, threads: Threads) -> T:
+    """A new plugin of that name, which provides ``interface``. Raises PluginError."""
+    found = load_factory(group, name)
+    try:
+        plugin = found.factory.build(options, reactor, threads)
+    except ValueError as error:
+        raise PluginError(f"{group} plugin {found.name!r} of {found.distribution}: {error}") from error
+    check_plugin(interface, plugin, found.distribution)
+    return cast("T", plugin)
 
 
 def load_factory(group: str, name: str) -> Factory:
-    """The factory of the plugin ``name`` (in any case) of ``group``, one of ``INTERFACES``.
+    """The factory of the plugin ``name`` (in any case) of ``group``.
 
     Raises PluginError: there is none (the message lists those there are), two distributions offer it, it cannot be
     imported, or it is no factory.
@@ -70,7 +69,7 @@ def load_factory(group: str, name: str) -> Factory:
     return Factory(group, found[0].name, _distribution(found[0]), _factory(found[0]))
 
 
-def check_plugin(interface: InterfaceClass, plugin: object, distribution: str) -> None:
+def check_plugin(interface: type, plugin: object, distribution: str) -> None:
     """That ``plugin``, which came from ``distribution``, provides ``interface``. Raises PluginError that says what is missing."""
     try:
         verifyObject(interface, plugin)
@@ -99,7 +98,7 @@ def _distribution(entry: EntryPoint) -> str:
     return f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else "an unnamed distribution"
 
 
-def _complaint(interface: type[Interface] | InterfaceClass, plugin: object, distribution: str, error: Exception) -> str:
+def _complaint(interface: type, plugin: object, distribution: str, error: Exception) -> str:
     what = plugin if isinstance(plugin, type) else type(plugin)
     detail = " ".join(str(error).split())
     return f"{what.__module__}.{what.__qualname__} of {distribution} is not a good {interface.__name__}: {detail}"
