@@ -93,13 +93,19 @@ def test_error_document_is_total(message: str, detail: str, resource: str) -> No
     "body",
     [
         b"<Delete><Object><Key>a</Key></Object><Object><Key> b\n</Key></Object><Quiet>true</Quiet></Delete>",
-        b'<?xml version="1.0"?>\n<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
-        b"<Object ><Key>a</Key></Object>\n  <Object>\n<Key> b\n</Key></Object><!-- c --><Quiet>true</Quiet></Delete>\n",
-        b'<s3:Delete xmlns:s3="urn:x"><s3:Object><s3:Key><![CDATA[a]]></s3:Key></s3:Object>'
-        b"<o:Object><Key>&#32;b&#xA;</Key></o:Object><Quiet>tr<?pi?>ue</Quiet></s3:Delete>",
+        (
+            b'<?xml version="1.0"?>\n<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+            b"<Object ><Key>a</Key></Object>\n  <Object>\n<Key> b\n</Key></Object><!-- c --><Quiet>true</Quiet></Delete>\n"
+        ),
+        (
+            b'<s3:Delete xmlns:s3="urn:x"><s3:Object><s3:Key><![CDATA[a]]></s3:Key></s3:Object>'
+            b"<o:Object><Key>&#32;b&#xA;</Key></o:Object><Quiet>tr<?pi?>ue</Quiet></s3:Delete>"
+        ),
         "\ufeff<Delete><Object><Key>a</Key></Object><Object><Key> b\r\n</Key></Object><Quiet>true</Quiet></Delete>".encode(),
-        b'<?xml version="1.0" encoding="utf-16"?><Delete><Object><Key>a</Key></Object>'
-        b"<Object><Key> b\r</Key></Object><Quiet>true</Quiet></Delete>",
+        (
+            b'<?xml version="1.0" encoding="utf-16"?><Delete><Object><Key>a</Key></Object>'
+            b"<Object><Key> b\r</Key></Object><Quiet>true</Quiet></Delete>"
+        ),
     ],
 )
 def test_parse(body: bytes) -> None:
