@@ -71,8 +71,9 @@ def parse_max_keys(value: str | None, default: int = MAX_PAGE, *, name: str = "m
     digits = value.removeprefix("-")
     if not (digits.isascii() and digits.isdigit()):
         raise S3Error("InvalidArgument", f"Provided {name} not an integer or within integer range", ArgumentName=name, ArgumentValue=value)
-    # Before int(), which refuses thousands of digits with an error of its own.
-    if digits != value or len(digits.lstrip("0")) > 10 or int(digits) > _MAX_INTEGER:
+    digits = digits.lstrip("0") or "0"
+    # The length first: int() refuses thousands of digits with an error of its own.
+    if value[0] == "-" or len(digits) > 10 or int(digits) > _MAX_INTEGER:
         raise S3Error(
             "InvalidArgument",
             f"Argument {name} must be an integer between 0 and {_MAX_INTEGER}",
