@@ -46,11 +46,9 @@ class PutObject(Action):
 def requested_attributes(call: Call) -> Attributes:
     """What the headers of ``call`` ask of the object it makes, tags included, and its owner.
 
-    Raises S3Error: MetadataTooLarge, InvalidTag, BadRequest, InvalidArgument; InvalidStorageClass and NotImplemented for what the
-    daemon would otherwise have to leave out without a word.
+    Raises S3Error: MetadataTooLarge, InvalidTag, BadRequest, InvalidArgument, and as ``check_offered``.
     """
-    check_canned_acl(call.headers)
-    check_storage_class(call.headers)
+    check_offered(call.headers)
     attributes = attributes_of(call.headers, limit_bytes=call.services.limits.user_metadata_bytes)
     return evolve(attributes, tags=requested_tags(call), owner=call.principal.name)
 
@@ -62,8 +60,9 @@ def requested_tags(call: Call) -> dict[str, str]:
     return tags
 
 
-def check_storage_class(headers: Headers) -> None:
-    """Raise S3Error InvalidStorageClass unless the one storage class there is will do."""
+def check_offered(headers: Headers) -> None:
+    """Refuse what would otherwise be left out without a word. Raises S3Error InvalidStorageClass, NotImplemented."""
+    check_canned_acl(headers)
     value = headers.get("x-amz-storage-class", "STANDARD")
     if value != "STANDARD":
         raise S3Error("InvalidStorageClass", StorageClassRequested=value)
