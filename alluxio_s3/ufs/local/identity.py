@@ -1,0 +1,67 @@
+"""What a file is to S3: its Status, made of its inode and its record, without another look at it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+
+from alluxio_s3.storage import Attributes, Status
+from alluxio_s3.ufs.local.record import Record
+
+EMPTY_ETAG = "d41d8cd98f00b204e9800998ecf8427e"
+"""The MD5 of nothing: the ETag of a folder that has none of its own."""
+
+
+def same_file(one: os.stat_result, other: os.stat_result) -> bool:
+    """Whether nothing has touched the bytes of a file between two looks at it."""
+    return (one.st_ino, one.st_size, one.st_mtime_ns) == (other.st_ino, other.st_size, other.st_mtime_ns)
+
+
+def derived_etag(found: os.stat_result) -> str:
+    """The ETag of a file that did not come through S3: stable while nobody changes it, and never to be taken for an MD5."""
+    identity = f"{found.st_ino}-{found.st_size}-{found.st_mtime_ns}".encode()
+    return f"{hashlib.blake2b(identity, digest_size=16).hexdigest()}-0"
+
+
+def object_status(path: str, found: os.stat_result, record: Record | None) -> Status:
+    """The Status of a file.
+
+    The validator is of inode, size, modification time, and the ETag that was computed from the bytes: so tags can
+    change without it, and an inode that is used again is told apart. Where there is no such ETag the change time stands in,
+    which sees a modification time that was set back.
+    """
+    attributes = record.valid(found) if record is not None else Attributes()
+    last = attributes.etag or f"{found.st_ctime_ns:x}"
+    return Status(
+        path,
+        found.st_size,
+        found.st_mtime_ns,
+        attributes.etag or derived_etag(found),
+        f"{found.st_ino:x}.{found.st_size:x}.{found.st_mtime_ns:x}.{last}",
+        attributes,
+    )
+
+
+def folder_status(path: str, found: os.stat_result, record: Record | None) -> Status:
+    """The Status of a directory as a folder or bucket: an object of no bytes, which stays the same whatever is put into it."""
+    attributes = record.attributes if record is not None else Attributes()
+    created = record.created_ns if record is not None else None
+    return Status(
+        path, 0, found.st_mtime_ns if created is None else created, attributes.etag or EMPTY_ETAG, f"{found.st_ino:x}.d", attributes
+    )
+
+
+def is_folder_object(record: Record | None, *, every: bool) -> bool:
+    """Whether a directory is an object: ``every`` one, or only those that somebody made by name."""
+    return every or (record is not None and not record.implicit)
+
+
+def is_file(found: os.stat_result) -> bool:
+    """Whether it can be an object: not a device, a pipe or a socket."""
+    return stat.S_ISREG(found.st_mode)
+
+
+def is_directory(found: os.stat_result) -> bool:
+    """Whether it is a directory."""
+    return stat.S_ISDIR(found.st_mode)

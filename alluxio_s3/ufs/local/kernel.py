@@ -1,0 +1,83 @@
+"""The system calls that Python does not offer.
+
+Each blocks without holding the interpreter's lock, and raises ``OSError``. Paths are bytes without a NUL.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_BENEATH = 0x08
+_OPENAT2 = 437  # the same on every architecture
+_AT_EMPTY_PATH = 0x1000
+_STATX_BTIME = 0x800
+_RENAME_NOREPLACE = 1
+_FALLOC_FL_KEEP_SIZE = 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t]
+_libc.syscall.restype = ctypes.c_long
+_libc.statx.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p]
+_libc.renameat2.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
+_libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+
+
+def open_beneath(directory: int, path: bytes, flags: int) -> int:
+    """``openat2``: open ``path`` below ``directory``, following only symbolic links that stay beneath it.
+
+    What would leave it is EXDEV. Does not create files.
+    """
+    _check(path)
+    how = struct.pack("QQQ", flags | os.O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
+    while True:
+        descriptor: int = _libc.syscall(_OPENAT2, directory, path, how, len(how))
+        if descriptor >= 0:
+            return descriptor
+        # EAGAIN: a rename somewhere raced with a ".." in a link's target, so the kernel could not tell (openat2(2)).
+        if ctypes.get_errno() not in (errno.EAGAIN, errno.EINTR):
+            raise _error(path)
+
+
+def birth_ns(descriptor: int) -> int | None:
+    """When the file was born, in nanoseconds since the epoch, where the file system knows."""
+    buffer = ctypes.create_string_buffer(256)
+    if _libc.statx(descriptor, b"", _AT_EMPTY_PATH, _STATX_BTIME, buffer) != 0:
+        return None
+    (mask,) = struct.unpack_from("I", buffer, 0)
+    seconds, nanoseconds = struct.unpack_from("qI", buffer, 80)
+    return seconds * 10**9 + nanoseconds if mask & _STATX_BTIME else None
+
+
+def rename_new(source: int, old: bytes, target: int, new: bytes) -> None:
+    """``renameat2`` with RENAME_NOREPLACE: EEXIST if ``new`` is there, EINVAL if the file system can't promise that."""
+    _check(old)
+    _check(new)
+    if _libc.renameat2(source, old, target, new, _RENAME_NOREPLACE) != 0:
+        raise _error(new)
+
+
+def reserve(descriptor: int, length: int) -> None:
+    """Reserve room for ``length`` bytes, the size unchanged. ENOSPC at once where there is none.
+
+    Does nothing where the file system cannot: the C library's stand-in would write every block.
+    """
+    while _libc.fallocate(descriptor, _FALLOC_FL_KEEP_SIZE, 0, length) != 0:
+        number = ctypes.get_errno()
+        if number in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+            return
+        if number != errno.EINTR:
+            raise _error(b"")
+
+
+def _check(path: bytes) -> None:
+    if b"\0" in path:  # C would see a shorter path
+        raise OSError(errno.EINVAL, "a NUL in a path", path)
+
+
+def _error(path: bytes) -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number), path)

@@ -1,0 +1,289 @@
+"""The reserved directory: temporary files on their way to be objects, and small files of the daemon's own.
+
+``.alluxio-s3/tmp`` holds the temporary files, named ``<run>.<n>``; a *run* is one life of one process, which keeps a
+lock on ``<run>.run`` as long as it lives. What belongs to a run whose lock is free is nobody's, and is removed by the next ``prepare``.
+Everything here blocks and raises ``OSError``.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import itertools
+import os
+import secrets
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Lock
+
+from alluxio_s3.ufs.local import kernel
+from alluxio_s3.ufs.local.containment import RESERVED, Root
+from alluxio_s3.ufs.local.descriptor import Descriptor
+from alluxio_s3.ufs.local.durability import Durability
+
+_RESERVE_FROM = 1 << 20
+_SLICE = 64 << 20
+_SMALL = 1 << 20
+_START_UP = 1 << 40  # the byte of the lock file that a process holds while it prepares
+_RUN = ".run"
+
+
+class Staging:
+    """The reserved directory below ``root``, made when it is first needed."""
+
+    def __init__(self, root: Root, durability: Durability) -> None:
+        self.root = root
+        self.durability = durability
+        self._lock = Lock()
+        self._run = ""
+        self._run_file = -1
+        self._numbers = itertools.count(1)
+        self._file_mode = 0o666 & ~_umask()
+
+    def prepare(self) -> None:
+        """Make the reserved directory and remove what dead runs left in it. Done by itself at the first write."""
+        with self._lock:
+            if not self._run:
+                self._prepare()
+
+    def close(self) -> None:
+        """End the run of this process."""
+        with self._lock:
+            if self._run:
+                with suppress(OSError), self.directory("tmp") as tmp:
+                    os.unlink(self._run + _RUN, dir_fd=tmp)
+                os.close(self._run_file)
+                self._run = ""
+
+    @contextmanager
+    def directory(self, name: str) -> Iterator[int]:
+        """The directory ``name`` in the reserved one, open. ENOENT before ``prepare`` or ``make_directory``."""
+        with self.root.directory(f"{RESERVED}/{name}") as descriptor:
+            yield descriptor
+
+    def make_directory(self, name: str) -> None:
+        """Make the directory ``name`` (with its parents) in the reserved one; nothing if it is there."""
+        self.prepare()
+        at = RESERVED
+        for segment in name.split("/"):
+            self._make(at, segment)
+            at = f"{at}/{segment}"
+
+    def open_lock(self) -> int:
+        """The file whose bytes are the locks between processes, opened anew."""
+        self.prepare()
+        return self._open_lock()
+
+    def temporary(self, length: int | None = None) -> Temporary:
+        """A new temporary file; room for ``length`` bytes is reserved at once, so that ENOSPC comes early."""
+        self.prepare()
+        name = f"{self._run}.{next(self._numbers)}"
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            with self.directory("tmp") as tmp:
+                descriptor = os.open(name, flags, 0o600, dir_fd=tmp)
+        except FileNotFoundError:  # somebody removed the reserved directory under us
+            self.make_directory("tmp")
+            with self.directory("tmp") as tmp:
+                descriptor = os.open(name, flags, 0o600, dir_fd=tmp)
+        temporary = Temporary(self, name, Descriptor(descriptor), self._file_mode)
+        if length is not None and length >= _RESERVE_FROM:
+            try:
+                kernel.reserve(descriptor, length)
+            except BaseException:
+                temporary.discard()
+                raise
+        return temporary
+
+    def write_small(self, directory: str, name: str, data: bytes) -> None:
+        """Make or replace the small file ``name`` in the reserved ``directory``: atomic, as durable as objects are."""
+        temporary = self.temporary()
+        try:
+            temporary.write(data)
+            with temporary.descriptor.held() as descriptor:
+                self.durability.file(descriptor)
+            try:
+                self._publish_small(temporary, directory, name)
+            except FileNotFoundError:
+                self.make_directory(directory)
+                self._publish_small(temporary, directory, name)
+        finally:
+            temporary.discard()
+
+    def read_small(self, directory: str, name: str) -> bytes | None:
+        """The small file ``name`` in the reserved ``directory``; None if it is not there."""
+        try:
+            with self.root.opened(f"{RESERVED}/{directory}/{name}", os.O_RDONLY) as descriptor:
+                return os.read(descriptor, _SMALL)
+        except FileNotFoundError:
+            return None
+
+    def remove_small(self, directory: str, name: str, *, durable: bool = True) -> bool:
+        """Remove the small file ``name`` in the reserved ``directory``; false if it is not there."""
+        try:
+            with self.directory(directory) as parent:
+                os.unlink(name, dir_fd=parent)
+                if durable:
+                    self.durability.directory(parent)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _publish_small(self, temporary: Temporary, directory: str, name: str) -> None:
+        with self.directory(directory) as target:
+            temporary.rename(target, name)
+            self.durability.directory(target)
+
+    def _prepare(self) -> None:
+        self._make("", RESERVED, 0o700)
+        for name in ("tmp", "attributes"):
+            self._make(RESERVED, name, 0o700)
+        lock = self._open_lock()
+        try:
+            with suppress_unlockable():
+                fcntl.fcntl(lock, fcntl.F_OFD_SETLKW, byte_lock(fcntl.F_WRLCK, _START_UP))
+            with self.directory("tmp") as tmp:
+                _sweep(tmp)
+                run = secrets.token_hex(8)
+                self._run_file = os.open(run + _RUN, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=tmp)
+                with suppress_unlockable():
+                    fcntl.fcntl(self._run_file, fcntl.F_OFD_SETLK, byte_lock(fcntl.F_WRLCK, 0))
+            self._run = run
+        finally:
+            os.close(lock)
+
+    def _open_lock(self) -> int:
+        with self.root.directory(RESERVED) as reserved:
+            return os.open("lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=reserved)
+
+    def _make(self, parent: str, name: str, mode: int = 0o700) -> None:
+        with self.root.directory(parent) as descriptor:
+            try:
+                os.mkdir(name, mode, dir_fd=descriptor)
+            except FileExistsError:
+                os.close(os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor))
+            else:
+                self.durability.directory(descriptor)
+
+
+class Temporary:
+    """A temporary file that is not an object yet. ``size`` is how much was written. For one thread at a time."""
+
+    def __init__(self, staging: Staging, name: str, descriptor: Descriptor, mode: int) -> None:
+        self.staging = staging
+        self.name = name
+        self.descriptor = descriptor
+        self.size = 0
+        self._mode = mode
+        self._there = True
+
+    def write(self, data: bytes) -> None:
+        """Append ``data``."""
+        with self.descriptor.held() as descriptor:
+            view = memoryview(data)
+            while view:
+                written = os.write(descriptor, view)
+                self.size += written
+                view = view[written:]
+
+    def copy_from(self, source: int, offset: int, count: int) -> int | None:
+        """Append up to ``count`` bytes of the open file ``source`` without reading them; how many (0 at its end).
+
+        At most 64 MiB at a time. None, with nothing written, if the file system can't for that file.
+        """
+        with self.descriptor.held() as descriptor:
+            try:
+                copied = os.copy_file_range(source, descriptor, min(count, _SLICE), offset_src=offset)
+            except OSError as error:
+                if error.errno in (errno.EXDEV, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.EBADF):
+                    return None
+                raise
+            self.size += copied
+            return copied
+
+    def is_there(self) -> bool:
+        """Whether the file still has its temporary name."""
+        if self._there:
+            with suppress(FileNotFoundError), self.staging.directory("tmp") as tmp:
+                os.stat(self.name, dir_fd=tmp, follow_symlinks=False)
+                return True
+        return False
+
+    def open_up(self) -> None:
+        """Give the file the mode that objects have."""
+        with self.descriptor.held() as descriptor:
+            os.fchmod(descriptor, self._mode)
+
+    def rename(self, directory: int, name: str, *, replace: bool = True) -> None:
+        """Make it the file ``name`` in ``directory``, in place of what is there, or with ``replace`` false EEXIST.
+
+        ENOENT if the directory was removed meanwhile.
+        """
+        with self.staging.directory("tmp") as tmp:
+            if replace or not _rename_new(tmp, self.name, directory, name):
+                os.rename(self.name, name, src_dir_fd=tmp, dst_dir_fd=directory)
+        self._there = False
+
+    def discard(self) -> None:
+        """Close it, and remove it if it was not renamed. May be called twice."""
+        self.descriptor.close()
+        if self._there:
+            self._there = False
+            with suppress(FileNotFoundError), self.staging.directory("tmp") as tmp:
+                os.unlink(self.name, dir_fd=tmp)
+
+
+def byte_lock(kind: int, offset: int) -> bytes:
+    """A ``struct flock`` for one byte of a file, for fcntl's F_OFD commands."""
+    return struct.pack("hhqqi4x", kind, os.SEEK_SET, offset, 1, 0)
+
+
+@contextmanager
+def suppress_unlockable() -> Iterator[None]:
+    """Go on without a lock where the file system has none: then only this process is kept apart from itself."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+            raise
+
+
+def _rename_new(source: int, old: str, target: int, new: str) -> bool:
+    try:
+        kernel.rename_new(source, old.encode(), target, new.encode())
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOSYS):
+            return False
+        raise
+    return True
+
+
+def _sweep(tmp: int) -> None:
+    """Remove the files of runs that hold no lock; the caller holds the start-up lock."""
+    names = os.listdir(tmp)
+    alive = {name.removesuffix(_RUN) for name in names if name.endswith(_RUN) and _is_locked(tmp, name)}
+    for name in names:
+        if name.partition(".")[0] not in alive:
+            with suppress(FileNotFoundError, IsADirectoryError):
+                os.unlink(name, dir_fd=tmp)
+
+
+def _is_locked(directory: int, name: str) -> bool:
+    descriptor = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, byte_lock(fcntl.F_WRLCK, 0))
+    except OSError:  # held, or no telling: leave it
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _umask() -> int:
+    with Path("/proc/self/status").open(encoding="latin-1") as status:  # os.umask would have to change it
+        for line in status:
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    return 0o022

@@ -1,0 +1,128 @@
+"""Objects on their way into the local directory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from threading import Lock
+
+from zope.interface import implementer
+
+from alluxio_s3.interfaces import IFileBacked, IObjectReader, IObjectWriter, IRangeCopier
+from alluxio_s3.s3.conditions import WriteCondition
+from alluxio_s3.storage import Attributes, ObjectChanged, Status, Unavailable, Unsupported
+from alluxio_s3.threads import Threads
+from alluxio_s3.ufs.local.failures import storage_errors
+from alluxio_s3.ufs.local.reader import LocalReader
+from alluxio_s3.ufs.local.staging import Temporary
+
+Publish = Callable[[Temporary, Attributes, WriteCondition], Status]
+
+
+@implementer(IObjectWriter, IRangeCopier)
+class LocalWriter:
+    """Writes a temporary file, which ``publish`` (called in a thread) then makes what it is to be.
+
+    ``path`` is for error messages; ``length`` the number of bytes that must have come, if it is known.
+    """
+
+    def __init__(self, path: str, temporary: Temporary, length: int | None, threads: Threads, publish: Publish) -> None:
+        self._path = path
+        self._temporary = temporary
+        self._length = length
+        self._threads = threads
+        self._publish = publish
+        # Held by the thread that works: a request that is given up may abort while its last write still runs.
+        self._working = Lock()
+        self._ended = False
+
+    async def write(self, data: bytes) -> None:
+        """See IObjectWriter."""
+        if data:
+            await self._threads.run(self._write, data)
+
+    async def copy_from(self, reader: IObjectReader, offset: int, count: int) -> bool:
+        """See IRangeCopier."""
+        file = IFileBacked(reader, None)
+        if file is None:
+            return False
+        source = os.dup(file.fileno())  # ours, so that it stays open under the thread
+        return await self._threads.run(self._copy, source, reader, offset, count)
+
+    async def commit(self, attributes: Attributes, condition: WriteCondition) -> Status:
+        """See IObjectWriter."""
+        return await self._threads.run(self._commit, attributes, condition)
+
+    async def abort(self) -> None:
+        """See IObjectWriter."""
+        await self._threads.run(self.discard)
+
+    def discard(self) -> None:
+        """``abort``, from a thread: it blocks."""
+        with self._working, storage_errors(self._path, writing=True):
+            self._ended = True
+            self._temporary.discard()
+
+    def _write(self, data: bytes) -> None:
+        with self._working, storage_errors(self._path, writing=True):
+            self._check_open()
+            self._temporary.write(data)
+
+    def _copy(self, source: int, reader: IObjectReader, offset: int, count: int) -> bool:
+        try:
+            with self._working, storage_errors(self._path, writing=True):
+                self._check_open()
+                before = self._temporary.size
+                while count:
+                    copied = self._temporary.copy_from(source, offset, count)
+                    if copied is None:
+                        if self._temporary.size == before:
+                            return False
+                        raise Unavailable(self._path, f"Unavailable: {self._path}: the kernel stopped copying midway")
+                    if not copied:
+                        raise ObjectChanged(reader.status.path)
+                    offset += copied
+                    count -= copied
+                if isinstance(reader, LocalReader):
+                    reader.check_unchanged()
+                return True
+        finally:
+            os.close(source)
+
+    def _commit(self, attributes: Attributes, condition: WriteCondition) -> Status:
+        with self._working, storage_errors(self._path, writing=True):
+            self._check_open()
+            self._ended = True
+            try:
+                if self._length is not None and self._length != self._temporary.size:
+                    message = f"Unavailable: {self._path}: {self._temporary.size} bytes came where {self._length} were announced"
+                    raise Unavailable(self._path, message)
+                return self._publish(self._temporary, attributes, condition)
+            finally:
+                self._temporary.discard()
+
+    def _check_open(self) -> None:
+        if self._ended:
+            raise Unavailable(self._path, f"Unavailable: {self._path}: this write has ended")
+
+
+@implementer(IObjectWriter)
+class FolderWriter:
+    """Makes a folder, which has no bytes; ``make`` is called in a thread."""
+
+    def __init__(self, path: str, threads: Threads, make: Callable[[Attributes, WriteCondition], Status]) -> None:
+        self._path = path
+        self._threads = threads
+        self._make = make
+
+    async def write(self, data: bytes) -> None:
+        """Raises Unsupported: a directory holds no bytes of its own."""
+        if data:
+            raise Unsupported(self._path, "A key that ends with '/' names a folder here, and a folder must be empty.")
+
+    async def commit(self, attributes: Attributes, condition: WriteCondition) -> Status:
+        """See IObjectWriter."""
+        return await self._threads.run(self._make, attributes, condition)
+
+    async def abort(self) -> None:
+        """See IObjectWriter."""
