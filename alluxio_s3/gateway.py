@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import pwd
+import tempfile
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from twisted.application.internet import TimerService
@@ -21,8 +24,9 @@ from alluxio_s3.http.routes import S3Routes
 from alluxio_s3.http.site import S3Site
 from alluxio_s3.interfaces import IAuthenticator, IMultipartUploads, ITagStore, IUnderFileSystem
 from alluxio_s3.namespace.mounts import Namespace
+from alluxio_s3.namespace.staged_uploads import StagedUploads
 from alluxio_s3.ops.access_log import EventAccessLog
-from alluxio_s3.plugins import build_plugin
+from alluxio_s3.plugins import AUTHENTICATORS, TAG_STORES, UFS, build_plugin
 from alluxio_s3.settings import Loaded, Settings, SettingsError
 from alluxio_s3.threads import Threads
 
@@ -60,18 +64,17 @@ class Gateway(MultiService):
         _check(settings)
         threads = Threads(reactor, settings.io_threads, "alluxio-s3-io")
         user = pwd.getpwuid(os.geteuid()).pw_name
-        namespace = Namespace(_root(settings, reactor, threads), user)
+        namespace = Namespace(_root(loaded, reactor, threads), user, partial(_staged, settings, reactor, threads))
         services = Services(
             namespace=namespace,
-            tags=_tag_store(settings, reactor, threads),
+            tags=_tag_store(loaded, reactor, threads),
             threads=threads,
             clock=reactor,
             limits=_limits(settings),
             region=settings.region,
         )
-        authenticator = build_plugin(
-            "alluxio_s3.authenticators", settings.authentication_type.lower(), IAuthenticator, {"user": user}, reactor, threads
-        )
+        options = {"user": user, **loaded.plugin_options.get(settings.authentication_type, {})}
+        authenticator = build_plugin(AUTHENTICATORS, settings.authentication_type, IAuthenticator, options, reactor, threads)
         pipeline = Pipeline(authenticator, REGISTRY, services, EventAccessLog())
         site = S3Site(
             S3Routes(pipeline).app.resource(),
@@ -104,10 +107,7 @@ class Gateway(MultiService):
             await deferLater(self._reactor, DRAIN_POLL_SECONDS)
         if self._pipeline.in_flight:
             self._log.warn("{count} requests are cut: the drain limit is over", count=self._pipeline.in_flight)
-        namespace = self._pipeline.services.namespace
-        for ufs in (namespace.root, *namespace.mounts.values()):
-            if ufs is not None:
-                await ufs.close()
+        await self._pipeline.services.namespace.close()
         await self._pipeline.services.tags.close()
         self._threads.stop()
 
@@ -121,22 +121,19 @@ class Gateway(MultiService):
         endpoint = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
         self._log.info("Serving S3 at {endpoint}", endpoint=endpoint)
         self._log.info("Try: aws --endpoint-url {endpoint} s3 mb s3://first-bucket", endpoint=endpoint)
-        if self.settings.authentication_type == "SIMPLE" and host not in ("127.0.0.1", "::1", "localhost"):
+        if self.settings.authentication_type.lower() == "simple" and host not in ("127.0.0.1", "::1", "localhost"):
             self._log.warn("SIMPLE identifies users and does not authenticate them: whoever reaches {host} can be anybody.", host=host)
 
     async def _expire_uploads(self) -> None:
-        namespace = self._pipeline.services.namespace
         before = int((self._reactor.seconds() - self.settings.upload_cleaner_timeout_ms / 1000) * 10**9)
-        for ufs in {id(one): one for one in (namespace.root, *namespace.mounts.values()) if one is not None}.values():
-            uploads = IMultipartUploads(ufs, None)
-            if uploads is not None:
-                try:
-                    expired = await uploads.expire(before)
-                except Exception:  # noqa: BLE001  # the next round tries again
-                    self._log.failure("Abandoned uploads could not be expired")
-                else:
-                    if expired:
-                        self._log.info("{count} abandoned uploads expired", count=expired)
+        for uploads in self._pipeline.services.namespace.all_uploads():
+            try:
+                expired = await uploads.expire(before)
+            except Exception:  # noqa: BLE001  # the next round tries again
+                self._log.failure("Abandoned uploads could not be expired")
+            else:
+                if expired:
+                    self._log.info("{count} abandoned uploads expired", count=expired)
 
 
 async def _stop_listening(port: IListeningPort) -> None:
@@ -160,28 +157,40 @@ def _endpoint(settings: Settings) -> str:
     return f"{kind}:port={settings.rest_port}:interface={host.replace(':', chr(92) + ':')}"
 
 
-def _root(settings: Settings, reactor: Any, threads: Threads) -> IUnderFileSystem | None:
-    uri = settings.ufs_root
-    if not uri:
+def _root(loaded: Loaded, reactor: Any, threads: Threads) -> IUnderFileSystem | None:
+    settings = loaded.settings
+    if settings.ufs_root is None:
         raise SettingsError("Nothing to serve: set alluxio.dora.client.ufs.root to a directory.")
-    scheme, separator, path = uri.partition("://")
-    if not separator:
-        scheme, path = "local", uri
-    elif scheme == "file":
-        scheme = "local"
+    scheme, separator, path = settings.ufs_root.partition("://")
+    if not separator or scheme == "file":
+        return _local(settings, path or scheme, reactor, threads, buckets=True)
+    options = {"uri": settings.ufs_root, "buckets": "true", **loaded.plugin_options.get(scheme, {})}
+    return build_plugin(UFS, scheme, IUnderFileSystem, options, reactor, threads)
+
+
+def _local(settings: Settings, directory: str, reactor: Any, threads: Threads, *, buckets: bool) -> IUnderFileSystem:
     options = {
-        "root": path,
-        "buckets": "true",
+        "root": directory,
+        "buckets": str(buckets).lower(),
         "folders": str(settings.list_folders).lower(),
         "xattrs": str(settings.xattr_change).lower(),
         "durability": settings.durability,
     }
-    return build_plugin("alluxio_s3.ufs", scheme, IUnderFileSystem, options, reactor, threads)
+    return build_plugin(UFS, "local", IUnderFileSystem, options, reactor, threads)
 
 
-def _tag_store(settings: Settings, reactor: Any, threads: Threads) -> ITagStore:
-    options = {"path": settings.tag_store_path}
-    return build_plugin("alluxio_s3.tag_stores", settings.tag_store, ITagStore, options, reactor, threads)
+def _staged(settings: Settings, reactor: Any, threads: Threads, name: str, ufs: IUnderFileSystem) -> IMultipartUploads:
+    base = settings.staging_dir or str(Path(tempfile.gettempdir()) / f"alluxio-s3-{os.geteuid()}")
+    directory = Path(base) / (name or "root")
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return StagedUploads(ufs, _local(settings, str(directory), reactor, threads, buckets=False), reactor)
+
+
+def _tag_store(loaded: Loaded, reactor: Any, threads: Threads) -> ITagStore:
+    settings = loaded.settings
+    options = {"path": settings.tag_store_path} if settings.tag_store_path else {}
+    options |= loaded.plugin_options.get(settings.tag_store, {})
+    return build_plugin(TAG_STORES, settings.tag_store, ITagStore, options, reactor, threads)
 
 
 def _limits(settings: Settings) -> Limits:

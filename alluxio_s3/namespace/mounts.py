@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from attrs import define, field, frozen
 
@@ -44,12 +44,15 @@ class Namespace:
 
     ``root`` is the under-store mounted at ``/``, whose top-level directories are buckets;
     ``mounts`` are the others, by the name under which each is a bucket; a mount hides a root directory of its name.
-    ``owner`` is who owns what has no owner of its own: the daemon's user.
+    ``owner`` is who owns what has no owner of its own: the daemon's user. ``stage`` gives multipart
+    uploads to a store that has none of its own; its first argument is the mount's name (``""`` for the root).
     """
 
     root: IUnderFileSystem | None
     owner: str
+    stage: Callable[[str, IUnderFileSystem], IMultipartUploads] | None = None
     mounts: Mapping[str, IUnderFileSystem] = field(factory=dict)
+    _uploads: dict[str, IMultipartUploads] = field(factory=dict, init=False)
 
     def locate(self, bucket: str) -> Place:
         """Where the keys of ``bucket`` are, or would be, without asking a store. Raises S3Error NoSuchBucket."""
@@ -116,11 +119,28 @@ class Namespace:
             raise S3Error("BucketNotEmpty", BucketName=name) from None
 
     def uploads(self, place: Place) -> IMultipartUploads:
-        """The multipart uploads of the under-store. Raises S3Error NotImplemented if it has none."""
-        uploads = IMultipartUploads(place.ufs, None)
-        if uploads is None:
-            raise S3Error("NotImplemented", "The under-store of this bucket does not take multipart uploads.")
-        return uploads
+        """The multipart uploads of the under-store of ``place``: its own, or staged ones. Raises S3Error NotImplemented."""
+        name = "" if place.ufs is self.root else next(name for name, ufs in self.mounts.items() if ufs is place.ufs)
+        found = self._uploads.get(name)
+        if found is None:
+            found = IMultipartUploads(place.ufs, None)
+            if found is None and self.stage is not None:
+                found = self.stage(name, place.ufs)
+            if found is None:
+                raise S3Error("NotImplemented", "The under-store of this bucket does not take multipart uploads.")
+            self._uploads[name] = found
+        return found
+
+    def all_uploads(self) -> list[IMultipartUploads]:
+        """The multipart uploads of every under-store that has some."""
+        places = [Place(ufs, "") for ufs in (self.root, *self.mounts.values()) if ufs is not None]
+        return [self.uploads(place) for place in places]
+
+    async def close(self) -> None:
+        """Let go of every under-store."""
+        for ufs in (self.root, *self.mounts.values()):
+            if ufs is not None:
+                await ufs.close()
 
     def _container(self) -> IBucketContainer | None:
         return None if self.root is None else IBucketContainer(self.root, None)

@@ -128,6 +128,13 @@ class UnderStores:
         ours=True,
         acted_on=False,
     )
+    staging_dir: str | None = setting(
+        "alluxio.worker.s3.staging.dir",
+        location(),
+        "",
+        "Where the parts of multipart uploads wait if the under-store has no uploads of its own; none: a directory for temporary files.",
+        ours=True,
+    )
     durability: str = setting(
         "alluxio.worker.s3.durability",
         choice("full", "data", "rename"),

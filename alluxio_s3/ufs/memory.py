@@ -210,11 +210,11 @@ class MemoryUnderFileSystem:
 
 @implementer(IPluginFactory)
 class MemoryFactory:
-    """Builds a ``MemoryUnderFileSystem``. Option ``buckets`` (``true`` or ``false``): whether it can be the root."""
+    """Builds a ``MemoryUnderFileSystem``. Option ``buckets`` (``true`` or ``false``): whether it can be the root. ``uri`` is not looked at."""
 
     def build(self, options: Mapping[str, str], reactor: object, threads: Threads) -> MemoryUnderFileSystem:  # noqa: ARG002 it needs none
         """A new, empty store. Raises ValueError for an option that it does not have."""
-        unknown = sorted(set(options) - {"buckets"})
+        unknown = sorted(set(options) - {"buckets", "uri"})
         if unknown:
             raise ValueError(f"An under-store in memory has no option {unknown[0]!r}.")
         buckets = options.get("buckets", "false").lower()

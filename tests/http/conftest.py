@@ -1,0 +1,167 @@
+"""A site on a real port, with actions made to show what the channel does, and a client that writes raw bytes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import pytest_twisted
+from alluxio_s3.tags.carried import CarriedTagStore
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.protocol import Protocol
+from zope.interface import implementer
+
+from alluxio_s3.actions.exchange import Call, Response, Services
+from alluxio_s3.actions.registry import BUCKET, OBJECT, SERVICE, Action, Registry
+from alluxio_s3.auth.simple import Principal
+from alluxio_s3.http.pipeline import Pipeline
+from alluxio_s3.http.routes import S3Routes
+from alluxio_s3.http.site import S3Site
+from alluxio_s3.interfaces import IAuthenticator
+from alluxio_s3.namespace.mounts import Namespace
+from alluxio_s3.ops.access_log import Account
+from alluxio_s3.s3.errors import S3Error
+from alluxio_s3.s3.request import RequestHead
+from alluxio_s3.threads import Threads
+from alluxio_s3.ufs.memory import MemoryUnderFileSystem
+
+REGISTRY = Registry()
+
+
+@REGISTRY.action("Echo", method="PUT", on=OBJECT)
+class Echo(Action):
+    """Answers with the body it read."""
+
+    async def run(self, call: Call) -> Response:
+        pieces = []
+        while piece := await call.body.read():
+            pieces.append(piece)
+        return Response(headers={"x-amz-meta-CaSe": "kept", "Content-Type": "text/plain"}, body=b"".join(pieces))
+
+
+@REGISTRY.action("Refuse", method="PUT", on=BUCKET)
+class Refuse(Action):
+    """Refuses without reading."""
+
+    async def run(self, call: Call) -> Response:
+        raise S3Error("AccessDenied")
+
+
+@REGISTRY.action("Fail", method="GET", on=BUCKET)
+class Fail(Action):
+    """Fails in a way that nobody foresaw."""
+
+    async def run(self, call: Call) -> Response:
+        raise RuntimeError("secret detail")
+
+
+@REGISTRY.action("Hello", method="GET", on=SERVICE)
+class Hello(Action):
+    """A small answer."""
+
+    async def run(self, call: Call) -> Response:
+        return Response(body=b"hello")
+
+
+@REGISTRY.action("Stream", method="GET", on=OBJECT)
+class Stream(Action):
+    """An answer of unknown length; the key ``cut`` fails half-way."""
+
+    async def run(self, call: Call) -> Response:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield b"one,"
+            if call.key == "cut":
+                raise RuntimeError("half-way")
+            yield b"two"
+
+        return Response(body=pieces())
+
+
+@implementer(IAuthenticator)
+class Anyone:
+    """Lets everybody in."""
+
+    async def authenticate(self, head: RequestHead) -> Principal:
+        return Principal("tester", "test")
+
+
+class Accounts(list[Account]):
+    """The access log, kept."""
+
+    def record(self, account: Account) -> None:
+        self.append(account)
+
+
+class RawClient(Protocol):
+    """Writes what it is told and keeps what comes back."""
+
+    def __init__(self) -> None:
+        self.received = b""
+        self.closed: Deferred[None] = Deferred()
+        self._waiting: list[tuple[Callable[[bytes], bool], Deferred[None]]] = []
+
+    def write(self, data: bytes) -> None:
+        assert self.transport is not None
+        self.transport.write(data)
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+        for entry in [one for one in self._waiting if one[0](self.received)]:
+            self._waiting.remove(entry)
+            entry[1].callback(None)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.closed.callback(None)
+        for _, waiting in self._waiting:
+            waiting.errback(EOFError(self.received))
+        self._waiting = []
+
+    async def until(self, wanted: bytes, times: int = 1) -> bytes:
+        """What has come once ``wanted`` has come ``times`` times."""
+        if self.received.count(wanted) < times:
+            waiting: Deferred[None] = Deferred()
+            self._waiting.append((lambda received: received.count(wanted) >= times, waiting))
+            await waiting
+        return self.received
+
+    async def all(self) -> bytes:
+        """All that came until the server closed."""
+        await self.closed
+        return self.received
+
+    def leave(self) -> None:
+        assert self.transport is not None
+        self.transport.abortConnection()  # type: ignore[attr-defined]
+
+
+class Server:
+    """A site and its accounts."""
+
+    def __init__(self, port: Any, site: S3Site, pipeline: Pipeline, accounts: Accounts) -> None:
+        self.port, self.site, self.pipeline, self.accounts = port, site, pipeline, accounts
+
+    async def connect(self) -> RawClient:
+        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", self.port.getHost().port)
+        return await connectProtocol(endpoint, RawClient())
+
+    async def exchange(self, request: bytes) -> bytes:
+        """Everything that comes back for ``request`` on a connection of its own."""
+        client = await self.connect()
+        client.write(request)
+        return await client.all()
+
+
+@pytest.fixture
+def server() -> Any:
+    """A running site."""
+    accounts = Accounts()
+    namespace = Namespace(MemoryUnderFileSystem(), "tester")
+    services = Services(namespace, CarriedTagStore(), Threads(reactor, 1, "test"), reactor)
+    pipeline = Pipeline(Anyone(), REGISTRY, services, accounts)
+    site = S3Site(S3Routes(pipeline).app.resource(), reactor, keep_alive=True, idle_seconds=60.0, body_stall_seconds=30.0)
+    port = reactor.listenTCP(0, site, interface="127.0.0.1")
+    yield Server(port, site, pipeline, accounts)
+    pytest_twisted.blockon(port.stopListening())
