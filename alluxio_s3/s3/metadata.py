@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from alluxio_s3.s3.conditions import http_date
 from alluxio_s3.s3.errors import S3Error
+from alluxio_s3.s3.payload import stored_content_encoding
 from alluxio_s3.s3.request import Headers
 from alluxio_s3.s3.target import Query
 from alluxio_s3.storage import Attributes, Status
@@ -44,11 +45,11 @@ def attributes_of(headers: Headers, *, limit_bytes: int) -> Attributes:
     limit. ``aws-chunked`` is how the body travels and not kept in content-encoding. Raises ``S3Error``
     MetadataTooLarge; InvalidArgument for what no header of an answer can hold.
     """
-    echoed = {name: _checked(name, headers[name]) for name in _ECHOED if headers.get(name)}
-    if "content-encoding" in echoed:
-        encoding = _without_aws_chunked(echoed.pop("content-encoding"))
-        if encoding:
-            echoed["content-encoding"] = encoding
+    echoed = {}
+    for name in _ECHOED:
+        value = stored_content_encoding(headers) if name == "content-encoding" else headers.get(name)
+        if value:
+            echoed[name] = _checked(name, value)
     user = {}
     size = 0
     for header, value in headers.items():
@@ -123,13 +124,6 @@ def _checked(name: str, value: str) -> str:
 
 def _safe(value: str | None) -> str | None:
     return None if value is None or _UNSAFE.search(value) else value
-
-
-def _without_aws_chunked(encoding: str) -> str:
-    if "aws-chunked" not in encoding.lower():
-        return encoding
-    codings = (coding.strip() for coding in encoding.split(","))
-    return ",".join(coding for coding in codings if coding and coding.lower() != "aws-chunked")
 
 
 def _printable(name: str) -> str:
