@@ -50,7 +50,7 @@ class CopyObject(Action):
         condition = write_condition(call.headers)
         place = (await call.services.namespace.bucket(call.bucket)).place
         await check_early(place, call.key, condition)
-        async with opened_source(call, order.source) as source:
+        async with open_source(call, order.source) as source:
             size = source.status.size
             if call.key.endswith("/") and size:
                 raise S3Error("InvalidRequest", "A key that ends with '/' names a folder, which holds no bytes.")
@@ -79,7 +79,7 @@ class Source:
 
 
 @asynccontextmanager
-async def opened_source(call: Call, target: Target) -> AsyncIterator[Source]:
+async def open_source(call: Call, target: Target) -> AsyncIterator[Source]:
     """The object at ``target``, open, if the ``x-amz-copy-source-if-*`` headers of ``call`` allow its use.
 
     Raises S3Error: NoSuchBucket, NoSuchKey, PreconditionFailed.

@@ -1,0 +1,165 @@
+"""Actions run in-process: a request goes in, what its action answers comes out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+
+import pytest
+import pytest_twisted
+from attrs import define, evolve, field, frozen
+from twisted.internet import reactor
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+from alluxio_s3.actions import object_attributes, object_copy, object_delete, object_read, object_write, unsupported  # noqa: F401
+from alluxio_s3.actions.exchange import Call, Limits, ReaderBody, Response, Services
+from alluxio_s3.actions.registry import REGISTRY
+from alluxio_s3.actions.storage_errors import translate
+from alluxio_s3.auth.simple import Principal
+from alluxio_s3.interfaces import IAttributeUpdater, IRequestBody, ITagStore, IUnderFileSystem
+from alluxio_s3.namespace.mounts import Namespace
+from alluxio_s3.s3.errors import S3Error
+from alluxio_s3.s3.request import Headers, RequestHead
+from alluxio_s3.s3.target import parse_target
+from alluxio_s3.storage import Status, StorageError
+from alluxio_s3.threads import Threads
+from alluxio_s3.ufs.memory import MemoryUnderFileSystem
+
+NOW = 1_767_323_045  # Fri, 02 Jan 2026 03:04:05 GMT
+
+
+# What a read of a body gives: bytes, an error to raise, or something to do before the next piece.
+Piece = bytes | Exception | Callable[[], Awaitable[object]]
+
+
+@implementer(IRequestBody)
+@define
+class Body:
+    """A body in pieces, each of them one read."""
+
+    pieces: Sequence[Piece]
+    length: int | None
+    reads: int = 0
+
+    async def read(self) -> bytes:
+        while self.reads < len(self.pieces):
+            piece = self.pieces[self.reads]
+            self.reads += 1
+            if isinstance(piece, bytes):
+                return piece
+            if isinstance(piece, Exception):
+                raise piece
+            await piece()
+        return b""
+
+
+@implementer(ITagStore)
+@define
+class TagsOfStore:
+    """Tags in the objects' own attributes."""
+
+    travels: bool = True
+
+    async def get(self, ufs: IUnderFileSystem, status: Status) -> Mapping[str, str]:
+        return status.attributes.tags
+
+    async def put(self, ufs: IUnderFileSystem, status: Status, tags: Mapping[str, str]) -> None:
+        await IAttributeUpdater(ufs).set_tags(status.path, tags)
+
+    async def close(self) -> None:
+        pass
+
+
+@frozen
+class Answer:
+    """A Response, all of its body read."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@define
+class Bench:
+    """A namespace with the bucket ``bucket``, and everything actions need."""
+
+    services: Services
+    clock: Clock
+    bodies: list[Body] = field(factory=list)
+
+    async def ask(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | Sequence[Piece] | None = None,
+        *,
+        user: str = "alice",
+        how: str = "simple",
+    ) -> Answer:
+        """What the action that this asks for answers; raises S3Error when the answer is one.
+
+        A ``body`` of bytes brings its Content-Length; one in pieces brings what ``headers`` say.
+        """
+        given = dict(headers or {})
+        if isinstance(body, bytes):
+            given.setdefault("content-length", str(len(body)))
+            body = [body]
+        length = int(given["content-length"]) if "content-length" in given else None
+        self.bodies.append(Body(body or (), length))
+        head = RequestHead(method, parse_target(target.encode()), Headers(given), target.encode())
+        call = Call(head, Principal(user, how), self.bodies[-1], "1", self.services)
+        try:
+            return await _read(await REGISTRY.resolve(head).run(call))
+        except StorageError as problem:
+            raise await translate(problem, head.target, self.services.namespace) from problem
+
+    async def refusal(self, *request: object, **options: object) -> S3Error:
+        """The error that ``ask`` raises."""
+        with pytest.raises(S3Error) as caught:
+            await self.ask(*request, **options)  # type: ignore[arg-type]  # the same arguments
+        return caught.value
+
+    async def status(self, target: str) -> Status:
+        """What the store has at ``/bucket/key``."""
+        parsed = parse_target(target.encode())
+        place = self.services.namespace.locate(parsed.bucket)
+        return await place.ufs.status(place.path(parsed.key))
+
+    def limit(self, **limits: object) -> None:
+        """Change ``Limits``."""
+        self.services = evolve(self.services, limits=Limits(**limits))  # type: ignore[arg-type]  # the same arguments
+
+
+async def _read(response: Response) -> Answer:
+    body = response.body
+    if isinstance(body, ReaderBody):
+        pieces = [piece async for piece in body.reader.read(body.offset, body.count)]
+        await body.reader.close()
+        body = b"".join(pieces)
+    elif not isinstance(body, bytes):
+        async with aclosing(body) as pieces:
+            body = b"".join([piece async for piece in pieces])
+    return Answer(response.status, response.headers, body)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that stands at ``NOW``."""
+    clock = Clock()
+    clock.advance(NOW)
+    return clock
+
+
+@pytest_twisted.async_yield_fixture
+async def bench(clock: Clock) -> AsyncIterator[Bench]:
+    """A bench on a store in memory, mounted at ``/``."""
+    threads = Threads(reactor, 2, "bench")
+    threads.start()
+    ufs = MemoryUnderFileSystem(clock)
+    namespace = Namespace(ufs, "daemon")
+    await namespace.create_bucket("bucket", "alice")
+    yield Bench(Services(namespace, TagsOfStore(), threads, clock), clock)
+    await ufs.close()
+    threads.stop()
