@@ -22,6 +22,7 @@ from alluxio_s3.s3.request import RequestHead
 from alluxio_s3.s3.target import Query
 
 SERVICE, BUCKET, OBJECT = "service", "bucket", "object"
+ANY = "*"  # the method of what is not offered, whatever the method
 
 # Query keys of authentication, in whatever form; and "x-*", which S3 leaves to its users' logs.
 _AUTHENTICATION = frozenset({"AWSAccessKeyId", "Signature", "Expires"})
@@ -130,16 +131,15 @@ class Registry:
         target = head.target
         on = OBJECT if target.key else BUCKET if target.bucket else SERVICE
         row = self._rows.get((head.method, on))
-        if row is None:
-            raise self._not_allowed(head.method, on)
+        for refusing in (row, self._rows.get((ANY, on))):
+            refused = None if refusing is None else _refused(refusing, head)
+            if refused is not None:
+                return refused
         keys = frozenset(target.query) if target.query.pairs else frozenset()
-        refused = _refused(row, head)
-        if refused is not None:
-            return refused
         if on == OBJECT and "versionId" in keys:
             _check_version(target.query)
             keys -= {"versionId"}
-        for action in row.offered:
+        for action in row.offered if row is not None else ():
             route = action.route
             if route.fits(head, keys):
                 if route.offered:
@@ -170,9 +170,10 @@ class Registry:
 
 
 def _refused(row: _Row, head: RequestHead) -> Action | None:
-    for key in head.target.query:
-        if key in row.refused_keys:
-            return row.refused_keys[key]
+    if row.refused_keys and head.target.query.pairs:
+        for key in head.target.query:
+            if key in row.refused_keys:
+                return row.refused_keys[key]
     if row.refused_headers:
         for name in head.headers:
             if name in row.refused_headers:

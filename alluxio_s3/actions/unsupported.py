@@ -11,13 +11,11 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from alluxio_s3.actions.exchange import Call, Response
-from alluxio_s3.actions.registry import BUCKET, OBJECT, REGISTRY, Action, Route
+from alluxio_s3.actions.registry import ANY, BUCKET, OBJECT, REGISTRY, Action, Route
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.request import Headers
 
-_METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE")
-
-# By sub-resource, S3's names of the operations on it; the other methods have none, and are answered alike.
+# By sub-resource, S3's names of the operations on it; the other methods are refused by the sub-resource's own.
 _ON_BUCKETS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "abac": {"GET": "GetBucketAbac", "PUT": "PutBucketAbac"},
@@ -141,17 +139,17 @@ def _routes() -> Iterator[Route]:
 
     for on, table in ((BUCKET, _ON_BUCKETS), (OBJECT, _ON_OBJECTS)):
         for key, names in table.items():
-            for method in _METHODS:
-                yield route(names.get(method, f"{method} {on}?{key}"), method, on, query=frozenset({key}))
+            for method, name in names.items():
+                yield route(name, method, on, query=frozenset({key}))
+            yield route(f"{on}?{key}", ANY, on, query=frozenset({key}))
+    yield route("PutBucketVersioning", "PUT", BUCKET, query=frozenset({"versioning"}))
+    for method in ("HEAD", "POST", "DELETE"):
+        yield route(f"{method} {BUCKET}?versioning", method, BUCKET, query=frozenset({"versioning"}))
     for method in ("HEAD", "PUT", "POST", "DELETE"):
-        name = "PutBucketVersioning" if method == "PUT" else f"{method} {BUCKET}?versioning"
-        yield route(name, method, BUCKET, query=frozenset({"versioning"}))
         yield route(f"{method} {OBJECT}?attributes", method, OBJECT, query=frozenset({"attributes"}))
-    for method in _METHODS:
-        for header in _HEADERS_ON_OBJECTS:
-            yield route(f"{method} {OBJECT} {header}", method, OBJECT, headers=frozenset({header}))
-    for header in _GRANTS:
-        yield route(f"PUT {BUCKET} {header}", "PUT", BUCKET, headers=frozenset({header}))
+    for on, headers in ((BUCKET, _GRANTS), (OBJECT, _HEADERS_ON_OBJECTS)):
+        for header in headers:
+            yield route(f"{on} with {header}", ANY, on, headers=frozenset({header}))
     yield route("PostObject", "POST", BUCKET)
 
 
