@@ -31,8 +31,10 @@ TABLE: Mapping[str, tuple[int, str]] = MappingProxyType(
         "InvalidDigest": (400, "The Content-MD5 or checksum value that you specified is not valid."),
         "InvalidPart": (
             400,
-            ("One or more of the specified parts could not be found. The part might not have been uploaded,"
-            " or the specified entity tag might not have matched the part's entity tag."),
+            (
+                "One or more of the specified parts could not be found. The part might not have been uploaded,"
+                " or the specified entity tag might not have matched the part's entity tag."
+            ),
         ),
         "InvalidPartNumber": (416, "The requested partnumber is not satisfiable."),
         "InvalidPartOrder": (
@@ -57,8 +59,10 @@ TABLE: Mapping[str, tuple[int, str]] = MappingProxyType(
         "NoSuchTagSet": (404, "The TagSet does not exist."),
         "NoSuchUpload": (
             404,
-            ("The specified multipart upload does not exist. The upload ID might be invalid,"
-            " or the multipart upload might have been aborted or completed."),
+            (
+                "The specified multipart upload does not exist. The upload ID might be invalid,"
+                " or the multipart upload might have been aborted or completed."
+            ),
         ),
         "NotImplemented": (501, "A header or query that you provided implies functionality that is not implemented."),
         "NotModified": (304, "Not Modified"),
