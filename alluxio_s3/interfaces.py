@@ -134,6 +134,12 @@ class IAttributeUpdater(Interface):
         """Replace the tags of the object, folder or bucket (``"b/"``; ``""`` is the root) at ``path``. Raises NoSuchPath."""
 
 
+class IIdentified(Interface):
+    """An under-store that can be told from every other, by every process that serves it, today and tomorrow."""
+
+    identity: str = Attribute("Which one it is, such as its URI without credentials. What the daemon keeps about its objects goes by it.")
+
+
 class IMultipartUploads(Interface):
     """Multipart uploads. Parts are never visible as objects."""
 

@@ -1,12 +1,14 @@
-"""Tests and fixtures that are coroutines, run in Twisted's reactor by pytest-twisted."""
+"""Coroutines in tests and fixtures, run in Twisted's reactor by pytest-twisted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar, cast
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar, cast
 
 import pytest_twisted  # type: ignore[import-untyped]  # it has no types
+from twisted.internet.defer import ensureDeferred
 
+T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., object])
 
 
@@ -15,6 +17,6 @@ def in_reactor(test: F) -> F:
     return cast(F, pytest_twisted.ensureDeferred(test))
 
 
-def reactor_fixture(make: F) -> F:
-    """A fixture that is an async generator."""
-    return cast(F, pytest_twisted.async_yield_fixture(make))
+def wait_for(work: Coroutine[Any, Any, T]) -> T:
+    """The result of ``work``, for a fixture, which pytest runs outside of the reactor."""
+    return cast(T, pytest_twisted.blockon(ensureDeferred(work)))

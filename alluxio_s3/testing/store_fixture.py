@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
+
+import pytest
 
 from alluxio_s3.interfaces import IBucketContainer, IUnderFileSystem
 from alluxio_s3.storage import Attributes
-from alluxio_s3.testing.in_reactor import reactor_fixture
+from alluxio_s3.testing.in_reactor import wait_for
 from alluxio_s3.testing.workbench import Workbench
 
 
@@ -25,11 +27,11 @@ class StoreFixture:
         await container.create_bucket("bucket", Attributes(owner="alice"))
         return "bucket/"
 
-    @reactor_fixture
-    async def store(self) -> AsyncIterator[Workbench]:
+    @pytest.fixture
+    def store(self) -> Iterator[Workbench]:
         """The store on the bench."""
-        ufs = await self.make_ufs()
+        ufs = wait_for(self.make_ufs())
         try:
-            yield Workbench(ufs, await self.make_place(ufs))
+            yield Workbench(ufs, wait_for(self.make_place(ufs)))
         finally:
-            await ufs.close()
+            wait_for(ufs.close())

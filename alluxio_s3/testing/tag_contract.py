@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 
+import pytest
 from attrs import frozen
 from zope.interface.verify import verifyObject
 
 from alluxio_s3.interfaces import ITagStore
 from alluxio_s3.storage import Attributes, NoSuchPath, Status
-from alluxio_s3.testing.in_reactor import in_reactor, reactor_fixture
+from alluxio_s3.testing.in_reactor import in_reactor, wait_for
 from alluxio_s3.testing.store_fixture import StoreFixture
 from alluxio_s3.testing.workbench import Workbench, outcome_of, together
 
@@ -42,14 +43,14 @@ class TagStoreContract(StoreFixture):
         """A tag store, fresh and empty. The suite closes it."""
         raise NotImplementedError("the contract suite of tag stores needs make_tags")
 
-    @reactor_fixture
-    async def tagging(self, store: Workbench) -> AsyncIterator[Tagging]:
+    @pytest.fixture
+    def tagging(self, store: Workbench) -> Iterator[Tagging]:
         """The tag store, and the under-store whose tags it keeps."""
-        tags = await self.make_tags()
+        tags = wait_for(self.make_tags())
         try:
             yield Tagging(tags, store)
         finally:
-            await tags.close()
+            wait_for(tags.close())
 
     @in_reactor
     async def test_tags_interface(self, tagging: Tagging) -> None:

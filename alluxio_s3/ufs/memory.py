@@ -8,6 +8,7 @@ each step atomic. Readers and writers are in ``ufs.memory_streams``, multipart u
 
 from __future__ import annotations
 
+import secrets
 from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -20,6 +21,7 @@ from zope.interface import implementer
 from alluxio_s3.interfaces import (
     IAttributeUpdater,
     IBucketContainer,
+    IIdentified,
     IMultipartUploads,
     IPluginFactory,
     IUnderFileSystem,
@@ -117,14 +119,20 @@ class Shelf:
         self._paths.clear()
 
 
-@implementer(IUnderFileSystem, IBucketContainer, IAttributeUpdater)
+@implementer(IUnderFileSystem, IBucketContainer, IAttributeUpdater, IIdentified)
 class MemoryUnderFileSystem:
     """A store whose top-level folders are buckets, or with ``buckets=False`` the keys of one bucket."""
 
     def __init__(self, clock: IReactorTime, *, buckets: bool = True) -> None:
+        self._name = secrets.token_hex(16)
         self._shelf = Shelf(clock, buckets)
         self._shelf.put("", b"", Attributes())
         self._uploads = MemoryUploads(self._shelf.require_place, self._shelf.publish, self._shelf.now_ns)
+
+    @property
+    def identity(self) -> str:
+        """Which store it is: none before it, none after it."""
+        return f"memory:{self._name}"
 
     def __conform__(self, interface: object) -> object:
         """``IMultipartUploads(store)`` is the store's uploads."""
@@ -210,14 +218,11 @@ class MemoryUnderFileSystem:
 
 @implementer(IPluginFactory)
 class MemoryFactory:
-    """Builds a ``MemoryUnderFileSystem``. Option ``buckets`` (``true`` or ``false``): whether it can be the root. ``uri`` is not looked at."""
+    """Builds a ``MemoryUnderFileSystem``. Option ``buckets`` (``true`` or ``false``): whether it is mounted at ``/``."""
 
     def build(self, options: Mapping[str, str], reactor: object, threads: Threads) -> MemoryUnderFileSystem:  # noqa: ARG002 it needs none
-        """A new, empty store. Raises ValueError for an option that it does not have."""
-        unknown = sorted(set(options) - {"buckets", "uri"})
-        if unknown:
-            raise ValueError(f"An under-store in memory has no option {unknown[0]!r}.")
+        """A new, empty store. Raises ValueError for an option that is neither."""
         buckets = options.get("buckets", "false").lower()
         if buckets not in ("true", "false"):
-            raise ValueError(f"The option buckets is true or false, not {buckets!r}.")
+            raise ValueError(f"the option buckets is true or false, not {buckets!r}")
         return MemoryUnderFileSystem(cast(IReactorTime, reactor), buckets=buckets == "true")
