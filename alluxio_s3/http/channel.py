@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import ITCPTransport
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
@@ -39,9 +38,12 @@ class S3Channel(HTTPChannel):
     MAX_LENGTH = 16384
     totalHeadersSize = MAX_HEADER_BYTES
     maxHeaders = 200
+    _broken = False
 
     def lineReceived(self, line: bytes) -> None:
         """A line of a request's head. Folded headers (RFC 9112, 5.2) and bare CRs are refused."""
+        if self._broken:
+            return
         if line[:1] in (b" ", b"\t") or b"\r" in line:
             self.refuse(S3Error("InvalidRequest", "The request is not well-formed HTTP."))
             return
@@ -62,8 +64,8 @@ class S3Channel(HTTPChannel):
         request.begin(self._command, self._path, self._version, self.length)
 
     def rawDataReceived(self, data: bytes) -> None:
-        """Bytes of a body; those that come after the answer has closed the connection are dropped."""
-        if self.requests:
+        """Bytes of a body; those that come when nothing more can be made sense of are dropped."""
+        if self.requests and not self._broken:
             super().rawDataReceived(data)
 
     def _respondToBadRequestAndDisconnect(self) -> None:
@@ -72,14 +74,15 @@ class S3Channel(HTTPChannel):
 
     def refuse(self, error: S3Error) -> None:
         """Answer ``error`` and close: what follows on this connection can't be made sense of."""
-        if self.requests and self.requests[-1].startedWriting:
-            self.forceAbortClient()
+        self._broken = True
+        self.persistent = False
+        if self.requests and self.requests[-1].begun:
+            self.requests[-1].break_off(error)
             return
+        self.requests.clear()
         self.transport.write(self.site.render_refusal(error))
         self.loseConnection()
         self.setRawMode()
-        if self.requests:
-            self.requests.pop().connectionLost(Failure(ConnectionDone("refused")))
 
     def hold_body(self) -> None:
         """Stop reading from the client."""
@@ -99,11 +102,14 @@ class S3Request(Request):
     body: RequestBody
     target: Target | S3Error
     bytes_sent = 0
+    begun = False
     _answered = False
+    _unreadable = False
     _linger: Any = None
 
     def begin(self, command: bytes, target: bytes, version: bytes, length: int | None) -> None:
         """The head is complete. A request without a body waits for ``requestReceived``, which comes at once."""
+        self.begun = True
         site = self.channel.site
         self.site = site
         self.method, self.uri, self.clientproto = command, target, version
@@ -140,8 +146,9 @@ class S3Request(Request):
         if self.body.complete:
             self.process()
         else:
+            answered = self._answered
             self.body.end()
-            if self._answered:
+            if answered:
                 self._finish_now()
 
     def process(self) -> None:
@@ -161,11 +168,18 @@ class S3Request(Request):
         if self._answered:
             return
         self._answered = True
-        if self.body.complete or (self.body.unasked and not self.body.received):
+        if self.body.complete or self._unreadable or (self.body.unasked and not self.body.received):
             self._finish_now()
             return
         self.body.discard()
         self._linger = self.site.reactor.callLater(LINGER_SECONDS, self._give_up)
+
+    def break_off(self, error: S3Error) -> None:
+        """The rest of the body cannot be made sense of: whoever reads it gets ``error``, and answers."""
+        self._unreadable = True
+        self.body.fail(error)
+        if self._answered and not self.finished:
+            self._finish_now()
 
     def connectionLost(self, reason: Failure) -> None:
         """The client has gone."""

