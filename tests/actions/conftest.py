@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 import pytest_twisted
@@ -17,12 +18,12 @@ from alluxio_s3.actions.exchange import Call, Limits, ReaderBody, Response, Serv
 from alluxio_s3.actions.registry import REGISTRY
 from alluxio_s3.actions.storage_errors import translate
 from alluxio_s3.auth.simple import Principal
-from alluxio_s3.interfaces import IAttributeUpdater, IRequestBody, ITagStore, IUnderFileSystem
+from alluxio_s3.interfaces import IAttributeUpdater, IObjectReader, IObjectWriter, IRangeCopier, IRequestBody, ITagStore, IUnderFileSystem
 from alluxio_s3.namespace.mounts import Namespace
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.request import Headers, RequestHead
 from alluxio_s3.s3.target import parse_target
-from alluxio_s3.storage import Status, StorageError
+from alluxio_s3.storage import Attributes, Status, StorageError
 from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.memory import MemoryUnderFileSystem
 
@@ -52,6 +53,49 @@ class Body:
                 raise piece
             await piece()
         return b""
+
+
+class WatchedStore(MemoryUnderFileSystem):
+    """A store in memory that knows which of its readers and writers have not been ended yet.
+
+    Without ``own_copies`` its writers cannot copy by themselves.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.in_use: set[int] = set()
+        self.own_copies = True
+
+    async def open(self, path: str) -> IObjectReader:
+        return Watched(await super().open(path), self.in_use)
+
+    async def create(self, path: str, attributes: Attributes, length: int | None) -> IObjectWriter:
+        kind = WatchedCopier if self.own_copies else Watched
+        return kind(await super().create(path, attributes, length), self.in_use)
+
+
+@implementer(IObjectReader, IObjectWriter)
+class Watched:
+    """A reader or writer; in ``in_use`` until it is ended."""
+
+    def __init__(self, stream: Any, in_use: set[int]) -> None:
+        self.stream = stream
+        self._in_use = in_use
+        in_use.add(id(self))
+
+    def __getattr__(self, name: str) -> Any:
+        if name in {"close", "commit", "abort"}:
+            self._in_use.discard(id(self))
+        return getattr(self.stream, name)
+
+
+@implementer(IRangeCopier)
+class WatchedCopier(Watched):
+    """A writer that can copy by itself."""
+
+    async def copy_from(self, reader: IObjectReader, offset: int, count: int) -> bool:
+        assert isinstance(reader, Watched)
+        return await self.stream.copy_from(reader.stream, offset, count)
 
 
 @implementer(ITagStore)
@@ -86,6 +130,7 @@ class Bench:
 
     services: Services
     clock: Clock
+    store: WatchedStore
     bodies: list[Body] = field(factory=list)
 
     async def ask(
@@ -154,12 +199,13 @@ def clock() -> Clock:
 
 @pytest_twisted.async_yield_fixture
 async def bench(clock: Clock) -> AsyncIterator[Bench]:
-    """A bench on a store in memory, mounted at ``/``."""
+    """A bench on a store in memory, mounted at ``/``. No test may leave a reader or writer behind."""
     threads = Threads(reactor, 2, "bench")
     threads.start()
-    ufs = MemoryUnderFileSystem(clock)
-    namespace = Namespace(ufs, "daemon")
+    store = WatchedStore(clock)
+    namespace = Namespace(store, "daemon")
     await namespace.create_bucket("bucket", "alice")
-    yield Bench(Services(namespace, TagsOfStore(), threads, clock), clock)
-    await ufs.close()
+    yield Bench(Services(namespace, TagsOfStore(), threads, clock), clock, store)
+    assert not store.in_use
+    await store.close()
     threads.stop()
