@@ -31,7 +31,7 @@ class Options(usage.Options):
 
 
 def makeService(options: Options, reactor: Any = None) -> IService:  # noqa: N802  # twistd's name
-    """The gateway, configured. Raises ``usage.UsageError`` for a configuration that is wrong."""
+    """The gateway, configured. Raises SystemExit with what is wrong with the configuration (twistd shows a trace for any other error)."""
     from alluxio_s3.gateway import Gateway  # noqa: PLC0415  # twistd imports this module for its help text too
     from alluxio_s3.settings import SettingsError, load  # noqa: PLC0415
 
@@ -41,4 +41,4 @@ def makeService(options: Options, reactor: Any = None) -> IService:  # noqa: N80
         loaded = load(options["config"], options["overrides"], os.environ, str(Path.cwd()))
         return Gateway.build(loaded, reactor)
     except SettingsError as problem:
-        raise usage.UsageError(str(problem)) from problem
+        raise SystemExit(f"alluxio-s3: {problem}") from None

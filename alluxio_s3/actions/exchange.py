@@ -22,7 +22,7 @@ class Limits:
     tagging_restrictions: bool = True
     bucket_naming_restrictions: bool = False
     min_part_bytes: int = 5 << 20
-    xml_body_bytes: int = 1 << 20
+    xml_body_bytes: int = 2 << 20
     complete_keepalive: bool = True
     complete_keepalive_seconds: float = 10.0
 

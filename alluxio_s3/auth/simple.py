@@ -8,10 +8,11 @@ not checked; a request without any is the daemon's own user.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
-from zope.interface import implementer, provider
+from zope.interface import implementer
 
 from alluxio_s3.interfaces import IAuthenticator, IPluginFactory, IPrincipal
 from alluxio_s3.s3.credentials import check_not_expired, find_credentials
@@ -45,12 +46,11 @@ class SimpleAuthenticator:
         return Principal(credentials.access_key, "simple")
 
 
-@provider(IPluginFactory)
+@implementer(IPluginFactory)
 class SimpleFactory:
     """Builds the authenticator. Option ``user``: the name of whoever sends no credentials."""
 
-    @staticmethod
-    def build(options: Mapping[str, str], reactor: IReactorTime, threads: Threads) -> SimpleAuthenticator:
+    def build(self, options: Mapping[str, str], reactor: object, threads: Threads) -> SimpleAuthenticator:
         """See ``IPluginFactory``."""
         del threads
-        return SimpleAuthenticator(options["user"], reactor)
+        return SimpleAuthenticator(options["user"], cast("IReactorTime", reactor))

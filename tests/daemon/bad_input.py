@@ -322,7 +322,7 @@ DOCUMENTS = {
     "delete: no object": (post("delete", b"<Delete></Delete>"), 400, "MalformedXML"),
     "delete: object without key": (post("delete", b"<Delete><Object></Object></Delete>"), 400, "MalformedXML"),
     "delete: 1001 keys": (post("delete", b"<Delete>" + b"<Object><Key>x</Key></Object>" * 1001 + b"</Delete>"), 400, "MalformedXML"),
-    "delete: 2 MiB": (post("delete", b"<Delete>" + b" " * (2 << 20) + b"</Delete>"), 400, "MaxMessageLengthExceeded"),
+    "delete: 5 MiB": (post("delete", b"<Delete>" + b" " * (5 << 20) + b"</Delete>"), 400, "MaxMessageLengthExceeded"),
     "delete: DOCTYPE": (post("delete", b"<!DOCTYPE x><Delete><Object><Key>k</Key></Object></Delete>"), 400, "MalformedXML"),
     "delete: deep": (post("delete", b"<Delete>" * 40 + b"</Delete>" * 40), 400, "MalformedXML"),
     "delete: wrong MD5": (post("delete", b"<Delete><Object><Key>k</Key></Object></Delete>", f"Content-MD5: {MD5_OTHER}"), 400, "BadDigest"),
