@@ -27,11 +27,16 @@ class Headers(Mapping[str, str]):
         """From names and values as they came. Raises ``S3Error`` InvalidArgument for a doubled
         header that must be single. Values are UTF-8, or else Latin-1 (RFC 9110, 5.5).
         """
-        headers = cls()
+        collected: dict[str, Sequence[bytes]] = {}
         for name_bytes, values in raw:
             name = name_bytes.decode("latin-1").lower()
+            if name in collected:
+                values = [*collected[name], *values]  # noqa: PLW2901  (the same name in another case)
             if len(values) > 1 and name in SINGLE:
                 raise S3Error("InvalidArgument", f"The header {name} must be given once.", ArgumentName=name)
+            collected[name] = values
+        headers = cls()
+        for name, values in collected.items():
             value = b",".join(values)
             try:
                 headers._values[name] = value.decode()
