@@ -59,10 +59,12 @@ class Payload:
     _size: int = field(default=0, init=False)
 
     @classmethod
-    def of(cls, head: RequestHead, *, md5: bool = True, extra_algorithm: str | None = None) -> Payload:
+    def of(cls, head: RequestHead, *, md5: bool = True, extra_algorithm: str | None = None, checksums: bool = True) -> Payload:
         """The payload that ``head`` announces.
 
         ``md5`` asks for the MD5 (it is computed for ``Content-MD5`` anyway), ``extra_algorithm`` for one more checksum.
+        ``checksums`` is false where ``x-amz-checksum-*`` is about something else than this body: the document of a
+        CompleteMultipartUpload comes with the checksum of the object.
         Raises ``S3Error``: MissingContentLength, InvalidArgument, InvalidDigest, InvalidRequest, MalformedTrailerError.
         """
         headers = head.headers
@@ -70,7 +72,7 @@ class Payload:
             raise S3Error("MissingContentLength")
         sha256 = _content_sha256(headers)
         framed = _is_framed(headers)
-        wanted = requested(headers)
+        wanted = requested(headers) if checksums else None
         if wanted is not None and wanted.trailer and not framed:
             raise S3Error("MalformedTrailerError", "A trailer was announced for a body that cannot have one.")
         if framed and sha256 is not None:

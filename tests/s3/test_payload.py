@@ -204,6 +204,13 @@ def test_only_what_is_asked_for_is_computed() -> None:
     assert receive({"Content-MD5": MD5_BASE64}, HELLO, md5=False)[1].md5_hex == MD5.hexdigest()
 
 
+def test_checksums_of_something_else() -> None:
+    """CompleteMultipartUpload names the object's checksum, which its document can't have; Content-MD5 is of the document."""
+    headers = {"x-amz-checksum-crc32": f"{WRONG_CRC32}-3", "x-amz-sdk-checksum-algorithm": "SHA1"}
+    assert receive(headers, HELLO, md5=False, checksums=False)[1] == Received(5, None, {})
+    assert refusal({**headers, "Content-MD5": encode(bytes(16))}, checksums=False).code == "BadDigest"
+
+
 def test_an_extra_checksum() -> None:
     """The checksum that an upload or the daemon wants is computed besides, once if it is the one asked for."""
     _, received = receive({"x-amz-checksum-crc32": CRC32}, HELLO, extra_algorithm="CRC64NVME", md5=False)
