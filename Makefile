@@ -1,0 +1,88 @@
+# The commands of this project; `make` alone lists them. Everything is installed into .venv and .tools.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# What `make run` serves, and where.
+HOST ?= 127.0.0.1
+PORT ?= 29998
+DATA ?= run/data
+ENDPOINT := $(if $(filter 0,$(PORT)),ENDPOINT,http://$(HOST):$(PORT))
+
+# Passed on to pytest: make test ARGS="tests/s3 -x"
+ARGS ?=
+
+.PHONY: help
+help: ## Show this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
+
+.PHONY: run
+run: $(VENV)/.installed ## Serve S3 from a local directory (HOST=127.0.0.1 PORT=29998 DATA=run/data)
+	@mkdir -p '$(DATA)'
+	@echo
+	@echo "  Serving the directory $(DATA). Stop with Ctrl-C. In another terminal:"
+	@echo
+	@echo "    curl -X PUT $(ENDPOINT)/first"
+	@echo "    curl -T README.md $(ENDPOINT)/first/README.md"
+	@echo "    curl '$(ENDPOINT)/first?list-type=2'"
+	@echo
+	@exec $(VENV)/bin/twistd --nodaemon --pidfile= alluxio-s3 --config etc/alluxio-site.properties \
+	    -o alluxio.worker.s3.bind.host='$(HOST)' -o alluxio.worker.rest.port='$(PORT)' -o alluxio.dora.client.ufs.root='$(DATA)'
+
+.PHONY: test
+test: $(VENV)/.dev ## Run the tests, with the clients of the CI subset
+	tests/clients/install.sh --ci
+	$(PYTHON) -m pytest -m "not clients or ci" $(ARGS)
+
+.PHONY: test-clients
+test-clients: $(VENV)/.dev ## Run the tests with every client program
+	tests/clients/install.sh
+	$(PYTHON) -m pytest -m clients tests/clients $(ARGS)
+
+.PHONY: check
+check: $(VENV)/.dev ## Lint, format, types, the rules of the house, generated docs
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	$(PYTHON) -m pytest -q tests/test_house.py
+
+.PHONY: format
+format: $(VENV)/.dev ## Format the code
+	$(VENV)/bin/ruff check --fix-only --quiet
+	$(VENV)/bin/ruff format
+
+.PHONY: docs
+docs: $(VENV)/.dev ## Print the generated pages of docs/ from the code
+	$(PYTHON) -m tools.print_configuration > docs/configuration.md.new && mv docs/configuration.md.new docs/configuration.md
+	$(PYTHON) -m tools.print_actions > docs/actions.md.new && mv docs/actions.md.new docs/actions.md
+	$(PYTHON) -m tools.draw_architecture > docs/architecture.svg.new && mv docs/architecture.svg.new docs/architecture.svg
+
+.PHONY: bench-listing
+bench-listing: $(VENV)/.dev ## Measure listings
+	$(PYTHON) benchmarks/listing.py $(ARGS)
+
+.PHONY: wheel
+wheel: $(VENV)/.installed ## Build dist/*.whl
+	$(PYTHON) -m pip wheel -q --no-deps -w dist .
+	@ls dist/*.whl
+
+.PHONY: clean
+clean: ## Remove what was built and installed; ./run stays
+	rm -rf $(VENV) .tools build dist *.egg-info .mypy_cache .ruff_cache .hypothesis .coverage docs/*.new
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/.made: tools/make_venv.sh
+	tools/make_venv.sh $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.made setup.py pyproject.toml
+	$(PYTHON) -m pip install -q -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.made setup.py pyproject.toml
+	$(PYTHON) -m pip install -q -e '.[dev]'
+	@touch $@ $(VENV)/.installed

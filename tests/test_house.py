@@ -1,0 +1,162 @@
+"""The rules of the house that no linter knows. CONTRIBUTING.md gives the reasons."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions, requires
+from pathlib import Path
+
+import pytest
+
+from tools import draw_architecture, print_actions, print_configuration, rooms
+
+MODULES = {str(path.relative_to(rooms.ROOT)): path for path in rooms.modules()}
+TESTS = {str(path.relative_to(rooms.ROOT)): path for path in sorted((rooms.ROOT / "tests").rglob("test_*.py"))}
+DOCS = rooms.ROOT / "docs"
+
+MODULE_LINES = 400
+FUNCTION_LINES = 70
+NOT_NOUNS = {"base", "common", "handler", "handlers", "helper", "helpers", "manager", "managers", "misc", "stuff", "util", "utils"}
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+every_module = pytest.mark.parametrize("path", MODULES.values(), ids=MODULES.keys())
+every_test_module = pytest.mark.parametrize("path", TESTS.values(), ids=TESTS.keys())
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def functions(node: ast.AST) -> Iterator[Function]:
+    return (one for one in ast.walk(node) if isinstance(one, Function))
+
+
+@every_module
+def test_layers_look_one_way(path: Path) -> None:
+    """A room imports those of lower layers only; rooms of one layer meet through the layers below them."""
+    own = rooms.room_of(path)
+    for name, line in rooms.imported(path):
+        parts = name.split(".")
+        if parts[0] != "alluxio_s3" or len(parts) == 1 or parts[1] in (own, "__version__"):
+            continue
+        assert own, f"{path}:{line}: the package itself imports nothing"
+        assert rooms.rank(parts[1]) < rooms.rank(own), f"{path}:{line}: {own} must not import {parts[1]}"
+
+
+@every_module
+def test_the_protocol_is_pure(path: Path) -> None:
+    """s3/ imports the standard library, attrs, checksums and the vocabulary: no network, no files, no other room."""
+    if rooms.room_of(path) != "s3":
+        return
+    allowed = {"alluxio_s3.s3", "alluxio_s3.storage"}
+    for name, line in rooms.imported(path):
+        parts = name.split(".")
+        pure = parts[0] in {"attrs", "awscrt"} or (
+            parts[0] in sys.stdlib_module_names and parts[0] not in {"socket", "os", "asyncio", "threading"}
+        )
+        assert pure or ".".join(parts[:2]) in allowed, f"{path}:{line}: {name}"
+
+
+@every_module
+def test_the_reactor_is_passed_in(path: Path) -> None:
+    """Only tap.py names the global reactor, since importing it installs one."""
+    if path.name == "tap.py":
+        return
+    for name, line in rooms.imported(path):
+        assert name != "twisted.internet.reactor", f"{path}:{line}"
+
+
+@every_module
+def test_modules_are_nouns_of_a_size(path: Path) -> None:
+    """A module is called after what it is about, and fits in one head."""
+    assert not NOT_NOUNS & set(path.relative_to(rooms.PACKAGE).with_suffix("").parts)
+    assert len(path.read_text().splitlines()) <= MODULE_LINES
+
+
+@every_module
+def test_functions_fit_on_a_page(path: Path) -> None:
+    """No function is longer than a page."""
+    for function in functions(tree(path)):
+        length = (function.end_lineno or 0) - function.lineno + 1
+        assert length <= FUNCTION_LINES, f"{path}:{function.lineno}: {function.name} has {length} lines"
+
+
+@every_module
+def test_annotations_come_first(path: Path) -> None:
+    """Every module that defines something begins with the one future import."""
+    body = [node for node in tree(path).body if not isinstance(node, ast.Expr)]
+    if any(isinstance(node, Function | ast.ClassDef | ast.AnnAssign) for node in body):
+        assert isinstance(body[0], ast.ImportFrom), path
+        assert body[0].module == "__future__", f"{path} does not begin with the future import of annotations"
+
+
+@every_module
+def test_what_is_public_is_documented(path: Path) -> None:
+    """Modules, classes, functions and methods that are public say what they are for; methods of an interface are
+    documented there, and those that Twisted calls (camelCase) by Twisted.
+    """
+    module = tree(path)
+    assert ast.get_docstring(module), f"{path} has no docstring"
+    for node in module.body:
+        if not isinstance(node, Function | ast.ClassDef) or node.name.startswith("_"):
+            continue
+        assert ast.get_docstring(node), f"{path}:{node.lineno}: {node.name} has no docstring"
+        if isinstance(node, ast.ClassDef) and not node.bases and not node.decorator_list:
+            for method in (one for one in node.body if isinstance(one, Function) and re.fullmatch(r"[a-z][a-z0-9_]*", one.name)):
+                assert ast.get_docstring(method), f"{path}:{method.lineno}: {node.name}.{method.name} has no docstring"
+
+
+@every_test_module
+def test_tests_say_their_promise(path: Path) -> None:
+    """The docstring of a test is the promise that it checks."""
+    for function in functions(tree(path)):
+        if function.name.startswith("test_"):
+            assert ast.get_docstring(function), f"{path}:{function.lineno}: {function.name} has no docstring"
+
+
+@every_test_module
+def test_tests_do_not_sleep(path: Path) -> None:
+    """A test waits for what it needs, not for a time."""
+    for name, line in rooms.imported(path):
+        assert name != "time.sleep", f"{path}:{line}"
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "sleep":
+            raise AssertionError(f"{path}:{node.lineno}")
+
+
+def test_rooms_are_on_the_plan() -> None:
+    """Every room has its layer and its purpose."""
+    assert set(rooms.rooms()) <= set(rooms.PURPOSES)
+
+
+def test_requirements_are_what_is_imported() -> None:
+    """setup.py requires what the package imports, and nothing that it does not."""
+    owners = packages_distributions()
+    needed = set()
+    for path in rooms.modules():
+        for name, _line in rooms.imported(path):
+            top = name.split(".", maxsplit=1)[0]
+            if top in sys.stdlib_module_names or top == "alluxio_s3" or rooms.room_of(path) == "testing":
+                continue
+            owned = ["zope.interface"] if name.startswith("zope.interface") else owners[top]
+            needed |= {one.lower() for one in owned} - {"alluxio-s3"}
+    stated = {re.split(r"[^\w.-]", one)[0].lower() for one in requires("alluxio-s3") or [] if "extra ==" not in one}
+    assert needed == stated
+
+
+@pytest.mark.parametrize(
+    ("page", "printed"),
+    [
+        ("configuration.md", print_configuration.page),
+        ("actions.md", print_actions.page),
+        ("architecture.svg", draw_architecture.picture),
+    ],
+    ids=["configuration", "actions", "architecture"],
+)
+def test_generated_pages_are_current(page: str, printed) -> None:
+    """The pages that are printed from the code are those that are committed; `make docs` prints them again."""
+    assert (DOCS / page).read_text() == printed()
