@@ -155,8 +155,8 @@ class Registry:
         for key in sorted(keys - route.query - route.accepts):
             if key in _AUTHENTICATION or key.lower().startswith("x-"):
                 continue
-            others = {one.route.method for one in self if one.route.on == route.on and one.route.query == {key}}
-            if others:
+            others = {one.route.method for one in self if one.route.on == route.on and key in one.route.query}
+            if others and route.method not in others:
                 raise _method_not_allowed(route.method, key, others)
             raise S3Error(
                 "InvalidArgument",
