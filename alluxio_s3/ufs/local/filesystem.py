@@ -2,39 +2,75 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
+from typing import cast, get_args
 
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
 from zope.interface import implementer
 
-from alluxio_s3.interfaces import IAttributeUpdater, IBucketContainer, IObjectReader, IObjectWriter, IUnderFileSystem
+from alluxio_s3.interfaces import (
+    IAttributeUpdater,
+    IBucketContainer,
+    IIdentified,
+    IObjectReader,
+    IObjectWriter,
+    IPluginFactory,
+    IUnderFileSystem,
+)
 from alluxio_s3.s3.conditions import WriteCondition
-from alluxio_s3.storage import Attributes, Listing, Status
+from alluxio_s3.storage import Attributes, Listing, Status, StorageError
 from alluxio_s3.threads import Threads
-from alluxio_s3.ufs.local import folders, publish, tags
+from alluxio_s3.ufs.local import buckets, folders, publish, tags
 from alluxio_s3.ufs.local.descriptor import acquire
 from alluxio_s3.ufs.local.durability import Mode
 from alluxio_s3.ufs.local.failures import storage_errors
 from alluxio_s3.ufs.local.reader import LocalReader, open_object
 from alluxio_s3.ufs.local.staging import Temporary
 from alluxio_s3.ufs.local.tree import Tree
+from alluxio_s3.ufs.local.walk import list_keys
+from alluxio_s3.ufs.local.windows import Windows
 from alluxio_s3.ufs.local.writer import FolderWriter, LocalWriter
 
+_OPTIONS: Mapping[str, str] = MappingProxyType({"buckets": "false", "folders": "true", "xattrs": "true"})
+_log = Logger()
 
-@implementer(IUnderFileSystem, IBucketContainer, IAttributeUpdater)
+
+@implementer(IUnderFileSystem, IBucketContainer, IAttributeUpdater, IIdentified)
 class LocalUnderFileSystem:
     """The objects below the directory ``root``: files are objects, directories folders. One hop to a thread per verb.
 
     ``buckets``: its top-level directories are buckets (mounted at ``/``), which only ``create_bucket`` makes;
     else it is one bucket. ``folders``: every directory is a folder object, or only those that somebody made. ``xattrs``: whether
-    extended attributes may be used. Raises OSError when ``root`` is not a directory.
+    extended attributes may be used. With durability ``data`` the ``clock`` makes directories durable each second.
+    Raises OSError when ``root`` is not a directory.
     """
 
     def __init__(
-        self, root: str, threads: Threads, *, buckets: bool, folders: bool = True, xattrs: bool = True, durability: Mode = "full"
+        self,
+        root: str,
+        threads: Threads,
+        *,
+        buckets: bool,
+        folders: bool = True,
+        xattrs: bool = True,
+        durability: Mode = "full",
+        clock: IReactorTime | None = None,
     ) -> None:
         self.tree = Tree.at(root, buckets=buckets, folders=folders, xattrs=xattrs, durability=durability)
         self._threads = threads
+        self._windows = Windows()
+        self._flushing = LoopingCall(self._flush)
+        if durability == "data" and clock is not None:
+            self._flushing.clock = clock
+            _ = self._flushing.start(1, now=False).addErrback(partial(_log.failure, "Flushing of directories has ended"))
+        self.identity = f"file://{os.path.realpath(root)}"
 
     def prepare(self) -> None:
         """Make the reserved directory and remove what died in it. Blocks; raises StorageError where nothing can be written.
@@ -50,7 +86,7 @@ class LocalUnderFileSystem:
 
     async def list(self, prefix: str, start: str, limit: int, delimiter: str) -> Listing:
         """See IUnderFileSystem."""
-        raise NotImplementedError
+        return await self._threads.run(self._list, prefix, start, limit, delimiter)
 
     async def open(self, path: str) -> IObjectReader:
         """See IUnderFileSystem."""
@@ -80,29 +116,86 @@ class LocalUnderFileSystem:
 
     async def buckets(self) -> Sequence[Status]:
         """See IBucketContainer."""
-        raise NotImplementedError
+        return await self._threads.run(buckets.buckets, self.tree)
 
     async def bucket(self, name: str) -> Status:
         """See IBucketContainer."""
-        return await self._threads.run(self._status, f"{name}/")
+        return await self._threads.run(buckets.bucket, self.tree, name)
 
     async def create_bucket(self, name: str, attributes: Attributes) -> Status:
         """See IBucketContainer."""
-        raise NotImplementedError
+        return await self._threads.run(buckets.create, self.tree, name, attributes)
 
     async def delete_bucket(self, name: str) -> None:
         """See IBucketContainer."""
-        raise NotImplementedError
+        await self._threads.run(buckets.delete, self.tree, name)
 
     async def close(self) -> None:
         """See IUnderFileSystem."""
+        if self._flushing.running:
+            self._flushing.stop()
         await self._threads.run(self.tree.close)
+
+    def _flush(self) -> Deferred[None]:
+        flushed = Deferred.fromCoroutine(self._threads.run(self.tree.durability.flush))
+        return flushed.addErrback(partial(_log.failure, "Could not flush directories"))
 
     def _status(self, path: str) -> Status:
         with storage_errors(path):
             return self.tree.status(path)
 
+    def _list(self, prefix: str, start: str, limit: int, delimiter: str) -> Listing:
+        with storage_errors(prefix):
+            return list_keys(self.tree, self._windows, prefix, start, limit, delimiter)
+
     def _begin(self, path: str, length: int | None) -> Temporary:
         publish.check_place(self.tree, path)
         with storage_errors(path, writing=True):
             return self.tree.staging.temporary(length)
+
+
+@implementer(IPluginFactory)
+class LocalFactory:
+    """Builds a ``LocalUnderFileSystem``.
+
+    Options: ``root``, the directory (or ``uri``, ``file:///directory``); ``buckets``, ``folders``, ``xattrs``, each ``true`` or
+    ``false``; ``durability``, one of ``full``, ``data``, ``rename``. A directory that can't be written to is served for reading.
+    """
+
+    def build(self, options: Mapping[str, str], reactor: object, threads: Threads) -> LocalUnderFileSystem:
+        """The under-store of an existing directory. Raises ValueError for a wrong option."""
+        unknown = sorted(set(options) - {"root", "uri", "durability", *_OPTIONS})
+        if unknown:
+            raise ValueError(f"an under-store in a local directory has no option {unknown[0]!r}")
+        root = options.get("root") or options.get("uri", "").removeprefix("file://")
+        if not root.startswith("/"):
+            raise ValueError(f"the root of an under-store must be an absolute path, not {root!r}")
+        durability = options.get("durability", "full")
+        if durability not in get_args(Mode):
+            raise ValueError(f"the option durability is one of {', '.join(get_args(Mode))}, not {durability!r}")
+        if sys.getfilesystemencoding().lower() != "utf-8":
+            raise ValueError(f"the locale's file names are {sys.getfilesystemencoding()}; the daemon needs UTF-8 (LANG=C.UTF-8)")
+        try:
+            ufs = LocalUnderFileSystem(
+                root,
+                threads,
+                buckets=_flag(options, "buckets"),
+                folders=_flag(options, "folders"),
+                xattrs=_flag(options, "xattrs"),
+                durability=cast("Mode", durability),
+                clock=cast("IReactorTime", reactor),
+            )
+        except OSError as error:
+            raise ValueError(f"cannot serve {root!r}: {error.strerror}") from error
+        try:
+            ufs.prepare()
+        except StorageError as error:
+            _log.warn("{root} can only be read: {error}", root=root, error=str(error))
+        return ufs
+
+
+def _flag(options: Mapping[str, str], name: str) -> bool:
+    value = options.get(name, _OPTIONS[name]).lower()
+    if value not in ("true", "false"):
+        raise ValueError(f"the option {name} is true or false, not {value!r}")
+    return value == "true"

@@ -21,7 +21,7 @@ from alluxio_s3.ufs.local.record import Record
 from alluxio_s3.ufs.local.tree import Tree
 
 _TRIES = 100
-_IN_USE = (errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY)
+IN_USE = (errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY)
 
 
 def make_parents(tree: Tree, path: str) -> None:
@@ -72,12 +72,12 @@ def delete(tree: Tree, path: str, condition: WriteCondition) -> None:
     with storage_errors(path):
         with tree.root.directory(parent_path) as parent, tree.locks.held(path):
             with tree.looked_up(path) as (found, record, descriptor):
-                current = tree.describe(path, found, record)
+                current = tree.describe(path, found, record, descriptor)
                 condition.check(current.etag, current.size, current.modified_ns)
                 try:
                     _remove(tree, path, parent)
                 except OSError as error:
-                    if error.errno not in _IN_USE:
+                    if error.errno not in IN_USE:
                         raise
                     tree.records.rewrite(descriptor, Record(implicit=True))
                     with tree.root.directory(path) as directory:
@@ -122,7 +122,7 @@ def _remove_implicit(tree: Tree, path: str, parent: int, name: str) -> bool:
         try:
             os.rmdir(name, dir_fd=parent)
         except OSError as error:
-            if error.errno in (*_IN_USE, errno.ENOTDIR):
+            if error.errno in (*IN_USE, errno.ENOTDIR):
                 return False
             raise
         tree.records.forget(found, descriptor)
@@ -162,7 +162,7 @@ def _own(tree: Tree, path: str, parent: int, record: Record) -> Status:
         tree.records.rewrite(directory, record)
         tree.durability.file(directory)
         tree.durability.directory(parent)
-        return folder_status(path, os.fstat(directory), record)
+        return folder_status(path, os.fstat(directory), record, directory)
 
 
 def _remove(tree: Tree, path: str, parent: int) -> None:

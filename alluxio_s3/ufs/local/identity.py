@@ -7,8 +7,10 @@ import os
 import stat
 
 from alluxio_s3.storage import Attributes, Status
+from alluxio_s3.ufs.local.kernel import birth_ns
 from alluxio_s3.ufs.local.record import Record
 
+_NONE = Attributes()
 EMPTY_ETAG = "d41d8cd98f00b204e9800998ecf8427e"
 """The MD5 of nothing: the ETag of a folder that has none of its own."""
 
@@ -18,38 +20,45 @@ def same_file(one: os.stat_result, other: os.stat_result) -> bool:
     return (one.st_ino, one.st_size, one.st_mtime_ns) == (other.st_ino, other.st_size, other.st_mtime_ns)
 
 
-def derived_etag(found: os.stat_result) -> str:
-    """The ETag of a file that did not come through S3: stable while nobody changes it, and never to be taken for an MD5."""
-    identity = f"{found.st_ino}-{found.st_size}-{found.st_mtime_ns}".encode()
+def derived_etag(found: os.stat_result, version: str = "") -> str:
+    """The ETag of a file that was written without one: stable while nobody changes it, and never to be taken for an MD5.
+
+    ``version`` is that of its record, if the file came through S3.
+    """
+    identity = f"{found.st_ino}-{found.st_size}-{found.st_mtime_ns}-{version}".encode()
     return f"{hashlib.blake2b(identity, digest_size=16).hexdigest()}-0"
 
 
 def object_status(path: str, found: os.stat_result, record: Record | None) -> Status:
     """The Status of a file.
 
-    The validator is of inode, size, modification time, and the ETag that was computed from the bytes: so tags can
-    change without it, and an inode that is used again is told apart. Where there is no such ETag the change time stands in,
-    which sees a modification time that was set back.
+    The validator is of inode, size, modification time, and the version that its record gave it: so tags can change without it,
+    and an inode that is used again at once is told apart. A file that was not written here, or has been changed since, has
+    no version; there the change time stands in, which sees a modification time that was set back.
     """
-    attributes = record.valid(found) if record is not None else Attributes()
-    last = attributes.etag or f"{found.st_ctime_ns:x}"
+    version = record.version or "" if record is not None and record.describes(found) else ""
+    attributes = record.valid(found) if record is not None else _NONE
     return Status(
         path,
         found.st_size,
         found.st_mtime_ns,
-        attributes.etag or derived_etag(found),
-        f"{found.st_ino:x}.{found.st_size:x}.{found.st_mtime_ns:x}.{last}",
+        attributes.etag or derived_etag(found, version),
+        f"{found.st_ino:x}.{found.st_size:x}.{found.st_mtime_ns:x}.{version or f'c{found.st_ctime_ns:x}'}",
         attributes,
     )
 
 
-def folder_status(path: str, found: os.stat_result, record: Record | None) -> Status:
-    """The Status of a directory as a folder or bucket: an object of no bytes, which stays the same whatever is put into it."""
-    attributes = record.attributes if record is not None else Attributes()
+def folder_status(path: str, found: os.stat_result, record: Record | None, descriptor: int) -> Status:
+    """The Status of an open directory as a folder or bucket: an object of no bytes, the same whatever is put into it.
+
+    Its time is that of its creation, as far as it is known.
+    """
+    attributes = record.attributes if record is not None else _NONE
     created = record.created_ns if record is not None else None
-    return Status(
-        path, 0, found.st_mtime_ns if created is None else created, attributes.etag or EMPTY_ETAG, f"{found.st_ino:x}.d", attributes
-    )
+    if created is None:
+        created = birth_ns(descriptor)
+    modified = found.st_mtime_ns if created is None else created
+    return Status(path, 0, modified, attributes.etag or EMPTY_ETAG, f"{found.st_ino:x}.d", attributes)
 
 
 def is_folder_object(record: Record | None, *, every: bool) -> bool:

@@ -44,28 +44,30 @@ def check_place(tree: Tree, path: str) -> None:
             return
 
 
-def seal(tree: Tree, temporary: Temporary, attributes: Attributes) -> os.stat_result:
-    """Give the file its record and its mode, and flush it; how it is now. Any failure leaves it to be discarded."""
+def seal(tree: Tree, temporary: Temporary, attributes: Attributes) -> tuple[os.stat_result, Record]:
+    """Give the file its mode and its record, and flush it; how it is now. A failure leaves it to be discarded."""
     temporary.open_up()
     with temporary.descriptor.held() as descriptor:
         found = os.fstat(descriptor)
         if found.st_size != temporary.size:
             raise OSError(errno.EIO, "the temporary file has another size than was written")
-        while True:
-            tree.records.write(descriptor, Record.of(attributes, found))
+        for _ in range(_TRIES):
+            record = Record.of(attributes, found)
+            tree.records.write(descriptor, record)
             tree.durability.file(descriptor)
             # A network file system may settle the modification time only when it flushes.
             settled = os.fstat(descriptor)
-            if (settled.st_mtime_ns, settled.st_size) == (found.st_mtime_ns, found.st_size):
-                return settled
+            if record.describes(settled):
+                return settled, record
             tree.records.forget(found)
             found = settled
+        raise OSError(errno.EIO, "the modification time of the temporary file does not settle")
 
 
 def publish(tree: Tree, temporary: Temporary, path: str, attributes: Attributes, condition: WriteCondition) -> Status:
     """Make ``temporary`` the object at ``path`` with ``attributes``, if ``condition`` holds of what is there."""
     with storage_errors(path, writing=True):
-        found = seal(tree, temporary, attributes)
+        found, record = seal(tree, temporary, attributes)
         try:
             _place(tree, temporary, path, condition)
         except BaseException:
@@ -74,7 +76,7 @@ def publish(tree: Tree, temporary: Temporary, path: str, attributes: Attributes,
                     tree.records.forget(found)
                 folders.prune(tree, split(path)[0])
             raise
-        return object_status(path, found, Record.of(attributes, found))
+        return object_status(path, found, record)
 
 
 def delete(tree: Tree, path: str, condition: WriteCondition) -> None:

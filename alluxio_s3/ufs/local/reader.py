@@ -28,7 +28,7 @@ def open_object(tree: Tree, path: str) -> tuple[Status, os.stat_result, Descript
             raise PathConflict(path, f"PathConflict: {path}: a folder has no bytes to read")
         if not stat.S_ISREG(found.st_mode):
             raise NoSuchPath(path)
-        return tree.describe(path, found, record), found, Descriptor(os.dup(descriptor))
+        return tree.describe(path, found, record, descriptor), found, Descriptor(os.dup(descriptor))
 
 
 @implementer(IObjectReader, IFileBacked)

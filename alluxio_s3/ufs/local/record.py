@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import re
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,19 +31,26 @@ _ANY_TEXT = re.compile("[^\x00\ud800-\udfff]*")
 class Record:
     """``attributes`` of a file that had ``size`` and ``modified_ns``, or of a directory, where these are None.
 
-    ``created_ns`` is when a bucket or folder was made; ``implicit`` says of a directory that it is there only for what is in it.
+    ``version`` tells this writing of the file from any other; None if the file was not written here. ``created_ns`` is when
+    a bucket or folder was made; ``implicit`` says of a directory that it is there only for what is in it.
     """
 
     attributes: Attributes = _NONE
     size: int | None = None
     modified_ns: int | None = None
+    version: str | None = None
     created_ns: int | None = None
     implicit: bool = False
 
     @classmethod
     def of(cls, attributes: Attributes, found: os.stat_result) -> Record:
-        """The record of a file as it is now."""
-        return cls(attributes, found.st_size, found.st_mtime_ns)
+        """The record of a file as it is now, written by us."""
+        return cls(attributes, found.st_size, found.st_mtime_ns, secrets.token_hex(4))
+
+    def tagged(self, tags: Mapping[str, str], found: os.stat_result) -> Record:
+        """The record of the same file, as it is now, with other tags."""
+        version = self.version if self.describes(found) else None
+        return Record(evolve(self.valid(found), tags=tags), found.st_size, found.st_mtime_ns, version)
 
     def describes(self, found: os.stat_result) -> bool:
         """Whether the file is as it was when this was written."""
@@ -61,6 +69,7 @@ def encode(record: Record) -> bytes:
     fields: dict[str, object] = {
         "s": record.size,
         "m": record.modified_ns,
+        "w": record.version,
         "n": record.created_ns,
         "i": int(record.implicit),
         "ct": attributes.content_type,
@@ -97,6 +106,7 @@ def decode(raw: bytes) -> Record | None:
             ),
             size=_number(fields.get("s")),
             modified_ns=_number(fields.get("m")),
+            version=_text(fields.get("w")) or None,
             created_ns=_number(fields.get("n")),
             implicit=fields.get("i") == 1,
         )

@@ -22,12 +22,11 @@ def set_tags(tree: Tree, path: str, tags: Mapping[str, str]) -> None:
     with storage_errors(path, writing=True), tree.locks.held(path):
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
         with storage_errors(path), tree.looked_up(path, flags) as (found, record, descriptor):
-            tree.describe(path, found, record)
+            tree.describe(path, found, record, descriptor)
             if is_directory(found):
                 changed = evolve(record or Record(), attributes=evolve((record or Record()).attributes, tags=tags))
             else:
-                held = record or Record.of(Record().attributes, found)
-                changed = Record.of(evolve(held.valid(found), tags=tags), found)
+                changed = (record or Record()).tagged(tags, found)
             if not os.fstat(descriptor).st_nlink:
                 raise NoSuchPath(path)
             with storage_errors(path, writing=True):

@@ -12,7 +12,8 @@ from contextlib import contextmanager, suppress
 from attrs import frozen
 
 from alluxio_s3.s3.conditions import WriteCondition
-from alluxio_s3.s3.target import key_problem
+from alluxio_s3.s3.errors import S3Error
+from alluxio_s3.s3.target import key_problem, parse_bucket
 from alluxio_s3.storage import NoSuchPath, PathNotAllowed, PathTooLong, Status, Unavailable
 from alluxio_s3.ufs.local.attributes import Records
 from alluxio_s3.ufs.local.containment import RESERVED, Root
@@ -25,6 +26,15 @@ from alluxio_s3.ufs.local.staging import Staging
 
 _LOOKS = 100
 _LONGEST_NAME = 255
+
+
+def can_be_bucket(name: str) -> bool:
+    """Whether a bucket can have that name. A directory whose name is another is none."""
+    try:
+        parse_bucket(name)
+    except S3Error:
+        return False
+    return key_problem(name) is None and name != RESERVED
 
 
 @frozen
@@ -80,8 +90,8 @@ class Tree:
 
     def status(self, path: str) -> Status:
         """The Status of the object or folder at ``path``. Raises NoSuchPath."""
-        with self.looked_up(path) as (found, record, _):
-            return self.describe(path, found, record)
+        with self.looked_up(path) as (found, record, descriptor):
+            return self.describe(path, found, record, descriptor)
 
     def check_condition(self, path: str, condition: WriteCondition) -> Status | None:
         """The Status of what a write to ``path`` replaces. Raises S3Error if ``condition`` does not hold of it."""
@@ -94,11 +104,11 @@ class Tree:
             condition.check(current.etag, current.size, current.modified_ns)
         return current
 
-    def describe(self, path: str, found: os.stat_result, record: Record | None) -> Status:
-        """The Status of what was found at ``path``. Raises NoSuchPath if that is no object of that path."""
+    def describe(self, path: str, found: os.stat_result, record: Record | None, descriptor: int) -> Status:
+        """The Status of what was found at ``path`` and is open. Raises NoSuchPath if that is no object of that path."""
         if path.endswith("/") or not path:
             if is_directory(found) and is_folder_object(record, every=self.folders or self.is_top(path)):
-                return folder_status(path, found, record)
+                return folder_status(path, found, record, descriptor)
         elif is_file(found) and not (self.buckets and "/" not in path):
             return object_status(path, found, record)
         raise NoSuchPath(path)
