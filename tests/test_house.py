@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from alluxio_s3.settings import Settings
+from alluxio_s3.settings.properties import properties_of
 from tools import draw_architecture, print_actions, print_configuration, rooms
 
 MODULES = {str(path.relative_to(rooms.ROOT)): path for path in rooms.modules()}
@@ -20,6 +22,8 @@ DOCS = rooms.ROOT / "docs"
 MODULE_LINES = 400
 FUNCTION_LINES = 70
 NOT_NOUNS = {"base", "common", "handler", "handlers", "helper", "helpers", "manager", "managers", "misc", "stuff", "util", "utils"}
+
+EVERY_PROPERTY = properties_of(Settings)
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -160,3 +164,11 @@ def test_requirements_are_what_is_imported() -> None:
 def test_generated_pages_are_current(page: str, printed) -> None:
     """The pages that are printed from the code are those that are committed; `make docs` prints them again."""
     assert (DOCS / page).read_text() == printed()
+
+
+@pytest.mark.parametrize("attribute", EVERY_PROPERTY)
+def test_the_configuration_page_is_honest(attribute: str) -> None:
+    """A property is marked as acted upon exactly when something outside of settings/ reads it."""
+    readers = [path for path in rooms.modules() if rooms.room_of(path) != "settings"]
+    used = any(re.search(rf"settings\.{attribute}\b", path.read_text()) for path in readers)
+    assert EVERY_PROPERTY[attribute].acted_on is used

@@ -26,7 +26,7 @@ class Endpoint:
         "alluxio.worker.s3.only.https.access",
         boolean(),
         "false",
-        "Serve HTTPS only. Without a certificate the daemon refuses to start.",
+        "Serve HTTPS only. This version has no HTTPS, so it refuses to start rather than serve plain HTTP.",
     )
     region: str = setting(
         "alluxio.worker.s3.region", text(), "us-east-1", "The region that clients are told: GetBucketLocation, HeadBucket.", ours=True
@@ -98,7 +98,11 @@ class Connections:
         ours=True,
     )
     processes: int = setting(
-        "alluxio.worker.s3.processes", integer(1, 1024), "1", "How many processes serve the endpoint.", ours=True, acted_on=False
+        "alluxio.worker.s3.processes",
+        integer(1, 1024),
+        "1",
+        "How many processes serve the endpoint. This version runs one, and refuses to start with any other number.",
+        ours=True,
     )
     io_threads: int = setting(
         "alluxio.worker.s3.io.threads",
@@ -118,7 +122,7 @@ class UnderStores:
         location(),
         "",
         "The under-store mounted at `/`, a local directory or a URI: its top-level directories are buckets."
-        " Without one CreateBucket is refused, and there are only the mounts.",
+        " The daemon does not start without one.",
     )
     mount_table: str | None = setting(
         "alluxio.worker.s3.mount.table",
@@ -186,6 +190,7 @@ class Api:
         "true",
         "Make the MD5 of the bytes the ETag of what a single PUT writes, as S3 does. `false` saves the hashing; ETags are then opaque.",
         ours=True,
+        acted_on=False,
     )
     metadata_max_bytes: int = setting(
         "alluxio.proxy.s3.header.metadata.max.size", size(), "2KB", "How much user metadata an object may have. `0`: no limit."
