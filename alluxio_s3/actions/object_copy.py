@@ -13,11 +13,13 @@ from alluxio_s3.actions.object_write import (
     FULL_OBJECT,
     check_early,
     check_offered,
+    check_tags_kept,
     checksum_headers,
     commit,
     requested_attributes,
     requested_tags,
     stored_attributes,
+    tags_of,
 )
 from alluxio_s3.actions.registry import OBJECT, Action, action
 from alluxio_s3.actions.storage_errors import translate
@@ -48,13 +50,15 @@ class CopyObject(Action):
         """The copy is an object that was put whole, whatever its source was."""
         order = _Order.of(call)
         condition = write_condition(call.headers)
-        place = (await call.services.namespace.bucket(call.bucket)).place
+        bucket = await call.services.namespace.bucket(call.bucket)
+        place = bucket.place
         await check_early(place, call.key, condition)
         async with open_source(call, order.source) as source:
             size = source.status.size
             if call.key.endswith("/") and size:
                 raise S3Error("InvalidRequest", "A key that ends with '/' names a folder, which holds no bytes.")
             attributes = await order.attributes(call, source)
+            await check_tags_kept(call, bucket, attributes.tags)
             writer = await place.ufs.create(place.path(call.key), stored_attributes(call, attributes), size)
             attributes = await _copy(call, source, writer, attributes, order.algorithm)
         status = await commit(call, place, writer, attributes, condition)
@@ -137,7 +141,7 @@ class _Order:
     async def attributes(self, call: Call, source: Source) -> Attributes:
         """The attributes of the copy, but for its digests. Raises S3Error as ``requested_attributes``."""
         asked = requested_attributes(call) if self.replace_metadata else source.status.attributes
-        tags = requested_tags(call) if self.replace_tags else await call.services.tags.get(source.place.ufs, source.status)
+        tags = requested_tags(call) if self.replace_tags else await tags_of(call, source.place, source.status)
         return Attributes(asked.content_type, asked.headers, asked.user_metadata, tags, owner=call.principal.name)
 
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
-
 from attrs import frozen
 
 from alluxio_s3.actions.exchange import Call, ReaderBody, Response
+from alluxio_s3.actions.multipart import part_number
 from alluxio_s3.actions.registry import OBJECT, Action, action
+from alluxio_s3.namespace.mounts import Place
 from alluxio_s3.s3.conditions import check_read, parse_http_date
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.metadata import object_headers, response_overrides
 from alluxio_s3.s3.ranges import Range, parse_range
 from alluxio_s3.s3.request import Headers
-from alluxio_s3.storage import Status
-
-MAX_PARTS = 10_000
-_NUMBER = re.compile(r"[0-9]{1,10}")
+from alluxio_s3.storage import Status, StorageError
 
 _ACCEPTS = (
     "partNumber",
@@ -54,10 +51,14 @@ class HeadObject(Action):
     """What GetObject would answer, without the bytes."""
 
     async def run(self, call: Call) -> Response:
-        """The store is asked for the status only."""
+        """The store is asked for the status only; for the number of tags too, where that is not in the status."""
         place = call.services.namespace.locate(call.bucket)
-        found = _answer(call, await place.ufs.status(place.path(call.key)))
-        return Response(found.status, {**found.headers, "Content-Length": str(found.count)})
+        status = await place.ufs.status(place.path(call.key))
+        found = _answer(call, status)
+        headers = {**found.headers, "Content-Length": str(found.count)}
+        if not call.services.tags.travels:
+            headers |= await _tag_count(call, place, status)
+        return Response(found.status, headers)
 
 
 @frozen
@@ -87,23 +88,16 @@ def _answer(call: Call, status: Status) -> _Answer:
 
 def _part(call: Call, status: Status) -> tuple[Range | None, dict[str, str]]:
     """Where part ``partNumber`` is, and the headers that say so. An object that was put whole is its own part 1."""
-    value = call.query.get("partNumber", "") or ""
-    if not _NUMBER.fullmatch(value) or not 1 <= int(value) <= MAX_PARTS:
-        raise S3Error(
-            "InvalidArgument",
-            f"Part number must be an integer between 1 and {MAX_PARTS}, inclusive",
-            ArgumentName="partNumber",
-            ArgumentValue=value,
-        )
+    number = part_number(call.query)
     if "range" in call.headers:
         raise S3Error("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
-    number, sizes = int(value), status.attributes.part_sizes
+    sizes = status.attributes.part_sizes
     if sum(sizes) != status.size or not sizes:  # an object that changed since is in no parts
         sizes, extra = (status.size,), {}
     else:
         extra = {"x-amz-mp-parts-count": str(len(sizes))}
     if number > len(sizes):
-        raise S3Error("InvalidPartNumber", ActualPartCount=str(len(sizes)), PartNumberRequested=value)
+        raise S3Error("InvalidPartNumber", ActualPartCount=str(len(sizes)), PartNumberRequested=str(number))
     count = sizes[number - 1]
     return (Range(sum(sizes[: number - 1]), count) if count else None), extra
 
@@ -123,3 +117,12 @@ def _overrides(call: Call) -> dict[str, str]:
     if overrides and call.principal.how == "anonymous":
         raise S3Error("InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests.")
     return overrides
+
+
+async def _tag_count(call: Call, place: Place, status: Status) -> dict[str, str]:
+    """Clients that copy in parts ask HEAD whether there are tags to copy. No answer fails for want of this one."""
+    try:
+        count = len(await call.services.tags.get(place.ufs, status))
+    except StorageError:
+        return {}
+    return {"x-amz-tagging-count": str(count)} if count else {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attrs import evolve
 
 from alluxio_s3.actions.exchange import Call, Response
@@ -9,7 +11,7 @@ from alluxio_s3.actions.registry import OBJECT, Action, action
 from alluxio_s3.actions.transfer import MAX_OBJECT_BYTES, check_size, receive
 from alluxio_s3.actions.unsupported import check_canned_acl
 from alluxio_s3.interfaces import IObjectWriter
-from alluxio_s3.namespace.mounts import Place
+from alluxio_s3.namespace.mounts import Bucket, Place
 from alluxio_s3.s3.checksums import ALGORITHMS
 from alluxio_s3.s3.conditions import ALWAYS, WriteCondition, write_condition
 from alluxio_s3.s3.errors import S3Error
@@ -17,7 +19,7 @@ from alluxio_s3.s3.metadata import attributes_of
 from alluxio_s3.s3.payload import Payload, Received
 from alluxio_s3.s3.request import Headers
 from alluxio_s3.s3.tagging import check_tags, parse_tagging_header
-from alluxio_s3.storage import Attributes, NoSuchPath, Status
+from alluxio_s3.storage import Attributes, NoSuchPath, Status, Unsupported
 
 FULL_OBJECT = "FULL_OBJECT"
 
@@ -32,7 +34,9 @@ class PutObject(Action):
         condition = write_condition(call.headers)
         payload = Payload.of(call.head)
         check_size(payload.length, MAX_OBJECT_BYTES)
-        place = (await call.services.namespace.bucket(call.bucket)).place
+        bucket = await call.services.namespace.bucket(call.bucket)
+        place = bucket.place
+        await check_tags_kept(call, bucket, attributes.tags)
         await check_early(place, call.key, condition)
         writer = await place.ufs.create(place.path(call.key), stored_attributes(call, attributes), payload.length)
         received = await _receive(call, payload, writer)
@@ -89,11 +93,37 @@ def stored_attributes(call: Call, attributes: Attributes) -> Attributes:
 
 
 async def commit(call: Call, place: Place, writer: IObjectWriter, attributes: Attributes, condition: WriteCondition) -> Status:
-    """``writer.commit``, and the tags wherever they are kept. Raises what that and ``ITagStore.put`` raise."""
+    """``writer.commit``, and the tags wherever they are kept. Raises what that and ``keep_tags`` raise."""
     status = await writer.commit(stored_attributes(call, attributes), condition)
-    if not call.services.tags.travels:
-        await call.services.tags.put(place.ufs, status, attributes.tags)
+    await keep_tags(call, place, status, attributes.tags)
     return status
+
+
+async def keep_tags(call: Call, place: Place, status: Status, tags: Mapping[str, str]) -> None:
+    """Keep the tags of the object just published, if they did not go with it. Raises what ``ITagStore.put`` raises."""
+    if call.services.tags.travels:
+        return
+    try:
+        await call.services.tags.put(place.ufs, status, tags)
+    except NoSuchPath:
+        return  # deleted since: the write was done, and there is nothing left to have tags
+    except Unsupported:
+        if tags:
+            raise
+
+
+async def check_tags_kept(call: Call, bucket: Bucket, tags: Mapping[str, str]) -> None:
+    """Refuse tags that could not be kept, before anything is stored. Raises Unsupported, whose message says what could."""
+    if tags and not call.services.tags.travels:
+        await call.services.tags.get(bucket.place.ufs, bucket.status)
+
+
+async def tags_of(call: Call, place: Place, status: Status) -> Mapping[str, str]:
+    """The tags of an object; none where none can be kept."""
+    try:
+        return await call.services.tags.get(place.ufs, status)
+    except Unsupported:
+        return {}
 
 
 def checksum_headers(attributes: Attributes) -> dict[str, str]:

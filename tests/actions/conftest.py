@@ -18,12 +18,13 @@ from alluxio_s3.actions.exchange import Call, Limits, ReaderBody, Response, Serv
 from alluxio_s3.actions.registry import REGISTRY
 from alluxio_s3.actions.storage_errors import translate
 from alluxio_s3.auth.simple import Principal
-from alluxio_s3.interfaces import IAttributeUpdater, IObjectReader, IObjectWriter, IRangeCopier, IRequestBody, ITagStore, IUnderFileSystem
+from alluxio_s3.interfaces import IObjectReader, IObjectWriter, IRangeCopier, IRequestBody
 from alluxio_s3.namespace.mounts import Namespace
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.request import Headers, RequestHead
 from alluxio_s3.s3.target import parse_target
 from alluxio_s3.storage import Attributes, Status, StorageError
+from alluxio_s3.tags.carried import CarriedTagStore
 from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.memory import MemoryUnderFileSystem
 
@@ -98,23 +99,6 @@ class WatchedCopier(Watched):
         return await self.stream.copy_from(reader.stream, offset, count)
 
 
-@implementer(ITagStore)
-@define
-class TagsOfStore:
-    """Tags in the objects' own attributes."""
-
-    travels: bool = True
-
-    async def get(self, ufs: IUnderFileSystem, status: Status) -> Mapping[str, str]:
-        return status.attributes.tags
-
-    async def put(self, ufs: IUnderFileSystem, status: Status, tags: Mapping[str, str]) -> None:
-        await IAttributeUpdater(ufs).set_tags(status.path, tags)
-
-    async def close(self) -> None:
-        pass
-
-
 @frozen
 class Answer:
     """A Response, all of its body read."""
@@ -152,13 +136,19 @@ class Bench:
             given.setdefault("content-length", str(len(body)))
             body = [body]
         length = int(given["content-length"]) if "content-length" in given else None
-        self.bodies.append(Body(body or (), length))
         head = RequestHead(method, parse_target(target.encode()), Headers(given), target.encode())
-        call = Call(head, Principal(user, how), self.bodies[-1], "1", self.services)
+        call = self.call(head, body or (), length=length, user=user, how=how)
         try:
             return await _read(await REGISTRY.resolve(head).run(call))
         except StorageError as problem:
             raise await translate(problem, head.target, self.services.namespace) from problem
+
+    def call(
+        self, head: RequestHead, pieces: Sequence[Piece], *, length: int | None = None, user: str = "alice", how: str = "simple"
+    ) -> Call:
+        """The call that an action is given; its body is the last of ``bodies``."""
+        self.bodies.append(Body(pieces, length))
+        return Call(head, Principal(user, how), self.bodies[-1], "1", self.services)
 
     async def refusal(self, *request: object, **options: object) -> S3Error:
         """The error that ``ask`` raises."""
@@ -205,7 +195,7 @@ async def bench(clock: Clock) -> AsyncIterator[Bench]:
     store = WatchedStore(clock)
     namespace = Namespace(store, "daemon")
     await namespace.create_bucket("bucket", "alice")
-    yield Bench(Services(namespace, TagsOfStore(), threads, clock), clock, store)
+    yield Bench(Services(namespace, CarriedTagStore(), threads, clock), clock, store)
     assert not store.in_use
     await store.close()
     threads.stop()
