@@ -82,6 +82,7 @@ class Connections:
         "30sec",
         "How long the head of a request may take to arrive. `0`: forever.",
         ours=True,
+        acted_on=False,
     )
     body_stall_ms: int = setting(
         "alluxio.worker.s3.body.stall.timeout",
