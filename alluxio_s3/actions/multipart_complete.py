@@ -24,11 +24,14 @@ from alluxio_s3.actions.transfer import read_body
 from alluxio_s3.s3.checksums import ALGORITHMS
 from alluxio_s3.s3.conditions import WriteCondition, write_condition
 from alluxio_s3.s3.errors import S3Error
+from alluxio_s3.s3.request import Headers
 from alluxio_s3.s3.xml import document, error_document, tag
 from alluxio_s3.storage import NoSuchUpload, Status, StorageError
 
 # 10,000 parts, each with its number, its ETag and the longest checksum.
 MAX_LIST_BYTES = 4 << 20
+
+_OF_THE_OBJECT = frozenset({"x-amz-sdk-checksum-algorithm", *(one.header for one in ALGORITHMS.values())})
 
 _log = Logger()
 
@@ -43,7 +46,8 @@ class CompleteMultipartUpload(Action):
         """
         limits = call.services.limits
         condition = write_condition(call.headers)
-        listed = parse_part_list(await read_body(call, max(limits.xml_body_bytes, MAX_LIST_BYTES)))
+        body = await read_body(_with_body_headers(call), max(limits.xml_body_bytes, MAX_LIST_BYTES))
+        listed = parse_part_list(body)
         completion = Background(call.services.clock, complete(call, listed, condition))
         try:
             ended = await completion.ends(limits.complete_keepalive_seconds if limits.complete_keepalive else None)
@@ -100,6 +104,12 @@ def result_document(call: Call, status: Status) -> bytes:
         + tag("ChecksumType", attributes.checksum_type if attributes.checksums else None)
     )
     return document("CompleteMultipartUploadResult", body)
+
+
+def _with_body_headers(call: Call) -> Call:
+    """``call`` without the checksum headers: in this action they are of the object, not of the body."""
+    headers = {name: value for name, value in call.headers.items() if name not in _OF_THE_OBJECT}
+    return evolve(call, head=evolve(call.head, headers=Headers(headers)))
 
 
 async def _kept_alive(call: Call, completion: Background[Status]) -> AsyncIterator[bytes]:
