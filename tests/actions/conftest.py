@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from alluxio_s3.s3.target import parse_target
 from alluxio_s3.storage import Attributes, Status, StorageError
 from alluxio_s3.tags.carried import CarriedTagStore
 from alluxio_s3.threads import Threads
+from alluxio_s3.ufs.local.filesystem import LocalUnderFileSystem
 from alluxio_s3.ufs.memory import MemoryUnderFileSystem
 
 NOW = 1_767_323_045  # Fri, 02 Jan 2026 03:04:05 GMT
@@ -56,14 +58,14 @@ class Body:
         return b""
 
 
-class WatchedStore(MemoryUnderFileSystem):
-    """A store in memory that knows which of its readers and writers have not been ended yet.
+class Watching:
+    """A store that knows which of its readers and writers have not been ended yet.
 
     Without ``own_copies`` its writers cannot copy by themselves.
     """
 
-    def __init__(self, clock: Clock) -> None:
-        super().__init__(clock)
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self.in_use: set[int] = set()
         self.own_copies = True
 
@@ -71,8 +73,17 @@ class WatchedStore(MemoryUnderFileSystem):
         return Watched(await super().open(path), self.in_use)
 
     async def create(self, path: str, attributes: Attributes, length: int | None) -> IObjectWriter:
-        kind = WatchedCopier if self.own_copies else Watched
-        return kind(await super().create(path, attributes, length), self.in_use)
+        writer = await super().create(path, attributes, length)
+        copies = self.own_copies and IRangeCopier(writer, None) is not None
+        return (WatchedCopier if copies else Watched)(writer, self.in_use)
+
+
+class WatchedMemory(Watching, MemoryUnderFileSystem):
+    """A store in memory, watched."""
+
+
+class WatchedDirectory(Watching, LocalUnderFileSystem):
+    """A local directory, watched."""
 
 
 @implementer(IObjectReader, IObjectWriter)
@@ -114,7 +125,7 @@ class Bench:
 
     services: Services
     clock: Clock
-    store: WatchedStore
+    store: Watching
     bodies: list[Body] = field(factory=list)
 
     async def ask(
@@ -188,14 +199,31 @@ def clock() -> Clock:
 
 
 @pytest_twisted.async_yield_fixture
-async def bench(clock: Clock) -> AsyncIterator[Bench]:
-    """A bench on a store in memory, mounted at ``/``. No test may leave a reader or writer behind."""
+async def threads() -> AsyncIterator[Threads]:
+    """Two threads."""
     threads = Threads(reactor, 2, "bench")
     threads.start()
-    store = WatchedStore(clock)
+    yield threads
+    threads.stop()
+
+
+@pytest_twisted.async_yield_fixture
+async def bench(clock: Clock, threads: Threads) -> AsyncIterator[Bench]:
+    """A bench on a store in memory, mounted at ``/``. No test may leave a reader or writer behind."""
+    async for bench in _bench(WatchedMemory(clock), clock, threads):
+        yield bench
+
+
+@pytest_twisted.async_yield_fixture
+async def disk_bench(clock: Clock, threads: Threads, tmp_path: Path) -> AsyncIterator[Bench]:
+    """The same on a local directory."""
+    async for bench in _bench(WatchedDirectory(str(tmp_path), threads, buckets=True, durability="rename"), clock, threads):
+        yield bench
+
+
+async def _bench(store: Any, clock: Clock, threads: Threads) -> AsyncIterator[Bench]:
     namespace = Namespace(store, "daemon")
     await namespace.create_bucket("bucket", "alice")
     yield Bench(Services(namespace, CarriedTagStore(), threads, clock), clock, store)
     assert not store.in_use
     await store.close()
-    threads.stop()
