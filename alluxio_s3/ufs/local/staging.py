@@ -1,8 +1,6 @@
 """The reserved directory: temporary files on their way to be objects, and small files of the daemon's own.
 
-``.alluxio-s3/tmp`` holds the temporary files, named ``<run>.<n>``; a *run* is one life of one process, which keeps a
-lock on ``<run>.run`` as long as it lives. What belongs to a run whose lock is free is nobody's, and is removed by the next ``prepare``.
-Everything here blocks and raises ``OSError``.
+``.alluxio-s3/tmp`` holds the temporary files, named ``<run>.<n>`` (see ``runs``), ``attributes`` the sidecars. Everything here blocks and raises ``OSError``.
 """
 
 from __future__ import annotations
@@ -11,8 +9,6 @@ import errno
 import fcntl
 import itertools
 import os
-import secrets
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,12 +18,13 @@ from alluxio_s3.ufs.local import kernel
 from alluxio_s3.ufs.local.containment import RESERVED, Root
 from alluxio_s3.ufs.local.descriptor import Descriptor
 from alluxio_s3.ufs.local.durability import Durability
+from alluxio_s3.ufs.local.locks import byte_lock, suppress_unlockable
+from alluxio_s3.ufs.local.runs import SUFFIX, begin, sweep
 
 _RESERVE_FROM = 1 << 20
 _SLICE = 64 << 20
 _SMALL = 1 << 20
 _START_UP = 1 << 40  # the byte of the lock file that a process holds while it prepares
-_RUN = ".run"
 
 
 class Staging:
@@ -53,7 +50,7 @@ class Staging:
         with self._lock:
             if self._run:
                 with suppress(OSError), self.directory("tmp") as tmp:
-                    os.unlink(self._run + _RUN, dir_fd=tmp)
+                    os.unlink(self._run + SUFFIX, dir_fd=tmp)
                 os.close(self._run_file)
                 self._run = ""
 
@@ -95,6 +92,12 @@ class Staging:
             except BaseException:
                 temporary.discard()
                 raise
+        return temporary
+
+    def adopted(self, directory: str, name: str, descriptor: int, size: int) -> Temporary:
+        """The open file ``name`` of ``size`` bytes in the reserved ``directory``, as one that is to be an object."""
+        temporary = Temporary(self, name, Descriptor(descriptor), self._file_mode, directory)
+        temporary.size = size
         return temporary
 
     def write_small(self, directory: str, name: str, data: bytes) -> None:
@@ -145,12 +148,8 @@ class Staging:
             with suppress_unlockable():
                 fcntl.fcntl(lock, fcntl.F_OFD_SETLKW, byte_lock(fcntl.F_WRLCK, _START_UP))
             with self.directory("tmp") as tmp:
-                _sweep(tmp)
-                run = secrets.token_hex(8)
-                self._run_file = os.open(run + _RUN, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=tmp)
-                with suppress_unlockable():
-                    fcntl.fcntl(self._run_file, fcntl.F_OFD_SETLK, byte_lock(fcntl.F_WRLCK, 0))
-            self._run = run
+                sweep(tmp)
+                self._run, self._run_file = begin(tmp)
         finally:
             os.close(lock)
 
@@ -169,10 +168,14 @@ class Staging:
 
 
 class Temporary:
-    """A temporary file that is not an object yet. ``size`` is how much was written. For one thread at a time."""
+    """A temporary file that is not an object yet. ``size`` is how much was written. For one thread at a time.
 
-    def __init__(self, staging: Staging, name: str, descriptor: Descriptor, mode: int) -> None:
+    ``directory`` is where in the reserved directory it is.
+    """
+
+    def __init__(self, staging: Staging, name: str, descriptor: Descriptor, mode: int, directory: str = "tmp") -> None:
         self.staging = staging
+        self.directory = directory
         self.name = name
         self.descriptor = descriptor
         self.size = 0
@@ -206,7 +209,7 @@ class Temporary:
     def is_there(self) -> bool:
         """Whether the file still has its temporary name."""
         if self._there:
-            with suppress(FileNotFoundError), self.staging.directory("tmp") as tmp:
+            with suppress(FileNotFoundError), self.staging.directory(self.directory) as tmp:
                 os.stat(self.name, dir_fd=tmp, follow_symlinks=False)
                 return True
         return False
@@ -221,7 +224,7 @@ class Temporary:
 
         ENOENT if the directory was removed meanwhile.
         """
-        with self.staging.directory("tmp") as tmp:
+        with self.staging.directory(self.directory) as tmp:
             if replace or not _rename_new(tmp, self.name, directory, name):
                 os.rename(self.name, name, src_dir_fd=tmp, dst_dir_fd=directory)
         self._there = False
@@ -231,23 +234,8 @@ class Temporary:
         self.descriptor.close()
         if self._there:
             self._there = False
-            with suppress(FileNotFoundError), self.staging.directory("tmp") as tmp:
+            with suppress(FileNotFoundError), self.staging.directory(self.directory) as tmp:
                 os.unlink(self.name, dir_fd=tmp)
-
-
-def byte_lock(kind: int, offset: int) -> bytes:
-    """A ``struct flock`` for one byte of a file, for fcntl's F_OFD commands."""
-    return struct.pack("hhqqi4x", kind, os.SEEK_SET, offset, 1, 0)
-
-
-@contextmanager
-def suppress_unlockable() -> Iterator[None]:
-    """Go on without a lock where the file system has none: then only this process is kept apart from itself."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
-            raise
 
 
 def _rename_new(source: int, old: str, target: int, new: str) -> bool:
@@ -258,27 +246,6 @@ def _rename_new(source: int, old: str, target: int, new: str) -> bool:
             return False
         raise
     return True
-
-
-def _sweep(tmp: int) -> None:
-    """Remove the files of runs that hold no lock; the caller holds the start-up lock."""
-    names = os.listdir(tmp)
-    alive = {name.removesuffix(_RUN) for name in names if name.endswith(_RUN) and _is_locked(tmp, name)}
-    for name in names:
-        if name.partition(".")[0] not in alive:
-            with suppress(FileNotFoundError, IsADirectoryError):
-                os.unlink(name, dir_fd=tmp)
-
-
-def _is_locked(directory: int, name: str) -> bool:
-    descriptor = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-    try:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, byte_lock(fcntl.F_WRLCK, 0))
-    except OSError:  # held, or no telling: leave it
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def _umask() -> int:
