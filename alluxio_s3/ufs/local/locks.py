@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
-
-from alluxio_s3.ufs.local.staging import Staging, byte_lock, suppress_unlockable
 
 _STRIPES = 4096
 
 
 class KeyLocks:
-    """Locks by path. Paths share them (by a hash), so a thread must hold one at a time only."""
+    """Locks by path: bytes of the file that ``open_file`` opens. Paths share them (by a hash), so a thread must hold only one at a time."""
 
-    def __init__(self, staging: Staging) -> None:
-        self._staging = staging
+    def __init__(self, open_file: Callable[[], int]) -> None:
+        self._open_file = open_file
         self._stripes = tuple(Lock() for _ in range(_STRIPES))
         self._opening = Lock()
         self._file = -1
@@ -46,5 +46,20 @@ class KeyLocks:
     def _opened(self) -> int:
         with self._opening:
             if self._file < 0:
-                self._file = self._staging.open_lock()
+                self._file = self._open_file()
             return self._file
+
+
+def byte_lock(kind: int, offset: int, count: int = 1) -> bytes:
+    """A ``struct flock`` for ``count`` bytes of a file, for fcntl's F_OFD commands."""
+    return struct.pack("hhqqi4x", kind, os.SEEK_SET, offset, count, 0)
+
+
+@contextmanager
+def suppress_unlockable() -> Iterator[None]:
+    """Go on without a lock where the file system has none: then only this process is kept apart from itself."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+            raise

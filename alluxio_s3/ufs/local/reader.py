@@ -14,7 +14,7 @@ from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.local.descriptor import Descriptor
 from alluxio_s3.ufs.local.failures import storage_errors
 from alluxio_s3.ufs.local.identity import same_file
-from alluxio_s3.ufs.local.tree import Tree
+from alluxio_s3.ufs.local.tree import Tree, check_whole
 
 _PIECE = 512 << 10
 
@@ -28,7 +28,9 @@ def open_object(tree: Tree, path: str) -> tuple[Status, os.stat_result, Descript
             raise PathConflict(path, f"PathConflict: {path}: a folder has no bytes to read")
         if not stat.S_ISREG(found.st_mode):
             raise NoSuchPath(path)
-        return tree.describe(path, found, record, descriptor), found, Descriptor(os.dup(descriptor))
+        status = tree.describe(path, found, record, descriptor)
+        check_whole(path, found, record)
+        return status, found, Descriptor(os.dup(descriptor))
 
 
 @implementer(IObjectReader, IFileBacked)

@@ -56,6 +56,13 @@ class Record:
         """Whether the file is as it was when this was written."""
         return self.size == found.st_size and self.modified_ns == found.st_mtime_ns
 
+    def is_torn(self, found: os.stat_result) -> bool:
+        """Whether bytes are missing that were written: nobody changed the file, yet it is shorter.
+
+        A power cut does that where durability is ``rename``.
+        """
+        return self.modified_ns == found.st_mtime_ns and self.size is not None and self.size > found.st_size
+
     def valid(self, found: os.stat_result) -> Attributes:
         """What of ``attributes`` holds of the file as it is now."""
         if self.describes(found):

@@ -1,6 +1,7 @@
 """The reserved directory: temporary files on their way to be objects, and small files of the daemon's own.
 
-``.alluxio-s3/tmp`` holds the temporary files, named ``<run>.<n>`` (see ``runs``), ``attributes`` the sidecars. Everything here blocks and raises ``OSError``.
+``.alluxio-s3/tmp`` holds the temporary files, named ``<run>.<n>`` (see ``runs``), ``attributes`` the sidecars. Everything
+here blocks and raises ``OSError``.
 """
 
 from __future__ import annotations

@@ -37,6 +37,12 @@ def can_be_bucket(name: str) -> bool:
     return key_problem(name) is None and name != RESERVED
 
 
+def check_whole(path: str, found: os.stat_result, record: Record | None) -> None:
+    """Raise Unavailable for an object that lost bytes: it can be replaced or deleted, but must not be read."""
+    if record is not None and record.is_torn(found):
+        raise Unavailable(path, f"Unavailable: {path}: some of its bytes never reached the disk; write it again")
+
+
 @frozen
 class Tree:
     """A directory, how objects are kept in it, and what its top level is (``buckets``, or keys).
@@ -60,7 +66,7 @@ class Tree:
         root = Root(path, openat2=openat2)
         flushing = Durability(durability)
         staging = Staging(root, flushing)
-        return cls(root, flushing, staging, Records(staging, xattrs=xattrs), KeyLocks(staging), buckets, folders)
+        return cls(root, flushing, staging, Records(staging, xattrs=xattrs), KeyLocks(staging.open_lock), buckets, folders)
 
     def close(self) -> None:
         """Flush what waits and let go of everything."""
@@ -91,13 +97,15 @@ class Tree:
     def status(self, path: str) -> Status:
         """The Status of the object or folder at ``path``. Raises NoSuchPath."""
         with self.looked_up(path) as (found, record, descriptor):
-            return self.describe(path, found, record, descriptor)
+            status = self.describe(path, found, record, descriptor)
+            check_whole(path, found, record)
+            return status
 
     def check_condition(self, path: str, condition: WriteCondition) -> Status | None:
         """The Status of what a write to ``path`` replaces. Raises S3Error if ``condition`` does not hold of it."""
         current: Status | None = None
-        with suppress(NoSuchPath), storage_errors(path):
-            current = self.status(path)
+        with suppress(NoSuchPath), storage_errors(path), self.looked_up(path) as (found, record, descriptor):
+            current = self.describe(path, found, record, descriptor)
         if current is None:
             condition.check(None)
         else:
