@@ -74,10 +74,12 @@ class _Answer:
 def _answer(call: Call, status: Status) -> _Answer:
     """What a read of ``status`` answers. Raises S3Error: a condition, the range, the part or an override is at fault."""
     check_read(call.headers, status.etag, status.modified_ns)
+    stretch: Range | None = None
+    extra: dict[str, str] = {}
     if "partNumber" in call.query:
         stretch, extra = _part(call, status)
-    else:
-        stretch, extra = (parse_range(call.headers.get("range"), status.size) if _range_holds(call.headers, status) else None), {}
+    elif _range_holds(call.headers, status):
+        stretch = parse_range(call.headers.get("range"), status.size)
     checksums = stretch is None and call.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
     headers = {**object_headers(status, checksums=checksums), **_overrides(call), **extra}
     if stretch is None:
