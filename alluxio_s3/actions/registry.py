@@ -26,6 +26,8 @@ ANY = "*"  # the method of what is not offered, whatever the method
 
 # Query keys of authentication, in whatever form; and "x-*", which S3 leaves to its users' logs.
 _AUTHENTICATION = frozenset({"AWSAccessKeyId", "Signature", "Expires"})
+# The headers under a version 2 signature: boto repeats them in the URLs that it signs so.
+_SIGNED_HEADERS = frozenset({"content-md5", "content-type", "date"})
 
 
 @frozen
@@ -152,8 +154,9 @@ class Registry:
         return {name: self._named[name].route for name in sorted(self._named)}
 
     def _check_keys(self, keys: frozenset[str], route: Route) -> None:
-        for key in sorted(keys - route.query - route.accepts):
-            if key in _AUTHENTICATION or key.lower().startswith("x-"):
+        harmless = _AUTHENTICATION | _SIGNED_HEADERS if "AWSAccessKeyId" in keys else _AUTHENTICATION
+        for key in sorted(keys - route.query - route.accepts - harmless):
+            if key.lower().startswith("x-"):
                 continue
             others = {one.route.method for one in self if one.route.on == route.on and key in one.route.query}
             if others and route.method not in others:

@@ -120,14 +120,22 @@ def test_the_most_specific_action_wins(request_line, headers, name):
 
 @pytest.mark.parametrize(
     "query",
-    ["x-id=GetObject", "X-Amz-Signature=1&X-Amz-Expires=2", "AWSAccessKeyId=a&Signature=s&Expires=1", "x-anything", "versionId=null"],
+    [
+        "x-id=GetObject",
+        "X-Amz-Signature=1&X-Amz-Expires=2",
+        "AWSAccessKeyId=a&Signature=s&Expires=1&content-type=t",
+        "x-anything",
+        "versionId=null",
+    ],
 )
 def test_harmless_query_keys(query):
     """Keys of authentication and those that begin with ``x-`` don't change the action; ``null`` is the version that there is."""
     assert resolved("GET", f"/b/k?{query}") == "GetObject"
 
 
-@pytest.mark.parametrize("request_line", ["DELETE /b/k?tagg1ng", "PUT /b/k?uploadId=u", "GET /b?versionId=null", "GET /?k"])
+@pytest.mark.parametrize(
+    "request_line", ["DELETE /b/k?tagg1ng", "PUT /b/k?uploadId=u", "GET /b?versionId=null", "GET /?k", "PUT /b/k?content-type=t"]
+)
 def test_an_unknown_query_key_is_refused(request_line):
     """What is not understood is refused and named, since to ignore it could change what is meant."""
     error = refused(*request_line.split())
