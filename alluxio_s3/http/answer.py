@@ -16,7 +16,10 @@ from zope.interface import implementer
 
 from alluxio_s3.actions.exchange import ReaderBody, Response
 from alluxio_s3.http.channel import S3Request
+from alluxio_s3.http.sendfile import FileSender
+from alluxio_s3.interfaces import IFileBacked
 from alluxio_s3.storage import ObjectChanged
+from alluxio_s3.threads import Threads
 
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
 _NO_BODY = frozenset({204, 304})
@@ -35,7 +38,7 @@ def render_head(status: int, headers: Mapping[str, str]) -> bytes:
     return b"".join(lines)
 
 
-async def send(request: S3Request, response: Response, headers: Mapping[str, str]) -> None:
+async def send(request: S3Request, response: Response, headers: Mapping[str, str], threads: Threads) -> None:
     """Write ``response`` with ``headers`` (its own and the pipeline's), wait until the client has been given all, and finish.
 
     Raises ObjectChanged and whatever the body raises once the head is out: then the answer must be cut.
@@ -52,7 +55,7 @@ async def send(request: S3Request, response: Response, headers: Mapping[str, str
         request.channel.write(head)
         try:
             if has_body:
-                await _stream(request, body)
+                await _stream(request, body, threads)
         finally:
             if isinstance(body, ReaderBody):
                 await body.reader.close()
@@ -77,11 +80,27 @@ def _framed(request: S3Request, response: Response, headers: Mapping[str, str], 
     return framed
 
 
-async def _stream(request: S3Request, body: ReaderBody | AsyncIterator[bytes]) -> None:
+async def _stream(request: S3Request, body: ReaderBody | AsyncIterator[bytes], threads: Threads) -> None:
+    if not isinstance(body, ReaderBody):
+        await _relay(request, body)
+        return
+    file = IFileBacked(body.reader, None)
+    if file is not None and body.count and not request.isSecure():
+        sender = FileSender(request.channel.transport, request.channel, threads, file.fileno(), body.offset, body.count)
+        try:
+            await sender.send()
+        finally:
+            request.bytes_sent = sender.sent
+    else:
+        await _relay(request, body.reader.read(body.offset, body.count))
+    if request.bytes_sent != body.count:
+        raise ObjectChanged(body.reader.status.path, "the under-store gave another number of bytes than it announced")
+
+
+async def _relay(request: S3Request, pieces: AsyncIterator[bytes]) -> None:
     flow = Flow()
     request.registerProducer(flow, True)
     try:
-        pieces = body.reader.read(body.offset, body.count) if isinstance(body, ReaderBody) else body
         async with aclosing(pieces) as iterator:  # type: ignore[type-var]  # async generators, by the interface's word
             async for piece in iterator:
                 request.write(piece)
@@ -89,8 +108,6 @@ async def _stream(request: S3Request, body: ReaderBody | AsyncIterator[bytes]) -
                 await flow.open()
     finally:
         request.unregisterProducer()
-    if isinstance(body, ReaderBody) and request.bytes_sent != body.count:
-        raise ObjectChanged(body.reader.status.path, "the under-store gave another number of bytes than it announced")
 
 
 @implementer(IPushProducer)

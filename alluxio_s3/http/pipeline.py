@@ -109,7 +109,7 @@ class Pipeline:
             **response.headers,
         }
         try:
-            await send(request, response, headers)
+            await send(request, response, headers, self.services.threads)
         except CancelledError:
             account.error = "ClientGone"
             raise

@@ -209,7 +209,7 @@ QUERIES = {
     "max-uploads": (req("GET /b?uploads&max-uploads=x"), 400, "InvalidArgument"),
     "tags of a missing key": (req("GET /b/nokey?tagging"), 404, "NoSuchKey"),
     "bucket tags that are none": (req("GET /b?tagging"), 404, "NoSuchTagSet"),
-    "attributes without a list": (req("GET /b/k?attributes"), 400, "InvalidArgument"),
+    "attributes without a list": (req("GET /b/k?attributes"), 400, "InvalidRequest"),
     "attributes unknown": (req("GET /b/k?attributes", "x-amz-object-attributes: Colour"), 400, "InvalidArgument"),
 }
 
@@ -234,12 +234,12 @@ HEADERS = {
     "algorithm and value differ": (put("x-amz-sdk-checksum-algorithm: SHA256", f"x-amz-checksum-crc32: {CRC_BODY}"), 400, "InvalidRequest"),
     "metadata too large": (put("x-amz-meta-a: " + "v" * 3000), 400, "MetadataTooLarge"),
     "tags not encoded": (put("x-amz-tagging: a=%zz"), 400, "InvalidArgument"),
-    "tag twice": (put("x-amz-tagging: a=1&a=2"), 400, "InvalidTag"),
+    "tag twice": (put("x-amz-tagging: a=1&a=2"), 400, "InvalidArgument"),
     "eleven tags": (put("x-amz-tagging: " + "&".join(f"k{n}=v" for n in range(11))), 400, "BadRequest"),
     "long tag key": (put(f"x-amz-tagging: {'k' * 129}=v"), 400, "InvalidTag"),
     "long tag value": (put(f"x-amz-tagging: k={'v' * 257}"), 400, "InvalidTag"),
     "reserved tag": (put("x-amz-tagging: aws:k=v"), 400, "InvalidTag"),
-    "public acl": (put("x-amz-acl: nonsense"), 400, "InvalidArgument"),
+    "public acl": (put("x-amz-acl: public-read"), 501, "NotImplemented"),
     "encryption": (put("x-amz-server-side-encryption: aws:kms"), 501, "NotImplemented"),
     "customer key": (put("x-amz-server-side-encryption-customer-algorithm: AES256"), 501, "NotImplemented"),
     "lock": (put("x-amz-object-lock-mode: GOVERNANCE"), 501, "NotImplemented"),
@@ -268,15 +268,15 @@ HEADERS = {
     ),
     "part copy range beyond": (
         req("PUT /b/m?partNumber=2&uploadId=UPLOAD", "x-amz-copy-source: /b/k", "x-amz-copy-source-range: bytes=0-99"),
-        400,
-        "InvalidArgument",
+        416,
+        "InvalidRange",
     ),
     "location constraint": (req("PUT /b2", body=b"<CreateBucketConfiguration><Wrong>"), 400, "MalformedXML"),
     "delete condition": (req("DELETE /b/k", 'If-Match: "00000000000000000000000000000000"'), 412, "PreconditionFailed"),
 }
 
 CHUNKED = {
-    "no decoded length": (put(*AWS_CHUNKED, "x-amz-trailer: x-amz-checksum-crc32", body=b"0\r\n\r\n"), 411, "MissingContentLength"),
+    "no decoded length": (put(*AWS_CHUNKED, "x-amz-trailer: x-amz-checksum-crc32", body=b"0\r\n\r\n"), 400, "MalformedTrailerError"),
     "decoded length word": (chunked(b"4\r\nbody\r\n0\r\n\r\n", decoded="four", trailer=""), 400, "InvalidArgument"),
     "decoded length short": (chunked(b"4\r\nbody\r\n0\r\n\r\n", decoded=3, trailer=""), 400, "IncompleteBody"),
     "decoded length long": (chunked(b"4\r\nbody\r\n0\r\n\r\n", decoded=5, trailer=""), 400, "IncompleteBody"),
@@ -303,7 +303,7 @@ CHUNKED = {
         400,
         "InvalidRequest",
     ),
-    "bytes after the end": (chunked(b"4\r\nbody\r\n0\r\n\r\nmore", trailer=""), 400, "IncompleteBody"),
+    "bytes after the end": (chunked(b"4\r\nbody\r\n0\r\n\r\nmore", trailer=""), 400, "MalformedTrailerError"),
     "signed cut": (signed(f"4;chunk-signature={SIG}\r\nbody\r\n".encode()), 400, "IncompleteBody"),
     "signed short": (signed(f"3;chunk-signature={SIG}\r\nbod\r\n0;chunk-signature={SIG}\r\n\r\n".encode()), 400, "IncompleteBody"),
     "unknown streaming form": (put("x-amz-content-sha256: STREAMING-NONSENSE"), 400, "InvalidArgument"),
@@ -374,13 +374,13 @@ IDENTITY = {
     "header and query": (req(f"GET /b/k?{v4('u%2F20260101%2Fr%2Fs3%2Faws4_request')}", "Authorization: AWS u:s"), 400, "InvalidArgument"),
     "unknown scheme": (req("GET /b/k", "Authorization: Digest x"), 400, "InvalidArgument"),
     "V4 without credential": (req("GET /b/k", "Authorization: AWS4-HMAC-SHA256 Signature=x"), 400, "AuthorizationHeaderMalformed"),
-    "V4 short scope": (
-        req("GET /b/k", f"Authorization: AWS4-HMAC-SHA256 Credential=u/s3, SignedHeaders=host, Signature={SIG}"),
+    "V4 without a user": (
+        req("GET /b/k", f"Authorization: AWS4-HMAC-SHA256 Credential=/s3, SignedHeaders=host, Signature={SIG}"),
         400,
         "AuthorizationHeaderMalformed",
     ),
     "V4 rubbish": (req("GET /b/k", "Authorization: AWS4-HMAC-SHA256 rubbish"), 400, "AuthorizationHeaderMalformed"),
-    "V2 without signature": (req("GET /b/k", "Authorization: AWS user"), 400, "AuthorizationHeaderMalformed"),
+    "V2 without signature": (req("GET /b/k", "Authorization: AWS user"), 400, "InvalidArgument"),
     "presigned, cut": (req("GET /b/k?X-Amz-Algorithm=AWS4-HMAC-SHA256"), 400, "AuthorizationQueryParametersError"),
     "presigned, expired": (req(f"GET /b/k?{v4('u%2F20260101%2Fr%2Fs3%2Faws4_request')}"), 403, "AccessDenied"),
     "presigned, expires word": (

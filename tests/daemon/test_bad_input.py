@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -93,10 +94,8 @@ def test_bad_input_is_refused(target: Target, name: str) -> None:
 def exchange(address: tuple[str, int], request: bytes) -> bytes:
     """The answer to ``request`` on a connection of its own, up to the end of the error document."""
     with socket.create_connection(address, timeout=20) as connection:
-        try:
+        with suppress(ConnectionError):  # it has answered and closed already: the answer can still be read
             connection.sendall(request)
-        except ConnectionError:
-            pass  # it has answered and closed already: the answer can still be read
         received = b""
         while b"</Error>" not in received:
             data = connection.recv(65536)

@@ -99,16 +99,23 @@ class RawClient(Protocol):
     """Writes what it is told and keeps what comes back."""
 
     def __init__(self) -> None:
-        self.received = b""
+        self._buffer = bytearray()
         self.closed: Deferred[None] = Deferred()
         self._waiting: list[tuple[Callable[[bytes], bool], Deferred[None]]] = []
+
+    @property
+    def received(self) -> bytes:
+        """All that has come."""
+        return bytes(self._buffer)
 
     def write(self, data: bytes) -> None:
         assert self.transport is not None
         self.transport.write(data)
 
     def dataReceived(self, data: bytes) -> None:
-        self.received += data
+        self._buffer += data
+        if not self._waiting:
+            return
         for entry in [one for one in self._waiting if one[0](self.received)]:
             self._waiting.remove(entry)
             entry[1].callback(None)

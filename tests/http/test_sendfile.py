@@ -1,0 +1,151 @@
+"""Files go out whole, in slices, and stop with the client."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.protocol import Factory, Protocol
+
+from alluxio_s3.http.sendfile import SLICE_BYTES, FileSender, is_hot
+from alluxio_s3.storage import ObjectChanged
+from alluxio_s3.threads import Threads
+from tests.http.conftest import RawClient
+
+
+class Sending(Protocol):
+    """A connection that sends a file behind a head, then a tail."""
+
+    made: Deferred[Sending]
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.transport.registerProducer(self, True)  # type: ignore[attr-defined]
+        self.factory.made.callback(self)  # type: ignore[union-attr]
+
+    def pauseProducing(self) -> None: ...
+
+    def resumeProducing(self) -> None: ...
+
+    def stopProducing(self) -> None: ...
+
+
+class Pair:
+    """A server's end and a client's end of one connection."""
+
+    def __init__(self, threads: Threads, sending: Sending, client: RawClient) -> None:
+        self.threads, self.sending, self.client = threads, sending, client
+
+    def sender(self, path: Path, offset: int, count: int) -> FileSender:
+        descriptor = os.open(path, os.O_RDONLY)
+        return FileSender(self.sending.transport, self.sending, self.threads, descriptor, offset, count)
+
+
+async def turns(count: int) -> None:
+    """Let the reactor go round so many times."""
+    for _ in range(count):
+        turn: Deferred[None] = Deferred()
+        reactor.callLater(0, turn.callback, None)  # type: ignore[attr-defined]
+        await turn
+
+
+@pytest.fixture
+def pair() -> Any:
+    """Both ends, connected."""
+
+    async def connect() -> Pair:
+        factory = Factory.forProtocol(Sending)
+        factory.made = Deferred()  # type: ignore[attr-defined]
+        port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+        client = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port), RawClient())
+        sending = await factory.made  # type: ignore[attr-defined]
+        await port.stopListening()
+        return Pair(threads, sending, client)
+
+    threads = Threads(reactor, 2, "sendfile-test")
+    threads.start()
+    made = pytest_twisted.blockon(Deferred.fromCoroutine(connect()))
+    yield made
+    made.client.leave()
+    pytest_twisted.blockon(made.client.closed)
+    threads.stop()
+
+
+@pytest.mark.parametrize("size", [1, 4096, SLICE_BYTES, 3 * SLICE_BYTES + 17])
+@pytest_twisted.ensureDeferred
+async def test_a_range_goes_out_between_what_is_written_before_and_after(pair: Pair, tmp_path: Path, size: int) -> None:
+    """Head, bytes and tail arrive in that order, exactly, and the connection's own producer is back in its place."""
+    body = os.urandom(size + 10)
+    (tmp_path / "file").write_bytes(body)
+    assert pair.sending.transport is not None
+    pair.sending.transport.write(b"head:")
+    sender = pair.sender(tmp_path / "file", 5, size)
+    await sender.send()
+    assert sender.sent == size
+    pair.sending.transport.write(b":tail!")
+    assert await pair.client.until(b":tail!") == b"head:" + body[5 : 5 + size] + b":tail!"
+    assert pair.sending.transport.producer is pair.sending  # type: ignore[attr-defined]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_cold_file_is_read_in_a_thread_first(pair: Pair, tmp_path: Path) -> None:
+    """What is not in the page cache goes out just the same."""
+    body = os.urandom(2 * SLICE_BYTES)
+    path = tmp_path / "file"
+    path.write_bytes(body)
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    cold = not is_hot(descriptor, 0, SLICE_BYTES)
+    await FileSender(pair.sending.transport, pair.sending, pair.threads, descriptor, 0, len(body)).send()
+    assert pair.sending.transport is not None
+    pair.sending.transport.write(b"!end")
+    assert await pair.client.until(b"!end") == body + b"!end"
+    assert is_hot(descriptor, 0, SLICE_BYTES)
+    if not cold:
+        pytest.skip("this file system keeps the pages")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_file_that_shrank_is_an_error(pair: Pair, tmp_path: Path) -> None:
+    """Fewer bytes than were announced is ObjectChanged, after what there was."""
+    (tmp_path / "file").write_bytes(b"short")
+    with pytest.raises(ObjectChanged):
+        await pair.sender(tmp_path / "file", 0, 6).send()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_client_that_does_not_read_holds_the_sender(pair: Pair, tmp_path: Path) -> None:
+    """The sender takes no more of the file than the sockets hold, and goes on when the client does."""
+    size = 64 << 20
+    with (tmp_path / "file").open("wb") as file:
+        file.truncate(size)
+    pair.client.transport.pauseProducing()  # type: ignore[union-attr]
+    sender = pair.sender(tmp_path / "file", 0, size)
+    sending = Deferred.fromCoroutine(sender.send())
+    await turns(1000)
+    assert 0 < sender.sent < size
+    pair.client.transport.resumeProducing()  # type: ignore[union-attr]
+    await sending
+    assert sender.sent == size
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_client_that_leaves_ends_the_sending_by_cancellation(pair: Pair, tmp_path: Path) -> None:
+    """A lost connection raises nothing by itself; cancelling then ends the sender and nothing is left registered."""
+    size = 64 << 20
+    with (tmp_path / "file").open("wb") as file:
+        file.truncate(size)
+    sending = Deferred.fromCoroutine(pair.sender(tmp_path / "file", 0, size).send())
+    pair.client.leave()
+    await pair.client.all()
+    sending.cancel()
+    failures: list[Any] = []
+    sending.addErrback(failures.append)
+    assert len(failures) == 1
