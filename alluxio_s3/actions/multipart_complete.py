@@ -50,7 +50,7 @@ class CompleteMultipartUpload(Action):
         listed = parse_part_list(body)
         completion = Background(call.services.clock, complete(call, listed, condition))
         try:
-            ended = await completion.ends(limits.complete_keepalive_seconds if limits.complete_keepalive else None)
+            ended = await completion.ends((limits.complete_keepalive and limits.complete_keepalive_seconds) or None)
         except BaseException:
             completion.abandon()
             raise
