@@ -19,6 +19,7 @@ from alluxio_s3.interfaces import (
     IAttributeUpdater,
     IBucketContainer,
     IIdentified,
+    IMultipartUploads,
     IObjectReader,
     IObjectWriter,
     IPluginFactory,
@@ -34,6 +35,7 @@ from alluxio_s3.ufs.local.failures import storage_errors
 from alluxio_s3.ufs.local.reader import LocalReader, open_object
 from alluxio_s3.ufs.local.staging import Temporary
 from alluxio_s3.ufs.local.tree import Tree
+from alluxio_s3.ufs.local.uploads import LocalUploads
 from alluxio_s3.ufs.local.walk import list_keys
 from alluxio_s3.ufs.local.windows import Windows
 from alluxio_s3.ufs.local.writer import FolderWriter, LocalWriter
@@ -66,11 +68,16 @@ class LocalUnderFileSystem:
         self.tree = Tree.at(root, buckets=buckets, folders=folders, xattrs=xattrs, durability=durability)
         self._threads = threads
         self._windows = Windows()
+        self._uploads = LocalUploads(self.tree, threads)
         self._flushing = LoopingCall(self._flush)
         if durability == "data" and clock is not None:
             self._flushing.clock = clock
             _ = self._flushing.start(1, now=False).addErrback(partial(_log.failure, "Flushing of directories has ended"))
         self.identity = f"file://{os.path.realpath(root)}"
+
+    def __conform__(self, interface: object) -> object:
+        """``IMultipartUploads(store)`` is the store's uploads."""
+        return self._uploads if interface is IMultipartUploads else None
 
     def prepare(self) -> None:
         """Make the reserved directory and remove what died in it. Blocks; raises StorageError where nothing can be written.

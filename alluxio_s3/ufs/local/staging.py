@@ -38,7 +38,7 @@ class Staging:
         self._run = ""
         self._run_file = -1
         self._numbers = itertools.count(1)
-        self._file_mode = 0o666 & ~_umask()
+        self.file_mode = 0o666 & ~_umask()
 
     def prepare(self) -> None:
         """Make the reserved directory and remove what dead runs left in it. Done by itself at the first write."""
@@ -86,19 +86,13 @@ class Staging:
             self.make_directory("tmp")
             with self.directory("tmp") as tmp:
                 descriptor = os.open(name, flags, 0o600, dir_fd=tmp)
-        temporary = Temporary(self, name, Descriptor(descriptor), self._file_mode)
+        temporary = Temporary(self, name, Descriptor(descriptor), self.file_mode)
         if length is not None and length >= _RESERVE_FROM:
             try:
                 kernel.reserve(descriptor, length)
             except BaseException:
                 temporary.discard()
                 raise
-        return temporary
-
-    def adopted(self, directory: str, name: str, descriptor: int, size: int) -> Temporary:
-        """The open file ``name`` of ``size`` bytes in the reserved ``directory``, as one that is to be an object."""
-        temporary = Temporary(self, name, Descriptor(descriptor), self._file_mode, directory)
-        temporary.size = size
         return temporary
 
     def write_small(self, directory: str, name: str, data: bytes) -> None:
