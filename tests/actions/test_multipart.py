@@ -13,6 +13,7 @@ import pytest
 import pytest_twisted
 from attrs import evolve
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs, formatEvent
 from twisted.python.components import proxyForInterface
 
 import alluxio_s3.actions.everything  # noqa: F401  # fills the registry
@@ -371,6 +372,15 @@ async def test_copied_parts(bench):
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_folder_as_a_part(bench):
+    """A folder is copied as the empty part that it is."""
+    await bench.ask("PUT", "/bucket/folder/", body=b"")
+    upload = await begin(bench)
+    answer = await bench.ask("PUT", f"{TARGET}?partNumber=1&uploadId={upload}", {"x-amz-copy-source": "bucket/folder/"}, b"")
+    assert text(answer.body, "ETag") == f'"{md5(b"")}"'
+
+
+@pytest_twisted.ensureDeferred
 @pytest.mark.parametrize(
     ("headers", "code"),
     [
@@ -435,6 +445,9 @@ async def test_list_of_uploads(bench):
     assert texts(body, "Key") == ["b c", "d"]
     body = (await bench.ask("GET", "/bucket?uploads&prefix=a/&key-marker=a/1")).body
     assert texts(body, "UploadId") == begun[2:3]
+    for query in ("max-uploads=0", "prefix=a&key-marker=b"):
+        body = (await bench.ask("GET", f"/bucket?uploads&{query}")).body
+        assert (texts(body, "UploadId"), text(body, "IsTruncated")) == ([], "false")
     assert (await bench.refusal("GET", "/none?uploads")).code == "NoSuchBucket"
 
 
@@ -532,6 +545,18 @@ async def test_a_client_that_goes_away(bench, gate, seconds):
     gate.callback(None)
     assert (await bench.ask("GET", TARGET)).body == b"a"
     assert text((await complete(bench, upload, *parts)).body, "ETag") == multipart_etag([b"a"])
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_failure_that_nobody_waits_for(bench, gate):
+    """What goes wrong when the client has gone is in the log."""
+    upload, parts = await uploaded(bench, b"a")
+    asked = Deferred.fromCoroutine(complete(bench, upload, *parts))
+    asked.addErrback(lambda _: None)
+    asked.cancel()
+    with capturedLogs() as events:
+        gate.errback(NoSpace("k"))
+    assert [formatEvent(event) for event in events] == ["work that nobody waited for any more has failed: NoSpace: k"]
 
 
 @pytest_twisted.ensureDeferred

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from alluxio_s3.actions.everything import MODULES, REGISTRY
 from alluxio_s3.actions.exchange import Call, Response
-from alluxio_s3.actions.registry import BUCKET, OBJECT, SERVICE, Action, Registry
-from alluxio_s3.actions.unsupported import check_canned_acl
+from alluxio_s3.actions.registry import BUCKET, OBJECT, SERVICE, Action, Registry, Route
+from alluxio_s3.actions.unsupported import Unsupported, check_canned_acl
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.request import Headers, RequestHead
 from alluxio_s3.s3.target import parse_target
@@ -175,6 +175,19 @@ def test_two_actions_for_one_request():
     with pytest.raises(ValueError, match="there are two actions One"):
         registry.action("One", method="GET", on=BUCKET)(type("One", (Nothing,), {}))
     assert [one.route.name for one in registry] == ["One"]
+
+
+@pytest.mark.parametrize(("query", "headers"), [({"acl"}, ()), ((), {"x-amz-grant-read"})])
+def test_two_refusals_of_one_request(query, headers):
+    """What is not offered is entered once for each request, too."""
+    registry = Registry()
+
+    def refusal(name: str) -> Route:
+        return Route(name, "*", BUCKET, frozenset(query), frozenset(headers), frozenset(), "", offered=False)
+
+    registry.add(Unsupported(refusal("One")))
+    with pytest.raises(ValueError, match="Two and One answer to the same request"):
+        registry.add(Unsupported(refusal("Two")))
 
 
 @pytest.mark.parametrize("acl", ["private", "bucket-owner-full-control"])
