@@ -68,6 +68,9 @@ def make(tree: Tree, path: str, attributes: Attributes, condition: WriteConditio
 
 def delete(tree: Tree, path: str, condition: WriteCondition) -> None:
     """Remove the folder at ``path``; one that has something in it only ceases to be the user's own."""
+    tree.check(path)
+    if tree.is_top(path):
+        raise PathNotAllowed(path, f"PathNotAllowed: {path}: this is a bucket, not a folder")
     parent_path = split(path)[0]
     with storage_errors(path):
         with tree.root.directory(parent_path) as parent, tree.locks.held(path):

@@ -81,6 +81,7 @@ def publish(tree: Tree, temporary: Temporary, path: str, attributes: Attributes,
 
 def delete(tree: Tree, path: str, condition: WriteCondition) -> None:
     """Remove the object at ``path``, and the directories that were there only for it."""
+    tree.check(path)
     parent_path, name = split(path)
     with storage_errors(path):
         with tree.root.directory(parent_path) as parent, tree.locks.held(path):

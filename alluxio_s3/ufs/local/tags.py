@@ -19,6 +19,7 @@ def set_tags(tree: Tree, path: str, tags: Mapping[str, str]) -> None:
 
     A folder stays what it is, implicit or the user's own: its tags go with it.
     """
+    tree.check(path)
     with storage_errors(path, writing=True), tree.locks.held(path):
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
         with storage_errors(path), tree.looked_up(path, flags) as (found, record, descriptor):

@@ -1,0 +1,93 @@
+"""Local directories to test on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from attrs import define
+
+from alluxio_s3.s3.conditions import ALWAYS
+from alluxio_s3.storage import Attributes
+from alluxio_s3.ufs.local import folders, publish
+from alluxio_s3.ufs.local.reader import open_object
+from alluxio_s3.ufs.local.tree import Tree
+from alluxio_s3.ufs.local.walk import list_keys
+from alluxio_s3.ufs.local.windows import Windows
+
+NO_ATTRIBUTES = Attributes()
+
+
+@define
+class Directory:
+    """A directory with a Tree on it, and the verbs as plain functions."""
+
+    path: Path
+    tree: Tree
+    windows: Windows
+
+    def at(self, key=""):
+        """Where ``key`` is on this machine."""
+        return self.path / key
+
+    def put(self, key, data=b"", attributes=NO_ATTRIBUTES, condition=ALWAYS):
+        if key.endswith("/"):
+            folders.check_place(self.tree, key)
+            return folders.make(self.tree, key, attributes, condition)
+        publish.check_place(self.tree, key)
+        temporary = self.tree.staging.temporary(len(data))
+        try:
+            temporary.write(data)
+            return publish.publish(self.tree, temporary, key, attributes, condition)
+        finally:
+            temporary.discard()
+
+    def get(self, key):
+        status, _, descriptor = open_object(self.tree, key)
+        with descriptor.held() as number:
+            data = os.pread(number, status.size + 1, 0)
+        descriptor.close()
+        return data
+
+    def delete(self, key, condition=ALWAYS):
+        (folders if key.endswith("/") else publish).delete(self.tree, key, condition)
+
+    def keys(self, prefix="", start="", delimiter="", limit=1000):
+        listing = list_keys(self.tree, self.windows, prefix, start, limit, delimiter)
+        assert listing.complete
+        return [entry if isinstance(entry, str) else entry.path for entry in listing.entries]
+
+    def foreign(self, key, data=b""):
+        """Make a file (or with a slash a directory) as another program does."""
+        place = self.at(key)
+        (place if key.endswith("/") else place.parent).mkdir(parents=True, exist_ok=True)
+        if not key.endswith("/"):
+            place.write_bytes(data)
+
+    def reserved(self, name):
+        """What is in a directory of the reserved one, but for the files of runs."""
+        return [one.name for one in self.at(f".alluxio-s3/{name}").iterdir() if one.suffix != ".run"]
+
+
+@pytest.fixture
+def directory(tmp_path):
+    """Makes Directories: on the disk, or ``in_memory`` (tmpfs). Options are those of ``Tree.at``; one bucket unless they say otherwise."""
+    made = []
+    places = []
+
+    def make(path=None, *, in_memory=False, window=10_000, **options):
+        if path is None:
+            path = tempfile.mkdtemp(dir="/dev/shm" if in_memory else tmp_path)
+            places.append(path)
+        tree = Tree.at(str(path), **{"buckets": False, **options})
+        made.append(tree)
+        return Directory(Path(path), tree, Windows(window, 10 * window))
+
+    yield make
+    for tree in made:
+        tree.close()
+    for place in places:
+        shutil.rmtree(place)
