@@ -13,6 +13,7 @@ from attrs import define
 from alluxio_s3.s3.conditions import ALWAYS
 from alluxio_s3.storage import Attributes
 from alluxio_s3.ufs.local import folders, publish
+from alluxio_s3.ufs.local.failures import storage_errors
 from alluxio_s3.ufs.local.reader import open_object
 from alluxio_s3.ufs.local.tree import Tree
 from alluxio_s3.ufs.local.walk import list_keys
@@ -55,8 +56,14 @@ class Directory:
     def delete(self, key, condition=ALWAYS):
         (folders if key.endswith("/") else publish).delete(self.tree, key, condition)
 
-    def keys(self, prefix="", start="", delimiter="", limit=1000):
-        listing = list_keys(self.tree, self.windows, prefix, start, limit, delimiter)
+    def status(self, key):
+        with storage_errors(key):
+            return self.tree.status(key)
+
+    def listed(self, prefix="", start="", delimiter="", limit=1000):
+        """The names of the one page of a listing."""
+        with storage_errors(prefix):
+            listing = list_keys(self.tree, self.windows, prefix, start, limit, delimiter)
         assert listing.complete
         return [entry if isinstance(entry, str) else entry.path for entry in listing.entries]
 

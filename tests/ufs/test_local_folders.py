@@ -22,11 +22,11 @@ def test_directories_of_objects_go_with_the_last(store):
     """The directories that a PUT made are folders while something is in them, and go with the last object."""
     store.put("a/b/c/1")
     store.put("a/b/2")
-    assert store.keys() == ["a/", "a/b/", "a/b/2", "a/b/c/", "a/b/c/1"]
+    assert store.listed() == ["a/", "a/b/", "a/b/2", "a/b/c/", "a/b/c/1"]
     store.delete("a/b/c/1")
-    assert store.keys() == ["a/", "a/b/", "a/b/2"]
+    assert store.listed() == ["a/", "a/b/", "a/b/2"]
     store.delete("a/b/2")
-    assert store.keys() == []
+    assert store.listed() == []
     assert [one.name for one in store.path.iterdir()] == [".alluxio-s3"]
     assert store.reserved("attributes") == []
 
@@ -36,9 +36,9 @@ def test_folders_that_users_made_stay(store):
     store.put("made/inner/")
     store.put("made/inner/a/1")
     store.delete("made/inner/a/1")
-    assert store.keys() == ["made/", "made/inner/"]
+    assert store.listed() == ["made/", "made/inner/"]
     store.delete("made/inner/")
-    assert store.keys() == []
+    assert store.listed() == []
 
 
 def test_an_implicit_folder_can_be_made_ones_own(store):
@@ -46,7 +46,7 @@ def test_an_implicit_folder_can_be_made_ones_own(store):
     store.put("dir/a")
     store.put("dir/", attributes=Attributes(user_metadata={"a": "b"}))
     store.delete("dir/a")
-    assert dict(store.tree.status("dir/").attributes.user_metadata) == {"a": "b"}
+    assert dict(store.status("dir/").attributes.user_metadata) == {"a": "b"}
 
 
 def test_foreign_directories_stay(store):
@@ -54,13 +54,13 @@ def test_foreign_directories_stay(store):
     store.foreign("theirs/dir/")
     store.put("theirs/dir/a")
     store.delete("theirs/dir/a")
-    assert store.keys() == ["theirs/", "theirs/dir/"]
+    assert store.listed() == ["theirs/", "theirs/dir/"]
     store.put("theirs/dir/a")
     store.delete("theirs/dir/")
     store.delete("theirs/dir/a")
-    assert store.keys() == ["theirs/"]
+    assert store.listed() == ["theirs/"]
     store.delete("theirs/")
-    assert store.keys() == []
+    assert store.listed() == []
 
 
 def test_a_folder_that_is_not_empty_loses_what_made_it_ones_own(store):
@@ -69,7 +69,7 @@ def test_a_folder_that_is_not_empty_loses_what_made_it_ones_own(store):
     set_tags(store.tree, "dir/", {"a": "b"})
     store.put("dir/a", b"1")
     store.delete("dir/")
-    assert store.tree.status("dir/").attributes == Attributes()
+    assert store.status("dir/").attributes == Attributes()
     assert store.get("dir/a") == b"1"
 
 
@@ -80,24 +80,24 @@ def test_only_folders_that_were_made(directory):
     store.put("made/")
     store.foreign("empty/deep/")
     store.foreign("theirs/x/2")
-    assert store.keys() == ["a/b/1", "made/", "theirs/x/2"]
-    assert store.keys(delimiter="/") == ["a/", "made/", "theirs/"]
+    assert store.listed() == ["a/b/1", "made/", "theirs/x/2"]
+    assert store.listed(delimiter="/") == ["a/", "made/", "theirs/"]
     for path in ("a/", "empty/", "theirs/"):
         with pytest.raises(NoSuchPath):
-            store.tree.status(path)
+            store.status(path)
         with pytest.raises(NoSuchPath):
             store.delete(path)
-    assert store.tree.status("made/").size == 0
+    assert store.status("made/").size == 0
 
 
 def test_a_folder_keeps_its_time(store):
     """A folder's time and validator do not change with what is put into it."""
     made = store.put("dir/")
     store.put("dir/a")
-    assert store.tree.status("dir/") == made
-    implicit = store.tree.status("x/") if store.put("x/a") else None
+    assert store.status("dir/") == made
+    implicit = store.status("x/") if store.put("x/a") else None
     store.put("x/b")
-    assert store.tree.status("x/") == implicit
+    assert store.status("x/") == implicit
 
 
 def test_conditions_on_folders(store):
@@ -108,7 +108,7 @@ def test_conditions_on_folders(store):
         store.put("dir/", condition=absent)
     with pytest.raises(S3Error):
         store.delete("dir/", WriteCondition(if_match=("other",)))
-    assert store.keys() == ["dir/"]
+    assert store.listed() == ["dir/"]
 
 
 def test_a_file_is_no_folder(store):
@@ -117,7 +117,7 @@ def test_a_file_is_no_folder(store):
     store.put("dir/b")
     for path in ("a/", "dir"):
         with pytest.raises(NoSuchPath):
-            store.tree.status(path)
+            store.status(path)
         with pytest.raises(NoSuchPath):
             store.delete(path)
 
@@ -136,7 +136,7 @@ def test_coming_and_going_at_once(store):
     def make_and_delete():
         for _ in range(40):
             store.put("x/y/", attributes=Attributes(user_metadata={"a": "b"}))
-            if dict(store.tree.status("x/y/").attributes.user_metadata) != {"a": "b"}:
+            if dict(store.status("x/y/").attributes.user_metadata) != {"a": "b"}:
                 wrong.append("x/y/")
             store.delete("x/y/")
 
@@ -146,7 +146,7 @@ def test_coming_and_going_at_once(store):
     for thread in threads:
         thread.join()
     assert wrong == []
-    assert store.keys() == []
+    assert store.listed() == []
 
 
 class TestBuckets:
@@ -163,7 +163,7 @@ class TestBuckets:
             root.foreign(key)
         root.foreign("file")
         assert [status.path for status in buckets.buckets(root.tree)] == ["made/", "theirs/"]
-        assert root.keys() == ["theirs/a"]
+        assert root.listed() == ["theirs/a"]
         for name in (".hidden", "file", "two words", ".alluxio-s3", "missing", ".."):
             with pytest.raises(NoSuchPath):
                 buckets.bucket(root.tree, name)
@@ -178,7 +178,7 @@ class TestBuckets:
                 work("b/")
         root.put("b/a/c")
         root.delete("b/a/c")
-        assert root.keys("b/") == root.keys("b/", delimiter="/") == []
+        assert root.listed("b/") == root.listed("b/", delimiter="/") == []
         assert buckets.bucket(root.tree, "b").attributes.owner == "alice"
 
     def test_what_keeps_a_bucket(self, root):

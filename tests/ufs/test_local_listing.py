@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from alluxio_s3.s3.conditions import ALWAYS
-from alluxio_s3.storage import Attributes, PathConflict, Status
+from alluxio_s3.storage import Attributes, PathConflict, PermissionRefused, Status
 from alluxio_s3.ufs.local import folders, publish
 from alluxio_s3.ufs.local.tree import Tree
 from alluxio_s3.ufs.local.walk import list_keys
@@ -206,14 +206,14 @@ def test_links(directory):
     ):  # fmt: skip
         store.at(link).symlink_to(target)
     listed = ["blobs/1", "snapshot/all/1", "snapshot/model", "snapshot/real"]
-    assert store.keys() == listed
-    assert store.keys("snapshot/") == listed[1:]
-    assert store.keys("snapshot/up/") == []
-    assert store.keys("snapshot/", delimiter="/") == ["snapshot/all/", "snapshot/model", "snapshot/real"]
-    assert store.keys("snapshot/all/") == ["snapshot/all/1"]
+    assert store.listed() == listed
+    assert store.listed("snapshot/") == listed[1:]
+    assert store.listed("snapshot/up/") == []
+    assert store.listed("snapshot/", delimiter="/") == ["snapshot/all/", "snapshot/model", "snapshot/real"]
+    assert store.listed("snapshot/all/") == ["snapshot/all/1"]
     assert store.get("snapshot/model") == b"12345"
     [entry] = list_keys(store.tree, store.windows, "snapshot/model", "", 10, "").entries
-    assert entry == store.tree.status("snapshot/model")
+    assert entry == store.status("snapshot/model")
 
 
 @pytest.mark.parametrize("in_memory", [False, True])
@@ -263,7 +263,7 @@ def test_deep_trees_hold_one_descriptor(directory):
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) + 20, before[1]))
     try:
-        assert store.keys() == [key]
+        assert store.listed() == [key]
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
@@ -275,7 +275,7 @@ def test_keys_that_no_request_can_name(directory):
     store.foreign(longest)
     store.foreign(longest + "z")
     store.foreign(longest.replace("y", "z") + "/a")
-    assert store.keys() == [longest]
+    assert store.listed() == [longest]
 
 
 def test_an_unreadable_directory_is_said(directory):
@@ -287,5 +287,5 @@ def test_an_unreadable_directory_is_said(directory):
     store.at("a").chmod(0)
     if os.access(store.at("a"), os.R_OK):
         pytest.skip("nothing is unreadable to root")
-    with pytest.raises(PermissionError):
-        store.keys()
+    with pytest.raises(PermissionRefused):
+        store.listed()

@@ -39,12 +39,12 @@ def store(request, directory):
 def test_a_foreign_file_has_a_strong_etag_of_its_own(store):
     """A file of another program's is an object: its ETag stays, is no MD5, and changes when the file does."""
     store.foreign("dir/a", b"12345")
-    first = store.tree.status("dir/a")
+    first = store.status("dir/a")
     assert re.fullmatch("[0-9a-f]{32}-0", first.etag)
-    assert store.tree.status("dir/a") == first
+    assert store.status("dir/a") == first
     assert store.get("dir/a") == b"12345"
     os.utime(store.at("dir/a"), ns=(1, 1))
-    second = store.tree.status("dir/a")
+    second = store.status("dir/a")
     assert second.etag != first.etag
     assert second.validator != first.validator
 
@@ -53,10 +53,10 @@ def test_a_modification_time_that_was_set_back_is_noticed(store):
     """Bytes of a foreign file that were changed in place, size and time kept, have another validator."""
     store.foreign("a", b"12345")
     os.utime(store.at("a"), ns=(10**18, 10**18))
-    first = store.tree.status("a")
+    first = store.status("a")
     store.foreign("a", b"54321")
     os.utime(store.at("a"), ns=(10**18, 10**18))
-    assert store.tree.status("a").validator != first.validator
+    assert store.status("a").validator != first.validator
 
 
 @pytest.mark.parametrize("way", WAYS[::2], ids=str)
@@ -66,7 +66,7 @@ def test_an_object_changed_in_place(directory, way):
     first = store.put("a", b"12345", FULL)
     with store.at("a").open("r+b") as file:
         file.write(b"x")
-    status = store.tree.status("a")
+    status = store.status("a")
     assert status.attributes == OWN_WORDS
     assert re.fullmatch("[0-9a-f]{32}-0", status.etag)
     assert status.validator != first.validator
@@ -78,18 +78,18 @@ def test_sidecars_describe_the_file_that_was_written(directory):
     store = directory(xattrs=False)
     store.put("a", b"12345", FULL)
     store.foreign("a", b"54321")
-    assert store.tree.status("a").attributes == Attributes()
+    assert store.status("a").attributes == Attributes()
     store.put("b", b"12345", FULL)
     store.at("b").unlink()
     store.foreign("b", b"12345")
-    assert store.tree.status("b").attributes == Attributes()
+    assert store.status("b").attributes == Attributes()
 
 
 def test_attributes_go_with_a_renamed_file(store):
     """Who renames the file renames the object, attributes and all."""
     store.put("a", b"12345", FULL)
     store.at("a").rename(store.at("b"))
-    assert store.tree.status("b").attributes == FULL
+    assert store.status("b").attributes == FULL
 
 
 @pytest.mark.parametrize("in_memory", [False, True])
@@ -98,13 +98,13 @@ def test_attributes_too_large_for_the_inode(directory, in_memory):
     store = directory(in_memory=in_memory)
     large = evolve(FULL, user_metadata={"x": "y" * 60_000}, part_sizes=tuple(range(10_000)))
     status = store.put("a", b"12345", large)
-    assert store.tree.status("a") == status
+    assert store.status("a") == status
     assert status.attributes == large
     set_tags(store.tree, "a", {"tag": "z" * 5000})
-    assert store.tree.status("a").attributes == evolve(large, tags={"tag": "z" * 5000})
+    assert store.status("a").attributes == evolve(large, tags={"tag": "z" * 5000})
     assert store.reserved("attributes")
     store.put("a", b"1", FULL)
-    assert store.tree.status("a").attributes == FULL
+    assert store.status("a").attributes == FULL
     store.put("b", b"12345", large)
     store.delete("b")
     assert store.reserved("attributes") == []
@@ -116,7 +116,7 @@ def test_tags_move_between_attribute_and_sidecar(directory):
     before = store.put("a", b"12345", FULL)
     for size in (10_000, 1, 10_000, 1):
         set_tags(store.tree, "a", {"tag": "z" * size})
-        status = store.tree.status("a")
+        status = store.status("a")
         assert status.attributes == evolve(FULL, tags={"tag": "z" * size})
         assert (status.etag, status.validator, status.modified_ns) == (before.etag, before.validator, before.modified_ns)
         assert len(store.reserved("attributes")) == (size > 4000)
@@ -127,7 +127,7 @@ def test_equal_parts_take_no_room(directory):
     store = directory()
     store.put("a", b"1", evolve(FULL, part_sizes=(8 << 20,) * 9_999 + (1,)))
     assert store.reserved("attributes") == []
-    assert store.tree.status("a").attributes.part_sizes == (8 << 20,) * 9_999 + (1,)
+    assert store.status("a").attributes.part_sizes == (8 << 20,) * 9_999 + (1,)
 
 
 @pytest.mark.parametrize(
@@ -144,8 +144,8 @@ def test_foreign_attributes_are_ignored(directory, garbage):
     store = directory(in_memory=True)
     store.foreign("a", b"12345")
     os.setxattr(store.at("a"), "user.alluxio.s3", garbage)
-    assert store.tree.status("a").attributes == Attributes()
-    assert store.keys() == ["a"]
+    assert store.status("a").attributes == Attributes()
+    assert store.listed() == ["a"]
 
 
 def test_special_files_are_no_objects(store):
@@ -160,11 +160,11 @@ def test_special_files_are_no_objects(store):
     except PermissionError:
         pass
     for name in names:
-        for work in (store.get, store.tree.status, store.delete):
+        for work in (store.get, store.status, store.delete):
             with pytest.raises(NoSuchPath):
                 work(name)
         assert os.path.lexists(store.at(name))
-    assert store.keys() == []
+    assert store.listed() == []
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_special_files_are_no_objects(store):
 )
 def test_reserved_and_unsupported_names(store, key):
     """The daemon's own directory, and paths that no key parser lets through, are refused for every verb."""
-    for work in (store.tree.status, store.get, store.put, store.delete):
+    for work in (store.status, store.get, store.put, store.delete):
         with pytest.raises(PathNotAllowed):
             work(key)
 
@@ -184,7 +184,7 @@ def test_hidden_names_are_not_listed(store):
         store.at(os.fsdecode(name)).touch()
         store.at("d" + os.fsdecode(name)).mkdir()
     store.foreign("nested/.alluxio-s3/tmp/x", b"1")
-    assert store.keys() == ["a", "nested/"]
+    assert store.listed() == ["a", "nested/"]
 
 
 def test_modes(store):
@@ -218,10 +218,10 @@ def test_a_missing_bucket_is_never_made(directory):
             store.put(key)
     store.foreign("file", b"1")
     with pytest.raises(NoSuchPath):
-        store.tree.status("file")
+        store.status("file")
     with pytest.raises(NoSuchPath):
         store.put("file/a")
-    assert store.keys() == []
+    assert store.listed() == []
 
 
 def test_conflicts(store):
@@ -233,7 +233,7 @@ def test_conflicts(store):
             store.put(key)
         with pytest.raises(PathConflict):
             publish.check_place(store.tree, key) if not key.endswith("/") else store.put(key)
-    assert store.tree.status("a").attributes == store.tree.status("d/x").attributes == FULL
+    assert store.status("a").attributes == store.status("d/x").attributes == FULL
 
 
 def test_a_directory_that_a_crash_left_is_in_nobodys_way(store):
@@ -262,10 +262,10 @@ def test_an_object_that_lost_bytes(directory):
         before = store.at(key).stat()
         os.truncate(store.at(key), 0)
         os.utime(store.at(key), ns=(before.st_atime_ns, before.st_mtime_ns))
-        for work in (store.tree.status, store.get):
+        for work in (store.status, store.get):
             with pytest.raises(Unavailable):
                 work(key)
     store.put("a", b"54321", FULL)
     assert store.get("a") == b"54321"
     store.delete("b", ALWAYS)
-    assert store.keys() == ["a"]
+    assert store.listed() == ["a"]

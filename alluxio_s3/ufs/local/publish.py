@@ -139,7 +139,8 @@ def _refuse_directory(tree: Tree, path: str, entry: os.stat_result | None) -> No
         return
     directory = stat.S_ISDIR(entry.st_mode)
     if stat.S_ISLNK(entry.st_mode):
-        with suppress(FileNotFoundError, NotADirectoryError), tree.root.opened(path) as target:
+        # What leads nowhere, or out, is NoSuchPath to a reader.
+        with suppress(NoSuchPath), storage_errors(path), tree.root.opened(path) as target:
             directory = stat.S_ISDIR(os.fstat(target).st_mode)
     if directory:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
