@@ -56,11 +56,20 @@ class UploadDirectories:
         return begun
 
     def find(self, upload_id: str) -> Upload | None:
-        """What is known of an upload in progress."""
+        """What is known of an upload in progress; None if there is none of that id."""
         if not is_upload_id(upload_id):
             return None
         raw = self._staging.read_small(location(upload_id), _UPLOAD)
         return None if raw is None else _decode(upload_id, raw)
+
+    def has(self, upload_id: str, name: str) -> bool:
+        """Whether the file ``name`` is in the directory of an upload."""
+        try:
+            with self._staging.directory(location(upload_id)) as directory:
+                os.stat(name, dir_fd=directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
 
     def ids(self) -> list[str]:
         """The ids of all."""

@@ -31,7 +31,7 @@ from alluxio_s3.ufs.local.parts import StoredPart, chosen_parts, encode_part, re
 from alluxio_s3.ufs.local.publish import check_place, publish
 from alluxio_s3.ufs.local.staging import Temporary
 from alluxio_s3.ufs.local.tree import Tree
-from alluxio_s3.ufs.local.upload_directories import UploadDirectories, location, names_in, read
+from alluxio_s3.ufs.local.upload_directories import UploadDirectories, location, read
 from alluxio_s3.ufs.local.writer import LocalWriter
 
 
@@ -62,7 +62,7 @@ class LocalUploads:
 
     async def create_part(self, upload: Upload, number: int, length: int | None) -> IObjectWriter:
         """See IMultipartUploads."""
-        temporary = await acquire(self._threads, partial(self._begin_part, upload, number, length), Temporary.discard)
+        temporary = await acquire(self._threads, partial(self._begin_part, upload, number, length), lambda made: made.discard())
         return LocalWriter(upload.path, temporary, length, self._threads, partial(self._keep_part, upload, number))
 
     async def parts(self, upload: Upload) -> Sequence[Part]:
@@ -97,20 +97,16 @@ class LocalUploads:
             found = self._directories.find(upload_id)
             if found is None or found.path != path:
                 raise NoSuchUpload(path)
-            with self._tree.staging.directory(location(upload_id)) as directory:
-                completing = read(directory, INTENT) is not None
-            if completing:  # by somebody who works on it now, or who didn't live to see it done: this waits, and finds out
+            if self._directories.has(upload_id, INTENT):  # somebody completes it now, or did not live to see it done: wait, and find out
                 with self._held(found):
                     pass
             return found
 
     def _list(self, prefix: str) -> list[Upload]:
-        found = []
-        for upload_id in self._directories.ids():
-            upload = self._directories.find(upload_id)
-            if upload is not None and upload.path.startswith(prefix):
-                found.append(upload)
-        return sorted(found, key=lambda upload: (upload.path, upload.initiated_ns, upload.upload_id))
+        with storage_errors(prefix):
+            found = [upload for upload in map(self._directories.find, self._directories.ids()) if upload is not None]
+        below = [upload for upload in found if upload.path.startswith(prefix)]
+        return sorted(below, key=lambda upload: (upload.path, upload.initiated_ns, upload.upload_id))
 
     def _begin_part(self, upload: Upload, number: int, length: int | None) -> Temporary:
         with storage_errors(upload.path, writing=True):
@@ -196,8 +192,12 @@ class LocalUploads:
         expired = 0
         with storage_errors("", writing=True):
             for upload_id in self._directories.ids():
-                if self._directories.active_ns(upload_id) < before_ns:
+                try:
                     expired += self._expire_one(upload_id, before_ns)
+                except NoSuchUpload:
+                    continue
+                except (OSError, StorageError):
+                    self._log.failure("The upload {upload_id} could not be looked at", upload_id=upload_id)
             self._outcomes.expire(self._now_ns())
             self._directories.sweep()
         return expired
@@ -207,14 +207,13 @@ class LocalUploads:
         if upload is None:
             self._directories.end_unbegun(upload_id, before_ns)
             return False
-        try:
+        idle = self._directories.active_ns(upload_id) < before_ns
+        if idle or self._directories.has(upload_id, INTENT):
             with self._held(upload):
-                if self._directories.active_ns(upload_id) >= before_ns:
-                    return False
-                self._directories.end(upload_id)
-        except NoSuchUpload:
-            return False
-        return True
+                idle = self._directories.active_ns(upload_id) < before_ns
+                if idle:
+                    self._directories.end(upload_id)
+        return idle
 
     @contextmanager
     def _held(self, upload: Upload) -> Iterator[int]:
@@ -232,7 +231,7 @@ class LocalUploads:
         outcome = None if raw is None else decode_outcome(raw)
         if outcome is None:
             return
-        if outcome.data in names_in(directory):
+        if self._directories.has(upload_id, outcome.data):
             os.unlink(INTENT, dir_fd=directory)
             return
         self._outcomes.keep(upload_id, outcome)
