@@ -272,6 +272,8 @@ HEADERS = {
         "InvalidRange",
     ),
     "location constraint": (req("PUT /b2", body=b"<CreateBucketConfiguration><Wrong>"), 400, "MalformedXML"),
+    "owner": (req("GET /b/k", "x-amz-expected-bucket-owner: 123456789012"), 403, "AccessDenied"),
+    "owner, DELETE": (req("DELETE /b/k", "x-amz-expected-bucket-owner: 123456789012"), 403, "AccessDenied"),
     "delete condition": (req("DELETE /b/k", 'If-Match: "00000000000000000000000000000000"'), 412, "PreconditionFailed"),
 }
 

@@ -17,17 +17,35 @@ from tests.daemon.model import Bucket, Stored, Upload, stored
 from tests.running import Daemon
 from tests.wire import Answer, Wire
 
-SEGMENTS = ["a", "a-", "a.b", "a0", "A", "b", "é", "日", "x y+z%", "\U0001f600"]
+# Few, so that they meet, and odd where order, escaping and folders matter.
+KEYS = [
+    "a",
+    "a/",
+    "a-",
+    "a-b/c",
+    "a.b",
+    "a/b",
+    "a/b/",
+    "a/b-",
+    "a/b/c",
+    "a/b/c/d",
+    "a0",
+    "A",
+    "b/a",
+    "b/a/",
+    "b/b",
+    "x y+z%/é",
+    "日/",
+    "\U0001f600",
+]
 BODIES = st.one_of(st.binary(max_size=40), st.sampled_from([bytes(70_000), b"x" * 300_000]))
 PARTS = st.one_of(st.binary(min_size=1, max_size=20), st.just(b"p" * 4096))
 SMALL = st.dictionaries(st.sampled_from(["one", "two"]), st.text("ab1", min_size=1, max_size=5), max_size=2)
 
 
-@st.composite
-def keys(draw: Any) -> str:
-    """Few enough that they meet, odd enough to matter for order and escaping; some are folders."""
-    depth = draw(st.integers(1, 3))
-    return "/".join(draw(st.sampled_from(SEGMENTS)) for _ in range(depth)) + draw(st.sampled_from(["", "", "", "/"]))
+def keys() -> st.SearchStrategy[str]:
+    """A key; some name folders."""
+    return st.sampled_from(KEYS)
 
 
 class Sequences(RuleBasedStateMachine):
@@ -105,7 +123,7 @@ class Sequences(RuleBasedStateMachine):
             expected = wanted.body[-first:] if first else b""
         else:
             expected = wanted.body[first:] if last is None else wanted.body[first : last + 1]
-        if not suffix and last is not None and last < first:
+        if (not suffix and last is not None and last < first) or (suffix and first and not wanted.body):
             assert (answer.status, answer.body) == (200, wanted.body)
         elif expected:
             assert (answer.status, answer.body) == (206, expected)
@@ -125,13 +143,13 @@ class Sequences(RuleBasedStateMachine):
         assert self.send("DELETE", key).status == 204
         self.model.delete(key)
 
-    @rule(targets=st.lists(keys(), min_size=1, max_size=4))
-    def delete_many(self, targets: list[str]) -> None:
-        body = "".join(f"<Object><Key>{escape(key)}</Key></Object>" for key in targets)
+    @rule(doomed=st.lists(keys(), min_size=1, max_size=4))
+    def delete_many(self, doomed: list[str]) -> None:
+        body = "".join(f"<Object><Key>{escape(key)}</Key></Object>" for key in doomed)
         answer = self.wire("POST", self.bucket, query={"delete": ""}, body=f"<Delete>{body}</Delete>".encode())
         assert answer.status == 200
-        assert sorted(answer.texts("Deleted/Key")) == sorted(targets)
-        for key in targets:
+        assert sorted(answer.texts("Deleted/Key")) == sorted(doomed)
+        for key in doomed:
             self.model.delete(key)
 
     @rule(source=keys(), key=keys(), replace=st.booleans(), metadata=SMALL)
@@ -144,7 +162,7 @@ class Sequences(RuleBasedStateMachine):
             headers |= {"x-amz-metadata-directive": "REPLACE"} | {f"x-amz-meta-{name}": value for name, value in metadata.items()}
         answer = self.send("PUT", key, headers=headers)
         if found is None:
-            assert (answer.status, answer.code) == (404, "NoSuchKey")
+            assert (answer.status, answer.code) in [(404, "NoSuchKey"), (400, "InvalidRequest")]
         elif (source == key and not replace) or self.model.conflict(key):
             assert (answer.status, answer.code) == (400, "InvalidRequest")
         else:
@@ -230,7 +248,7 @@ class Sequences(RuleBasedStateMachine):
         assert self.send("GET", upload.key, query={"uploadId": upload_id}).status == 404
 
     @rule(
-        prefix=st.sampled_from(["", "a", "a/", "a/a", "a-", "é/", "x y", "\U0001f600/", "nothing"]),
+        prefix=st.sampled_from(["", "", "a", "a/", "a/b", "a-", "b/", "x y", "日/", "nothing"]),
         delimiter=st.sampled_from(["", "/", "/", "a", "-", "/a"]),
         size=st.integers(1, 5),
         version=st.sampled_from([1, 2]),
