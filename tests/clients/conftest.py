@@ -14,8 +14,9 @@ import boto3
 import pytest
 from attrs import frozen
 from botocore.config import Config
-from clients.programs import ACCESS_KEY, REGION, SECRET_KEY, client_environment
-from running import Daemon
+
+from tests.clients.programs import ACCESS_KEY, REGION, SECRET_KEY, client_environment
+from tests.running import Daemon
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -109,5 +109,5 @@ def script(client: str, name: str, environment: Mapping[str, str], directory: Pa
     Its first argument is the function to call, and the others are that function's.
     """
     python = installed(client, "python")
-    more = {"PYTHONPATH": str(SCRIPTS.parent.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+    more = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     return Program([str(python), str(SCRIPTS / name)], {**environment, **more}, directory)

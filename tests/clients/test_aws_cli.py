@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clients.programs import Program, installed, on_the_system
-from clients.samples import LARGE, OVER_A_PART, PAGE, digest, digest_of, random_bytes, random_file, random_tree, tree_digests
+
+from tests.clients.programs import Program, installed, on_the_system
+from tests.clients.samples import LARGE, OVER_A_PART, PAGE, digest, digest_of, random_bytes, random_file, random_tree, tree_digests
 
 
 @pytest.fixture(params=[pytest.param("1", marks=pytest.mark.ci), "2"])

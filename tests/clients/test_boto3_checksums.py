@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from clients.samples import MIB, PAGE, SIZES, digest, random_bytes
+
+from tests.clients.samples import MIB, PAGE, SIZES, digest, random_bytes
 
 pytestmark = pytest.mark.ci
 

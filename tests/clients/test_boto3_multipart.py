@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
-from clients.samples import LARGE, MIB, OVER_A_PART, PAGE, digest, digest_of, random_bytes, random_file
+
+from tests.clients.samples import LARGE, MIB, OVER_A_PART, PAGE, digest, digest_of, random_bytes, random_file
 
 pytestmark = pytest.mark.ci
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from clients.samples import AWKWARD_KEYS, EMPTY, OVER_A_PART, PAGE, SIZES, digest, random_bytes
+
+from tests.clients.samples import AWKWARD_KEYS, EMPTY, OVER_A_PART, PAGE, SIZES, digest, random_bytes
 
 pytestmark = pytest.mark.ci
 

@@ -9,7 +9,8 @@ from email.message import Message
 from typing import Any
 
 import pytest
-from clients.samples import OVER_A_PART, digest, random_bytes
+
+from tests.clients.samples import OVER_A_PART, digest, random_bytes
 
 pytestmark = pytest.mark.ci
 

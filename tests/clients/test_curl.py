@@ -7,8 +7,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from clients.programs import ACCESS_KEY, REGION, SECRET_KEY, Program, on_the_system
-from clients.samples import AWKWARD_KEYS, OVER_A_PART, PAGE, digest, digest_of, random_bytes, random_file
+
+from tests.clients.programs import ACCESS_KEY, REGION, SECRET_KEY, Program, on_the_system
+from tests.clients.samples import AWKWARD_KEYS, OVER_A_PART, PAGE, digest, digest_of, random_bytes, random_file
 
 pytestmark = pytest.mark.ci
 

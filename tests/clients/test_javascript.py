@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from clients.programs import SCRIPTS, TOOLS, Program, installed
+
+from tests.clients.programs import SCRIPTS, TOOLS, Program, installed
 
 pytestmark = pytest.mark.ci
 

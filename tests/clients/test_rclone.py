@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from clients.programs import ACCESS_KEY, REGION, SECRET_KEY, Program, installed, on_the_system
-from clients.samples import LARGE, OVER_A_PART, PAGE, digest, random_bytes, random_file, random_tree, tree_digests
+
+from tests.clients.programs import ACCESS_KEY, REGION, SECRET_KEY, Program, installed, on_the_system
+from tests.clients.samples import LARGE, OVER_A_PART, PAGE, digest, random_bytes, random_file, random_tree, tree_digests
 
 SETTINGS = """[alluxio]
 type = s3

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clients.programs import Program, on_the_system
-from clients.samples import random_tree, tree_digests
+from tests.clients.programs import Program, on_the_system
+from tests.clients.samples import random_tree, tree_digests
 
 
 def test_backup_and_restore(environment: dict[str, str], bucket: str, tmp_path: Path) -> None:

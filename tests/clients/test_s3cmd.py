@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from clients.programs import ACCESS_KEY, SECRET_KEY, Program, installed, on_the_system
-from clients.samples import LARGE, PAGE, digest_of, random_file, random_tree, tree_digests
+
+from tests.clients.programs import ACCESS_KEY, SECRET_KEY, Program, installed, on_the_system
+from tests.clients.samples import LARGE, PAGE, digest_of, random_file, random_tree, tree_digests
 
 SETTINGS = """[default]
 access_key = {access_key}

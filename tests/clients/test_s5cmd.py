@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from clients.programs import Program, installed
-from clients.samples import LARGE, OVER_A_PART, PAGE, digest, digest_of, random_bytes, random_file, random_tree, tree_digests
+
+from tests.clients.programs import Program, installed
+from tests.clients.samples import LARGE, OVER_A_PART, PAGE, digest, digest_of, random_bytes, random_file, random_tree, tree_digests
 
 pytestmark = pytest.mark.ci
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from clients.programs import Program, script
+
+from tests.clients.programs import Program, script
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clients.programs import Program, on_the_system
-from clients.samples import OVER_A_PART, digest, digest_of, random_bytes
+
+from tests.clients.programs import Program, on_the_system
+from tests.clients.samples import OVER_A_PART, digest, digest_of, random_bytes
 
 pytestmark = pytest.mark.ci
 

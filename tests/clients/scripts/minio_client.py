@@ -8,11 +8,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import urllib3
-from clients.samples import LARGE, MIB, PAGE, SIZES, digest, digest_of, random_bytes, random_file
 from minio import Minio
 from minio.commonconfig import REPLACE, ComposeSource, CopySource, Tags
 from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
+
+from tests.clients.samples import LARGE, MIB, PAGE, SIZES, digest, digest_of, random_bytes, random_file
 
 PART = 5 * MIB
 

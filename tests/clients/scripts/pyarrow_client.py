@@ -7,8 +7,9 @@ import sys
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from clients.samples import LARGE, MIB, PAGE, digest, random_bytes
 from pyarrow import fs
+
+from tests.clients.samples import LARGE, MIB, PAGE, digest, random_bytes
 
 
 def connect(endpoint: str) -> fs.S3FileSystem:

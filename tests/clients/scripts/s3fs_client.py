@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import s3fs
-from clients.samples import LARGE, MIB, PAGE, digest, random_bytes, random_tree, tree_digests
+
+from tests.clients.samples import LARGE, MIB, PAGE, digest, random_bytes, random_tree, tree_digests
 
 
 def connect(endpoint: str) -> s3fs.S3FileSystem:

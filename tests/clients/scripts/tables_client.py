@@ -6,10 +6,11 @@ import sys
 
 import obstore
 import polars as pl
-from clients.samples import LARGE, PAGE, digest, random_bytes
 from deltalake import DeltaTable, write_deltalake
 from obstore.exceptions import AlreadyExistsError, PreconditionError
 from obstore.store import S3Store
+
+from tests.clients.samples import LARGE, PAGE, digest, random_bytes
 
 
 def settings(endpoint: str) -> dict[str, str]:

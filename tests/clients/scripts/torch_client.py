@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 
 import torch
-from clients.samples import LARGE, PAGE, digest, random_bytes
 from s3torchconnector import S3Checkpoint, S3ClientConfig, S3IterableDataset, S3MapDataset, S3ReaderConstructor
 from torch.utils.data import DataLoader
+
+from tests.clients.samples import LARGE, PAGE, digest, random_bytes
 
 REGION = "us-east-1"
 
