@@ -29,6 +29,12 @@ class Directory:
     path: Path
     tree: Tree
     windows: Windows
+    closed: bool = False
+
+    def close(self):
+        if not self.closed:
+            self.closed = True
+            self.tree.close()
 
     def at(self, key=""):
         """Where ``key`` is on this machine."""
@@ -39,9 +45,11 @@ class Directory:
             folders.check_place(self.tree, key)
             return folders.make(self.tree, key, attributes, condition)
         publish.check_place(self.tree, key)
-        temporary = self.tree.staging.temporary(len(data))
+        with storage_errors(key, writing=True):
+            temporary = self.tree.staging.temporary(len(data))
         try:
-            temporary.write(data)
+            with storage_errors(key, writing=True):
+                temporary.write(data)
             return publish.publish(self.tree, temporary, key, attributes, condition)
         finally:
             temporary.discard()
@@ -82,7 +90,7 @@ class Directory:
 @pytest.fixture
 def directory(tmp_path):
     """Makes Directories: on the disk, or ``in_memory`` (tmpfs). Options are those of ``Tree.at``; one bucket unless they say otherwise."""
-    made = []
+    made: list[Directory] = []
     places = []
 
     def make(path=None, *, in_memory=False, window=10_000, **options):
@@ -90,11 +98,11 @@ def directory(tmp_path):
             path = tempfile.mkdtemp(dir="/dev/shm" if in_memory else tmp_path)
             places.append(path)
         tree = Tree.at(str(path), **{"buckets": False, **options})
-        made.append(tree)
-        return Directory(Path(path), tree, Windows(window, 10 * window))
+        made.append(Directory(Path(path), tree, Windows(window, 10 * window)))
+        return made[-1]
 
     yield make
-    for tree in made:
-        tree.close()
+    for one in made:
+        one.close()
     for place in places:
         shutil.rmtree(place)

@@ -64,10 +64,10 @@ class Staging:
     def make_directory(self, name: str) -> None:
         """Make the directory ``name`` (with its parents) in the reserved one; nothing if it is there."""
         self.prepare()
-        at = RESERVED
-        for segment in name.split("/"):
+        at = ""
+        for segment in (RESERVED, *name.split("/")):
             self._make(at, segment)
-            at = f"{at}/{segment}"
+            at = f"{at}/{segment}".removeprefix("/")
 
     def open_lock(self) -> int:
         """The file whose bytes are the locks between processes, opened anew."""
