@@ -147,7 +147,7 @@ class ListObjectsV2(Action):
         wanted = Selection.of(call)
         token, after = query.get("continuation-token"), query.get("start-after") or ""
         start: str | None = ""
-        if token is not None:
+        if token:
             start = ContinuationToken.decode(token)
         elif after:
             start = wanted.after(after)

@@ -107,7 +107,8 @@ async def _relay(request: S3Request, pieces: AsyncIterator[bytes]) -> None:
                 request.bytes_sent += len(piece)
                 await flow.open()
     finally:
-        request.unregisterProducer()
+        if not request.gone:
+            request.unregisterProducer()
 
 
 @implementer(IPushProducer)
@@ -138,8 +139,6 @@ class Flow:
 
     def stopProducing(self) -> None:
         """The client has gone; the request's own cancellation ends the writer."""
-        self._paused = False
-        self._go()
 
     def _go(self) -> None:
         if self._waiting is not None:

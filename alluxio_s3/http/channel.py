@@ -181,6 +181,16 @@ class S3Request(Request):
         if self._answered and not self.finished:
             self._finish_now()
 
+    @property
+    def gone(self) -> bool:
+        """Whether the client has left; there is no channel then."""
+        return self._disconnected
+
+    def cut(self) -> None:
+        """End the connection where it stands: what was answered so far must not look whole."""
+        if not self.gone:
+            self.channel.forceAbortClient()
+
     def connectionLost(self, reason: Failure) -> None:
         """The client has gone."""
         self._cancel_linger()

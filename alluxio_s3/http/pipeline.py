@@ -125,7 +125,7 @@ class Pipeline:
         except Exception as problem:  # noqa: BLE001  # the head is out: all that is left is to cut the answer visibly
             account.error = type(problem).__name__
             self._log.failure("{account.request_id} {account.action}: the answer was cut", account=account)
-            request.channel.forceAbortClient()
+            request.cut()
 
 
 def read_head(request: S3Request) -> RequestHead:
@@ -142,7 +142,7 @@ def read_head(request: S3Request) -> RequestHead:
     return RequestHead(
         method=request.method.decode("latin-1"),
         target=request.target,
-        headers=Headers.from_raw(raw.getAllRawHeaders()),
+        headers=Headers.from_raw(raw.getAllRawHeaders()).with_presigned(request.target.query),
         raw_target=request.uri,
         secure=request.isSecure(),
         peer=getattr(request.client, "host", ""),

@@ -7,12 +7,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from attrs import field, frozen
 
 from alluxio_s3.s3.errors import S3Error
-from alluxio_s3.s3.target import Target
+from alluxio_s3.s3.target import Query, Target
 
 # Headers of which two make a request ambiguous; any other that comes twice is joined with a comma.
 SINGLE = frozenset(
     {"authorization", "content-length", "content-md5", "content-type", "host", "range", "x-amz-content-sha256",
      "x-amz-copy-source", "x-amz-date", "x-amz-decoded-content-length", "x-amz-security-token", "x-amz-tagging"}
+)  # fmt: skip
+
+
+# The query keys that say that a request authenticates by its query, and those that are the authentication.
+_PRESIGNED = ("X-Amz-Algorithm", "AWSAccessKeyId")
+_AUTHENTICATION = frozenset(
+    {"x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-expires", "x-amz-security-token", "x-amz-signature",
+     "x-amz-signedheaders"}
 )  # fmt: skip
 
 
@@ -43,6 +51,21 @@ class Headers(Mapping[str, str]):
             except UnicodeDecodeError:
                 headers._values[name] = value.decode("latin-1")
         return headers
+
+    def with_presigned(self, query: Query) -> Headers:
+        """These headers and those that a presigned URL carries in its query.
+
+        Presigners move ``x-amz-*`` headers (version 2's also Content-Type and Content-MD5) there; S3 takes
+        them as headers, unless the request has a header of that name.
+        """
+        if not any(name in query for name in _PRESIGNED):
+            return self
+        moved: dict[str, str] = {}
+        for key, value in query.pairs:
+            name = key.lower()
+            if name in ("content-type", "content-md5") or (name.startswith("x-amz-") and name not in _AUTHENTICATION):
+                moved.setdefault(name, value)
+        return Headers({**moved, **self._values}) if moved else self
 
     def __getitem__(self, name: str) -> str:
         return self._values[name]

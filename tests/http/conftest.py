@@ -68,13 +68,15 @@ class Hello(Action):
 
 @REGISTRY.action("Stream", method="GET", on=OBJECT)
 class Stream(Action):
-    """An answer of unknown length; the key ``cut`` fails half-way."""
+    """An answer of unknown length; the key ``cut`` fails half-way, ``endless`` never ends."""
 
     async def run(self, call: Call) -> Response:
         async def pieces() -> AsyncIterator[bytes]:
             yield b"one,"
             if call.key == "cut":
                 raise RuntimeError("half-way")
+            while call.key == "endless":
+                yield b"more" * 1000
             yield b"two"
 
         return Response(body=pieces())

@@ -177,6 +177,23 @@ async def test_a_client_that_leaves_in_mid_body_fails_the_action(server: Any) ->
     other.leave()
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_client_that_leaves_in_mid_answer_is_no_trouble(server: Any) -> None:
+    """A client that goes before the end of a streamed answer is an entry in the access log, nothing more."""
+    client = await server.connect()
+    with capturedLogs() as captured:
+        client.write(request(b"GET /b/endless HTTP/1.1"))
+        await client.until(b"more")
+        client.leave()
+        other = await server.connect()
+        while server.pipeline.in_flight:
+            other.write(request(b"GET / HTTP/1.1"))
+            await other.until(b"hello", times=other.received.count(b"hello") + 1)
+    assert [account.error for account in server.accounts if account.action == "Stream"] == ["ClientGone"]
+    assert not [event for event in captured if "log_failure" in event]
+    other.leave()
+
+
 MALFORMED = {
     "not HTTP": b"hello\r\n\r\n",
     "no version": b"GET /\r\nHost: h\r\n\r\n",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.request import SINGLE, Headers, RequestHead
-from alluxio_s3.s3.target import Target
+from alluxio_s3.s3.target import Target, parse_target
 
 
 def test_names_have_no_case() -> None:
@@ -62,3 +62,18 @@ def test_a_head_is_a_value() -> None:
     assert (dict(head.headers), head.raw_target, head.secure, head.peer) == ({}, b"", False, "")
     with pytest.raises(AttributeError):
         head.method = "PUT"
+
+
+def test_presigned_queries_carry_headers() -> None:
+    """What a presigner moved into the query counts as a header, unless the header is there; credentials don't."""
+    query = parse_target(
+        b"/b/k?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=c&x-amz-meta-a=one&X-Amz-Tagging=t%3D1&x-amz-acl=private&other=x"
+    ).query
+    headers = Headers({"x-amz-acl": "public-read", "host": "h"}).with_presigned(query)
+    assert dict(headers) == {"x-amz-acl": "public-read", "host": "h", "x-amz-meta-a": "one", "x-amz-tagging": "t=1"}
+
+
+def test_only_presigned_queries_do() -> None:
+    """Without credentials in the query its x-amz-* keys are no headers: S3 leaves them to its users."""
+    headers = Headers({"host": "h"})
+    assert headers.with_presigned(parse_target(b"/b/k?x-amz-meta-a=one").query) is headers
