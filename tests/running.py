@@ -133,8 +133,15 @@ class Daemon:
             found.append("".join(lines[max(at - 1, 0) : end]))
         return found
 
+    def signal_stop(self) -> None:
+        """Send SIGTERM, and don't wait: requests under way may take their time."""
+        assert self._process is not None, "not started"
+        self._process.send_signal(signal.SIGTERM)
+
     def stop(self, *, timeout: float = 60.0) -> int:
-        """Send SIGTERM, wait for the end, return the exit status (minus the signal's number, as twistd does it). *timeout* is in seconds.
+        """Send SIGTERM (again, if it has been sent), wait for the end, and return the exit status: minus the signal's number.
+
+        *timeout* is in seconds.
 
         Raises:
             DaemonFailed: it was still there when the time was up; it has been killed then.

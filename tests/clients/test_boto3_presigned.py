@@ -55,6 +55,17 @@ def test_presigned_put(signer: Any, bucket: str) -> None:
     assert (got["ContentType"], digest(got["Body"].read())) == ("text/csv", digest(body))
 
 
+def test_presigned_metadata(signer: Any, bucket: str) -> None:
+    """Metadata and tags that were signed into a URL are stored: version 2 has them in the query, version 4 wants them sent as well."""
+    asked = {"Bucket": bucket, "Key": KEY, "Metadata": {"owner": "alice"}, "Tagging": "team=a%20b"}
+    url = signer.generate_presigned_url("put_object", Params=asked, ExpiresIn=60)
+    sent = {"x-amz-meta-owner": "alice", "x-amz-tagging": "team=a%20b"} if "X-Amz-SignedHeaders" in url else {}
+    status, _, answer = send(url, "PUT", b"x", sent)
+    assert status == 200, answer
+    assert signer.head_object(Bucket=bucket, Key=KEY)["Metadata"] == {"owner": "alice"}
+    assert signer.get_object_tagging(Bucket=bucket, Key=KEY)["TagSet"] == [{"Key": "team", "Value": "a b"}]
+
+
 def test_presigned_delete_and_head(signer: Any, bucket: str) -> None:
     """HEAD and DELETE can be presigned."""
     signer.put_object(Bucket=bucket, Key=KEY, Body=b"x")

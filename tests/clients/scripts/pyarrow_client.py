@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pyarrow as pa
@@ -23,6 +24,7 @@ def connect(endpoint: str) -> fs.S3FileSystem:
         region="us-east-1",
         allow_bucket_creation=True,
         allow_bucket_deletion=True,
+        tls_ca_file_path=os.environ.get("AWS_CA_BUNDLE"),
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=1),
     )
 
