@@ -35,12 +35,12 @@ run: $(VENV)/.installed ## Serve S3 from a local directory (HOST=127.0.0.1 PORT=
 
 .PHONY: test
 test: $(VENV)/.dev ## Run the tests, with the clients of the CI subset
-	tests/clients/install.sh --ci
+	tests/clients/install.sh --ci || echo "The tests of what could not be installed are skipped." >&2
 	$(PYTHON) -m pytest -m "not clients or ci" $(ARGS)
 
 .PHONY: test-clients
 test-clients: $(VENV)/.dev ## Run the tests with every client program
-	tests/clients/install.sh
+	tests/clients/install.sh || echo "The tests of what could not be installed are skipped." >&2
 	$(PYTHON) -m pytest -m clients tests/clients $(ARGS)
 
 .PHONY: check
