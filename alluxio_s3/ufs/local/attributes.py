@@ -10,9 +10,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
-from alluxio_s3.ufs.local.kernel import birth_ns
+from alluxio_s3.ufs.local.kernel import birth_ns, extended_attribute
 from alluxio_s3.ufs.local.record import Record, decode, encode
 from alluxio_s3.ufs.local.staging import Staging
 
@@ -20,7 +21,7 @@ XATTR = "user.alluxio.s3"
 _SIDECARS = "attributes"
 # ext4 says ENOSPC when an attribute does not fit into the inode's block, however empty the disk is.
 _DOES_NOT_FIT = (errno.ENOSPC, errno.E2BIG, errno.ERANGE, errno.EOPNOTSUPP, errno.ENOSYS)
-_NOT_THERE = (errno.ENODATA, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES, errno.EPERM)
+_NOT_THERE = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES, errno.EPERM)
 
 
 class Records:
@@ -36,11 +37,32 @@ class Records:
         None may also mean that the file was replaced since: then its link count is 0.
         """
         # An O_PATH descriptor has no fgetxattr; its name in /proc has getxattr.
-        return self._read(f"/proc/self/fd/{descriptor}", found, descriptor, follow=True)
+        raw = self._attribute(b"/proc/self/fd/%d" % descriptor, follow=True)
+        if raw is None:
+            raw = self._staging.read_small(_SIDECARS, sidecar_name(found, descriptor))
+        return None if raw is None else decode(raw)
 
-    def read_at(self, directory: int, name: str, found: os.stat_result) -> Record | None:
-        """The record of the file ``name`` in ``directory``, which is no link and whose ``lstat`` is ``found``."""
-        return self._read(f"/proc/self/fd/{directory}/{name}", found, None, follow=False)
+    def read_at(self, directory: int, name: str, found: os.stat_result, sidecars: int | None) -> Record | None:
+        """The record of the file ``name`` in ``directory``, which is no link and whose ``lstat`` is ``found``.
+
+        ``sidecars`` is what ``sidecars()`` gave.
+        """
+        raw = self._attribute(f"/proc/self/fd/{directory}/{name}".encode(), follow=False)
+        if raw is None:
+            sidecar = sidecar_name(found, None)
+            if sidecars is not None and not _is_in(sidecars, sidecar):
+                return None
+            raw = self._staging.read_small(_SIDECARS, sidecar)
+        return None if raw is None else decode(raw)
+
+    @contextmanager
+    def sidecars(self) -> Iterator[int | None]:
+        """The directory of the sidecars, open, if there is one: who reads many records finds sooner that a file has none."""
+        with ExitStack() as held:
+            descriptor: int | None = None
+            with suppress(FileNotFoundError):
+                descriptor = held.enter_context(self._staging.directory(_SIDECARS))
+            yield descriptor
 
     def write(self, descriptor: int, record: Record) -> None:
         """Make ``record`` the record of an open file or directory, in one step. Flushing the file is the caller's.
@@ -78,25 +100,22 @@ class Records:
         if found.st_nlink <= 1 or stat.S_ISDIR(found.st_mode):
             self._staging.remove_small(_SIDECARS, sidecar_name(found, descriptor), durable=False)
 
-    def _read(self, path: str, found: os.stat_result, descriptor: int | None, *, follow: bool) -> Record | None:
-        raw: bytes | None = None
+    def _attribute(self, path: bytes, *, follow: bool) -> bytes | None:
         if self._xattrs:
             try:
-                raw = os.getxattr(path, XATTR, follow_symlinks=follow)
+                return extended_attribute(path, XATTR.encode(), follow=follow)
             except OSError as error:
                 if error.errno not in _NOT_THERE:
                     raise
-        if raw is None:
-            if descriptor is None and stat.S_ISDIR(found.st_mode):
-                birth = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-                try:
-                    name = sidecar_name(found, birth)
-                finally:
-                    os.close(birth)
-            else:
-                name = sidecar_name(found, descriptor)
-            raw = self._staging.read_small(_SIDECARS, name)
-        return None if raw is None else decode(raw)
+        return None
+
+
+def _is_in(directory: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def sidecar_name(found: os.stat_result, descriptor: int | None) -> str:

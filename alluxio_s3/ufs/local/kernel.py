@@ -1,4 +1,4 @@
-"""The system calls that Python does not offer.
+"""The system calls that Python does not offer, or not well enough.
 
 Each blocks without holding the interpreter's lock, and raises ``OSError``. Paths are bytes without a NUL.
 """
@@ -17,6 +17,10 @@ _AT_EMPTY_PATH = 0x1000
 _STATX_BTIME = 0x800
 _RENAME_NOREPLACE = 1
 _FALLOC_FL_KEEP_SIZE = 1
+_XATTR_SIZE_MAX = 65536
+# More than what nearly all objects have for an attribute. The kernel clears as much as it is offered.
+_SMALL = ctypes.c_char * 1024
+_LARGE = ctypes.c_char * _XATTR_SIZE_MAX
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t]
@@ -24,6 +28,9 @@ _libc.syscall.restype = ctypes.c_long
 _libc.statx.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p]
 _libc.renameat2.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
 _libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+for _read in (_libc.getxattr, _libc.lgetxattr):
+    _read.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t]
+    _read.restype = ctypes.c_ssize_t
 
 
 def open_beneath(directory: int, path: bytes, flags: int) -> int:
@@ -50,6 +57,25 @@ def birth_ns(descriptor: int) -> int | None:
     (mask,) = struct.unpack_from("I", buffer, 0)
     seconds, nanoseconds = struct.unpack_from("qI", buffer, 80)
     return seconds * 10**9 + nanoseconds if mask & _STATX_BTIME else None
+
+
+def extended_attribute(path: bytes, name: bytes, *, follow: bool) -> bytes | None:
+    """The extended attribute ``name`` of the file at ``path``, None if it has no such attribute.
+
+    ``os.getxattr`` asks twice, the second time for 64 KiB, and raises an exception for None: listings feel it.
+    """
+    _check(path)
+    read = _libc.getxattr if follow else _libc.lgetxattr
+    for kind in (_SMALL, _LARGE):
+        room = kind()
+        length: int = read(path, name, room, len(room))
+        if length >= 0:
+            return room.raw[:length]
+        if ctypes.get_errno() == errno.ENODATA:
+            return None
+        if ctypes.get_errno() != errno.ERANGE:
+            break
+    raise _error(path)
 
 
 def rename_new(source: int, old: bytes, target: int, new: bytes) -> None:

@@ -96,7 +96,7 @@ def encode(record: Record) -> bytes:
 def decode(raw: bytes) -> Record | None:
     """The record stored as ``raw``; None if that is not one of ours, whatever else it is."""
     try:
-        fields = json.loads(raw)
+        fields = json.loads(raw.decode())
         if not isinstance(fields, dict) or fields.get("v") != _VERSION:
             return None
         return Record(
@@ -128,7 +128,10 @@ def _number(value: Any) -> int | None:
 
 
 def _text(value: Any, allowed: re.Pattern[str] = _HEADER_TEXT) -> str | None:
-    if value is not None and not (isinstance(value, str) and allowed.fullmatch(value)):
+    if value is None:
+        return None
+    # What is printable is allowed everywhere, and found out sooner.
+    if not isinstance(value, str) or not (value.isprintable() or allowed.fullmatch(value)):
         raise ValueError(value)
     return value
 

@@ -32,7 +32,10 @@ _LOST_AND_FOUND = "lost+found/"
 
 def list_keys(tree: Tree, windows: Windows, prefix: str, start: str, limit: int, delimiter: str) -> Listing:
     """See IUnderFileSystem.list. Blocks; raises OSError."""
-    with closing(_Walk(tree, windows, prefix, max(prefix, start)).entries(delimiter)) as entries:
+    with (
+        tree.records.sidecars() as sidecars,
+        closing(_Walk(tree, windows, sidecars, prefix, max(prefix, start)).entries(delimiter)) as entries,
+    ):
         found = tuple(islice(entries, limit + 1))
     return Listing(found[:limit], complete=len(found) <= limit)
 
@@ -46,6 +49,7 @@ class _Level:
 
     tree: Tree
     windows: Windows
+    sidecars: int | None
     path: str
     identity: Identity
     bound: str
@@ -89,7 +93,7 @@ class _Level:
                     return self._linked(path)
                 if not stat.S_ISREG(found.st_mode):
                     return None
-                record = self.tree.records.read_at(directory, name, found)
+                record = self.tree.records.read_at(directory, name, found, self.sidecars)
                 if record is not None and record.describes(found):
                     return object_status(path, found, record)
                 # Without a record that fits it may have been replaced between the two looks.
@@ -124,6 +128,7 @@ class _Walk:
 
     tree: Tree
     windows: Windows
+    sidecars: int | None
     prefix: str
     low: str
     above: tuple[Identity, ...] = field(init=False, default=())
@@ -219,7 +224,7 @@ class _Walk:
             if error.errno in _NOTHING_THERE or (error.errno == errno.EACCES and path == _LOST_AND_FOUND):
                 return None
             raise  # a listing that silently lacks keys would have them deleted elsewhere
-        level = _Level(self.tree, self.windows, path, _identity(os.fstat(descriptor)), bound, descriptor)
+        level = _Level(self.tree, self.windows, self.sidecars, path, _identity(os.fstat(descriptor)), bound, descriptor)
         if level.identity in self.above or level.identity in above:
             level.close()
             return None

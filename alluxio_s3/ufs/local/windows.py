@@ -12,7 +12,8 @@ import time
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from threading import Lock
+from contextlib import suppress
+from threading import BoundedSemaphore, Lock
 
 from attrs import define, field, frozen
 
@@ -20,6 +21,10 @@ from alluxio_s3.s3.target import key_problem
 from alluxio_s3.ufs.local.containment import RESERVED
 
 _SCANS = 4
+# How many scans of large directories may go on at once: each holds up to twice a window's names.
+_LARGE_SCANS = 2
+# What keeping a window takes besides its names, in names.
+_OVERHEAD = 8
 # A directory that changed within the clock's last tick may have changed again with the same modification time.
 _TICK_NS = 20 * 10**6
 # For a window that is kept, the coarsest clock that file systems have counts.
@@ -50,55 +55,39 @@ class Window:
             yield self.names[place]
 
 
-@frozen
-class _Kept:
-    window: Window
-    modified_ns: int
+class _TooMany(Exception):
+    """A directory has more names than were to be taken."""
 
 
 class Windows:
     """The windows of the directories that were listed last, for any number of threads.
 
-    ``size`` is how many names a window takes at least before it is cut off, and ``most`` how many are kept in all.
+    ``size`` is how many names a window takes at least before it is cut off, and ``most`` how many are kept in all. A directory of up
+    to ``few`` names is looked at whatever else goes on.
     """
 
-    def __init__(self, size: int = 10_000, most: int = 200_000, now_ns: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, size: int = 50_000, most: int = 200_000, now_ns: Callable[[], int] = time.time_ns, few: int = 10_000) -> None:
         self._size = size
-        self._most = most
+        self._few = min(few, size)
         self._now_ns = now_ns
-        self._lock = Lock()
-        self._kept: OrderedDict[tuple[int, int, str], _Kept] = OrderedDict()
-        self._names = 0
+        self._kept = _Shelf(most)
+        self._large = BoundedSemaphore(_LARGE_SCANS)
 
     def window(self, descriptor: int, bound: str, link_kind: LinkKind) -> Window:
         """The window of the open directory that covers ``bound``. Blocks; raises OSError."""
         found = os.fstat(descriptor)
-        window = self._find(found, bound)
-        if window is None:
-            window = self._scan(descriptor, found, bound, link_kind)
-        return window
+        window = self._kept.find(found, bound)
+        if window is not None:
+            return window
+        with suppress(_TooMany):
+            return self._scan(descriptor, found, _Smallest(bound, self._few, overflows=True), link_kind)
+        with self._large:
+            found = os.fstat(descriptor)
+            # Whoever was waited for may have been after the same.
+            window = self._kept.find(found, bound)
+            return window or self._scan(descriptor, found, _Smallest(bound, self._size), link_kind)
 
-    def _find(self, found: os.stat_result, bound: str) -> Window | None:
-        directory = (found.st_dev, found.st_ino)
-        with self._lock:
-            for key, kept in self._kept.items():
-                if key[:2] == directory and kept.modified_ns == found.st_mtime_ns and kept.window.covers(bound):
-                    self._kept.move_to_end(key)
-                    return kept.window
-        return None
-
-    def _keep(self, found: os.stat_result, window: Window) -> None:
-        key = (found.st_dev, found.st_ino, window.low)
-        with self._lock:
-            replaced = self._kept.pop(key, None)
-            self._kept[key] = _Kept(window, found.st_mtime_ns)
-            self._names += len(window.names) - (len(replaced.window.names) if replaced else 0)
-            while self._names > self._most:
-                _, dropped = self._kept.popitem(last=False)
-                self._names -= len(dropped.window.names)
-
-    def _scan(self, descriptor: int, found: os.stat_result, bound: str, link_kind: LinkKind) -> Window:
-        smallest = _Smallest(bound, self._size)
+    def _scan(self, descriptor: int, found: os.stat_result, smallest: _Smallest, link_kind: LinkKind) -> Window:
         links = False
         for _ in range(_SCANS):
             before, now = found, self._now_ns()
@@ -111,16 +100,64 @@ class Windows:
         window = Window(low, high, tuple(name for name in names if not is_hidden(name)))
         # What a link leads to may change without a trace in this directory.
         if not links and before.st_mtime_ns == found.st_mtime_ns < now - _TRUSTED_AFTER_NS:
-            self._keep(found, window)
+            self._kept.put(found, window)
         return window
+
+
+class _Shelf:
+    """Windows of directories as of a modification time; those used last stay while they have no more than ``most`` names."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = Lock()
+        self._windows: OrderedDict[tuple[int, int, str], Window] = OrderedDict()
+        # By directory: as of when its windows are, and where each of them begins.
+        self._directories: dict[tuple[int, int], tuple[int, set[str]]] = {}
+        self._names = 0
+
+    def find(self, found: os.stat_result, bound: str) -> Window | None:
+        """The window of the directory ``found`` that covers ``bound``, if it is here."""
+        with self._lock:
+            modified_ns, lows = self._directories.get((found.st_dev, found.st_ino), (0, ()))
+            if modified_ns == found.st_mtime_ns:
+                for low in lows:
+                    key = (found.st_dev, found.st_ino, low)
+                    if self._windows[key].covers(bound):
+                        self._windows.move_to_end(key)
+                        return self._windows[key]
+        return None
+
+    def put(self, found: os.stat_result, window: Window) -> None:
+        """Keep a window of the directory ``found``; those as of another time go."""
+        directory = (found.st_dev, found.st_ino)
+        with self._lock:
+            modified_ns, lows = self._directories.get(directory, (0, set()))
+            for low in set(lows) if modified_ns != found.st_mtime_ns else lows & {window.low}:
+                self._drop((*directory, low))
+            self._directories.setdefault(directory, (found.st_mtime_ns, set()))[1].add(window.low)
+            self._windows[*directory, window.low] = window
+            self._names += len(window.names) + _OVERHEAD
+            while self._names > self._most:
+                self._drop(next(iter(self._windows)))
+
+    def _drop(self, key: tuple[int, int, str]) -> None:
+        self._names -= len(self._windows.pop(key).names) + _OVERHEAD
+        _, lows = self._directories[key[:2]]
+        lows.remove(key[2])
+        if not lows:
+            del self._directories[key[:2]]
 
 
 @define
 class _Smallest:
-    """The ``size`` smallest of the names it is given from ``bound`` on, or simply all while they are few."""
+    """The ``size`` smallest of the names it is given from ``bound`` on, or simply all while they are no more than twice as many.
+
+    With ``overflows`` more than ``size`` are _TooMany.
+    """
 
     bound: str
     size: int
+    overflows: bool = False
     names: set[str] = field(factory=set)
     high: str | None = None
     cut: bool = False
@@ -131,7 +168,7 @@ class _Smallest:
         if self.cut and name < self.bound:
             return
         self.names.add(name)
-        if len(self.names) >= 2 * self.size:
+        if len(self.names) > self.size and (self.overflows or len(self.names) >= 2 * self.size):
             self._trim()
 
     def result(self) -> tuple[str, str | None, list[str]]:
@@ -142,6 +179,8 @@ class _Smallest:
         return (self.bound if self.cut else "", self.high, names)
 
     def _trim(self) -> None:
+        if self.overflows:
+            raise _TooMany
         names = sorted(self.names)
         if not self.cut:
             self.cut = True
