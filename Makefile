@@ -63,7 +63,7 @@ docs: $(VENV)/.dev ## Print the generated pages of docs/ from the code
 
 .PHONY: bench-listing
 bench-listing: $(VENV)/.dev ## Measure listings
-	$(PYTHON) benchmarks/listing.py $(ARGS)
+	$(PYTHON) -m benchmarks.listing $(ARGS)
 
 .PHONY: wheel
 wheel: $(VENV)/.installed ## Build dist/*.whl
