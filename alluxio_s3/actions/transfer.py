@@ -71,14 +71,20 @@ class Hashing:
 
 @asynccontextmanager
 async def aborting(writer: IObjectWriter) -> AsyncIterator[None]:
-    """Abort ``writer`` when the block ends with an error; cancellation is one, too."""
+    """Abort ``writer`` when the block ends with an error; cancellation is one, too.
+
+    The abort goes on to its end also when the wait for it is cancelled: a client that leaves ends its
+    body first, and its request right after.
+    """
     try:
         yield
     except Exception:
-        try:
-            await writer.abort()
-        except Exception:  # noqa: BLE001  # logged; the error that led here is the one to answer
-            _log.failure("a writer could not be aborted")
+        waiting: Deferred[None] = Deferred()
+        aborted = Deferred.fromCoroutine(writer.abort())
+        # The error that led here is the one to answer.
+        aborted = aborted.addErrback(lambda reason: _log.failure("a writer could not be aborted", reason))
+        _ = aborted.addCallback(waiting.callback)
+        await waiting
         raise
 
 

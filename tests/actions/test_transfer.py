@@ -112,6 +112,28 @@ async def test_an_abort_that_fails_does_not_hide_why():
 
 
 @pytest_twisted.ensureDeferred
+async def test_an_abort_outlives_its_request():
+    """A request that is cancelled while its writer is aborted ends as cancelled, and the abort goes on."""
+    going, ended = Deferred(), []
+
+    class Slow(Writer):
+        async def abort(self):
+            await going
+            ended.append(True)
+
+    async def request():
+        async with aborting(Slow()):
+            raise S3Error("IncompleteBody")
+
+    running = Deferred.fromCoroutine(request())
+    running.cancel()
+    with pytest.raises(CancelledError):
+        await running
+    going.callback(None)
+    assert ended
+
+
+@pytest_twisted.ensureDeferred
 async def test_no_abort_when_all_is_well():
     """A block that ends well leaves the writer to be committed."""
     writer = Writer()
