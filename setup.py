@@ -44,6 +44,7 @@ setup(
             "mypy>=2.4",
             "mypy-zope>=1.0.17",
             "ruff>=0.17",
+            "setuptools>=77",
             "towncrier>=25",
             "xxhash>=4",
         ],
