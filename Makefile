@@ -62,7 +62,7 @@ docs: $(VENV)/.dev ## Print the generated pages of docs/ from the code
 	$(PYTHON) -m tools.draw_architecture > docs/architecture.svg.new && mv docs/architecture.svg.new docs/architecture.svg
 
 .PHONY: bench-listing
-bench-listing: $(VENV)/.dev ## Measure listings
+bench-listing: $(VENV)/.dev ## Measure listings (ARGS=--write: into docs/listing.md)
 	$(PYTHON) -m benchmarks.listing $(ARGS)
 
 .PHONY: wheel
