@@ -86,6 +86,15 @@ def threads():
 
 
 @pytest.fixture
+def one_thread():
+    """In it things happen in the order in which they were asked for, also those that nobody waits for any more."""
+    pool = Threads(reactor, 1, "one after the other")
+    pool.start()
+    yield pool
+    pool.stop()
+
+
+@pytest.fixture
 def bench(tmp_path, threads):
     ufs = LocalUnderFileSystem(str(tmp_path), threads, buckets=False, durability="rename")
     yield Bench(tmp_path, Workbench(ufs, ""), IMultipartUploads(ufs))
@@ -131,6 +140,19 @@ async def test_what_is_elsewhere_is_copied_in(bench):
     expected = b"\1" * 1000 + b"again" * 200 + b"x" * 1000 + b"\4" * 1000 + b"a longer last part" * 100
     assert await bench.store.get("object") == expected
     assert bench.left_over() == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_left_at_the_end_is_cut_off(bench):
+    """Bytes of a part that never arrived whole don't make the object longer."""
+    upload = await bench.begin()
+    parts = [await bench.part(upload, number, bytes([number]) * 1000) for number in (1, 2)]
+    aborted = await bench.writer(upload, 9, b"x" * 900, length=1000)
+    await aborted.abort()
+    inode = bench.assembly(upload)
+    await bench.complete(upload, parts)
+    assert bench.object() == inode
+    assert await bench.store.get("object") == b"\1" * 1000 + b"\2" * 1000
 
 
 @pytest_twisted.ensureDeferred
@@ -205,11 +227,9 @@ async def test_more_bytes_than_announced(bench):
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_slot_is_free_again(tmp_path):
+async def test_a_slot_is_free_again(tmp_path, one_thread):
     """A part whose first try was aborted or given up goes where it belongs at the second, so nothing need be copied."""
-    threads = Threads(reactor, 1, "one after the other")
-    threads.start()
-    ufs = LocalUnderFileSystem(str(tmp_path), threads, buckets=False, durability="rename")
+    ufs = LocalUnderFileSystem(str(tmp_path), one_thread, buckets=False, durability="rename")
     bench = Bench(tmp_path, Workbench(ufs, ""), IMultipartUploads(ufs))
     upload = await bench.begin()
     first = await bench.part(upload, 1, b"1" * 1000)
@@ -224,7 +244,6 @@ async def test_a_slot_is_free_again(tmp_path):
     await bench.complete(upload, [first, second])
     assert await bench.store.get("object") == b"1" * 1000 + b"2" * 1000
     await ufs.close()
-    threads.stop()
 
 
 @pytest_twisted.ensureDeferred
