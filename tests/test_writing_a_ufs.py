@@ -10,28 +10,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.pages import PIP, commands_on, files_on, properties_in
 from tests.running import ROOT, Daemon, DaemonFailed
 from tests.wire import Wire
 
-PAGE = (ROOT / "docs" / "writing-a-ufs.md").read_text()
-FILES: Mapping[str, str] = dict(re.findall(r"^\*\*`([^`]+)`\*\*\n\n```\w+\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
-CONSOLES: list[str] = re.findall(r"^```console\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-MESSAGES = [line for line in PAGE.splitlines() if line.startswith("alluxio-s3: ")]
+PAGE = ROOT / "docs" / "writing-a-ufs.md"
+FILES, COMMANDS = files_on(PAGE), commands_on(PAGE)
+MESSAGES = [line for line in PAGE.read_text().splitlines() if line.startswith("alluxio-s3: ")]
 
 ENDPOINT, DIRECTORY = "http://127.0.0.1:29998", "/srv/s3"
-PIP = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--no-deps", "--no-build-isolation")
 NAMED = "alluxio-s3: alluxio_s3.ufs plugin 'sqlite' of alluxio-s3-sqlite 1.0"
-
-
-def commands(console: str) -> list[tuple[str, str]]:
-    """The commands of a block, each with what it prints."""
-    return [(command, printed) for command, printed in re.findall(r"^\$ (.*)\n((?:[^$].*\n)*)", console, re.MULTILINE)]
 
 
 def properties(directory: Path) -> dict[str, str]:
     """The page's configuration, below ``directory`` and on any port that is free."""
-    lines = FILES["alluxio-site.properties"].replace(DIRECTORY, str(directory)).splitlines()
-    return {**dict(line.split("=", 1) for line in lines), "alluxio.worker.rest.port": "0"}
+    text = FILES["alluxio-site.properties"].replace(DIRECTORY, str(directory))
+    return {**properties_in(text), "alluxio.worker.rest.port": "0"}
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +62,7 @@ def daemon(installed: None, tmp_path: Path) -> Iterator[tuple[Daemon, str]]:
 def test_everything_is_on_the_page() -> None:
     """The page has the files and commands that the other tests use, and no more than sixty lines of store."""
     assert list(FILES) == ["sqlite_ufs.py", "pyproject.toml", "test_sqlite_ufs.py", "alluxio-site.properties", "session.py"]
-    said = [command for console in CONSOLES for command, _ in commands(console)]
+    said = [command for command, _ in COMMANDS]
     for command in ("pip install .", "pytest -q", "twistd -n alluxio-s3 --config alluxio-site.properties", "python session.py"):
         assert command in said
     for name, most in (("sqlite_ufs.py", 60), ("test_sqlite_ufs.py", 5)):
@@ -108,7 +102,7 @@ def test_the_first_session(daemon: tuple[Daemon, str], tmp_path: Path) -> None:
     """Every command of the session prints what the page shows."""
     _, endpoint = daemon
     (tmp_path / "session.py").write_text(FILES["session.py"].replace(ENDPOINT, endpoint))
-    session = [one for console in CONSOLES for one in commands(console) if re.match(r"curl|echo|python ", one[0])]
+    session = [one for one in COMMANDS if re.match(r"curl|echo|python ", one[0])]
     assert len(session) == 8
     for command, printed in session:
         line = command.replace(ENDPOINT, endpoint).replace("python ", f"{sys.executable} ")
