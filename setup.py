@@ -41,6 +41,7 @@ setup(
             *TESTING,
             "boto3>=1.44",
             "coverage>=7",
+            "cryptography>=50",
             "mypy>=2.4",
             "mypy-zope>=1.0.17",
             "ruff>=0.17",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from tools import draw_architecture, print_actions, print_configuration, rooms
 MODULES = {str(path.relative_to(rooms.ROOT)): path for path in rooms.modules()}
 TESTS = {str(path.relative_to(rooms.ROOT)): path for path in sorted((rooms.ROOT / "tests").rglob("test_*.py"))}
 DOCS = rooms.ROOT / "docs"
+
+OURS = {"alluxio_s3", "benchmarks", "clients", "running", "tests", "tools", "wire"}
 
 MODULE_LINES = 400
 FUNCTION_LINES = 70
@@ -137,19 +139,38 @@ def test_rooms_are_on_the_plan() -> None:
     assert set(rooms.rooms()) <= set(rooms.PURPOSES)
 
 
-def test_requirements_are_what_is_imported() -> None:
-    """setup.py requires what the package imports, and nothing that it does not."""
+def distributions(paths: Iterable[Path]) -> set[str]:
+    """The distributions, in lower case, that modules import from; not the standard library's nor ours."""
     owners = packages_distributions()
-    needed = set()
-    for path in rooms.modules():
+    found: set[str] = set()
+    for path in paths:
         for name, _line in rooms.imported(path):
             top = name.split(".", maxsplit=1)[0]
-            if top in sys.stdlib_module_names or top == "alluxio_s3" or rooms.room_of(path) == "testing":
-                continue
-            owned = ["zope.interface"] if name.startswith("zope.interface") else owners[top]
-            needed |= {one.lower() for one in owned} - {"alluxio-s3"}
-    stated = {re.split(r"[^\w.-]", one)[0].lower() for one in requires("alluxio-s3") or [] if "extra ==" not in one}
-    assert needed == stated
+            if top not in sys.stdlib_module_names and top not in OURS:
+                owned = ["zope.interface"] if name.startswith("zope.interface") else owners[top]
+                found |= {one.lower() for one in owned} - {"alluxio-s3"}
+    return found
+
+
+def stated(distribution: str, extra: str = "") -> set[str]:
+    """The requirements of a distribution, in lower case: those without an extra, or those of one."""
+    listed = [one.replace("'", '"') for one in requires(distribution) or []]
+    chosen = [one for one in listed if (f'extra == "{extra}"' in one if extra else "extra ==" not in one)]
+    return {re.split(r"[^\w.-]", one)[0].lower() for one in chosen}
+
+
+def test_requirements_are_what_is_imported() -> None:
+    """setup.py requires what the package imports, and nothing that it does not."""
+    assert distributions(path for path in rooms.modules() if rooms.room_of(path) != "testing") == stated("alluxio-s3")
+
+
+def test_requirements_of_the_tests() -> None:
+    """What the tests import is there after an installation with the extra ``dev``."""
+    parts = [sorted((rooms.ROOT / part).rglob("*.py")) for part in ("tests", "tools", "benchmarks", "alluxio_s3")]
+    # The scripts run in environments of their own.
+    needed = distributions(path for part in parts for path in part if path.parent.name != "scripts")
+    given = stated("alluxio-s3") | stated("alluxio-s3", "dev") | stated("boto3")
+    assert needed <= given
 
 
 @pytest.mark.parametrize(
