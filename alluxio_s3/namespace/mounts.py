@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from attrs import define, field, frozen
 
 from alluxio_s3.interfaces import IBucketContainer, IMultipartUploads, IUnderFileSystem
 from alluxio_s3.s3.errors import S3Error
-from alluxio_s3.storage import AlreadyExists, Attributes, NoSuchPath, NotEmpty, Status
+from alluxio_s3.storage import AlreadyExists, Attributes, NoSuchPath, NoSuchUpload, NotEmpty, Status
 
 
 @frozen
@@ -105,7 +106,7 @@ class Namespace:
         return self._bucket(name, Place(self.root, f"{name}/"), status)
 
     async def delete_bucket(self, name: str) -> None:
-        """Remove an empty bucket. Raises S3Error: NoSuchBucket, BucketNotEmpty; InvalidRequest for a mount."""
+        """Remove an empty bucket and the uploads to it. Raises S3Error: NoSuchBucket, BucketNotEmpty; InvalidRequest for a mount."""
         if name in self.mounts:
             raise S3Error("InvalidRequest", "This bucket is a mount; an administrator unmounts it.", BucketName=name)
         container = self._container()
@@ -117,6 +118,7 @@ class Namespace:
             raise S3Error("NoSuchBucket", BucketName=name) from None
         except NotEmpty:
             raise S3Error("BucketNotEmpty", BucketName=name) from None
+        await self._forget_uploads(name)
 
     def uploads(self, place: Place) -> IMultipartUploads:
         """The multipart uploads of the under-store of ``place``: its own, or staged ones. Raises S3Error NotImplemented."""
@@ -141,6 +143,17 @@ class Namespace:
         for ufs in (self.root, *self.mounts.values()):
             if ufs is not None:
                 await ufs.close()
+
+    async def _forget_uploads(self, bucket: str) -> None:
+        """Abort what was being uploaded to ``bucket``, or it would go on in the next bucket of that name, perhaps another owner's."""
+        place = self.locate(bucket)
+        try:
+            uploads = self.uploads(place)
+        except S3Error:
+            return  # the store takes none
+        for upload in await uploads.uploads(place.prefix):
+            with suppress(NoSuchUpload):  # it has ended meanwhile
+                await uploads.abort(upload)
 
     def _container(self) -> IBucketContainer | None:
         return None if self.root is None else IBucketContainer(self.root, None)

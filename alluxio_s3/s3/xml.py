@@ -23,6 +23,7 @@ _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 # What would be markup, what parsers change (line ends), and what XML 1.0 has no characters for. The last
 # kind is written as a reference, as S3 does: such a key needs encoding-type=url to be listed.
 _SPECIAL = re.compile("[&<>\"'\x00-\x1f\ufffe\uffff\ud800-\udfff]")
+_NO_CHARACTER = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 _NAMED = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;", "\r": "&#13;"}
 
 
@@ -51,11 +52,15 @@ def document(root: str, body: str) -> bytes:
 
 
 def error_document(error: S3Error, request_id: str, resource: str) -> bytes:
-    """The body of an answer that is an error. Like S3's own it has no namespace; what is empty is left out."""
-    details = "".join(tag(name, value) for name, value in error.details.items())
+    """The body of an answer that is an error. Like S3's own it has no namespace; what is empty is left out.
+
+    It may repeat what the client sent. What XML has no characters for is replaced there: every parser must be able to read
+    what went wrong.
+    """
+    details = "".join(tag(name, _readable(value)) for name, value in error.details.items())
     return (
-        f"{_DECLARATION}<Error>{tag('Code', error.code)}{tag('Message', error.message)}{details}"
-        f"{tag('Resource', resource or None)}{tag('RequestId', request_id or None)}</Error>"
+        f"{_DECLARATION}<Error>{tag('Code', error.code)}{tag('Message', _readable(error.message))}{details}"
+        f"{tag('Resource', _readable(resource) or None)}{tag('RequestId', request_id or None)}</Error>"
     ).encode()
 
 
@@ -154,6 +159,10 @@ class _Tree:
             self._open[-1].children.append(element)
         else:
             self.root = element
+
+
+def _readable(text: str) -> str:
+    return _NO_CHARACTER.sub("\ufffd", text)
 
 
 def _reference(match: re.Match[str]) -> str:

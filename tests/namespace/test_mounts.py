@@ -10,7 +10,7 @@ from alluxio_s3.interfaces import IMultipartUploads
 from alluxio_s3.namespace.mounts import Namespace, Place
 from alluxio_s3.namespace.staged_uploads import StagedUploads
 from alluxio_s3.s3.errors import S3Error
-from alluxio_s3.storage import Attributes
+from alluxio_s3.storage import Attributes, Upload
 from alluxio_s3.testing.workbench import Workbench, outcome_of
 from alluxio_s3.ufs.memory import MemoryUnderFileSystem
 
@@ -46,6 +46,19 @@ async def refused(work):
     result = await outcome_of(work)
     assert isinstance(result, S3Error), result
     return result.code
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("kind", [MemoryUnderFileSystem, WithoutUploads])
+async def test_uploads_go_with_their_bucket(mount, kind):
+    """Who makes a bucket of the same name again does not get the uploads of the one before; other buckets keep theirs."""
+    namespace = Namespace(kind(Clock()), "alluxio", staged, {"mounted": mount})
+    places = [(await namespace.create_bucket(name, "alice")).place for name in ("b", "bb")]
+    uploads = namespace.uploads(places[0])
+    for place in places:
+        await uploads.create_upload(Upload("", place.path("k"), 0))
+    await namespace.delete_bucket("b")
+    assert [one.path for one in await uploads.uploads("")] == ["bb/k"]
 
 
 @pytest_twisted.ensureDeferred
