@@ -1,6 +1,7 @@
 """What S3's own users take for granted, asked of the running daemon through boto3, in the groups of Ceph's s3-tests.
 
-The daemon lists folders as S3 does (`alluxio.worker.s3.list.folders.enabled=false`), and takes parts of 64 KiB, so that the tests are quick.
+The daemon lists folders as S3 does (`alluxio.worker.s3.list.folders.enabled=false`), and takes parts of 64 KiB, so
+that the tests are quick.
 """
 
 from __future__ import annotations
