@@ -10,6 +10,8 @@ import pytest
 from attrs import define, field
 
 from alluxio_s3.ufs.local.kernel import extended_attribute
+from alluxio_s3.ufs.local.tree import Tree
+from alluxio_s3.ufs.local.walk import list_keys
 from alluxio_s3.ufs.local.windows import Window, Windows
 
 _OLD = 10**18
@@ -117,3 +119,18 @@ def test_attributes_of_any_size(tmp_path, size):
     assert extended_attribute(bytes(tmp_path / "link"), b"user.test", follow=True) == value
     with pytest.raises(FileNotFoundError):
         extended_attribute(bytes(Path(tmp_path / "nothing")), b"user.test", follow=True)
+
+
+def test_common_prefixes_are_not_looked_into(tmp_path):
+    """Where directories are keys, a directory is a common prefix whatever is in it, and from whatever key on; a bucket is none."""
+    for name in ("b/d1/x", "b/d2/y", "b/d3/"):
+        place = tmp_path / name
+        place.mkdir(parents=True)
+    for folders in (True, False):
+        tree = Tree.at(str(tmp_path), buckets=True, folders=folders)
+        try:
+            for start, found in (("b/", ["d1", "d2", "d3"]), ("b/d2/", ["d2", "d3"]), ("b/d2/x", ["d2", "d3"]), ("b/d2/z", ["d3"])):
+                listing = list_keys(tree, Windows(), "b/", start, 10, "/")
+                assert [entry for entry in listing.entries if isinstance(entry, str)] == ([f"b/{one}/" for one in found] if folders else [])
+        finally:
+            tree.close()

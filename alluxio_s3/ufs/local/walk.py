@@ -190,12 +190,21 @@ class _Walk:
                     yield from self._file(first, name)
                 else:
                     child = self._enter(first.path + name, (first.identity,))
-                    if child is not None:
-                        with closing(self._below(child)) as below:
-                            if next(below, None) is not None:
-                                yield first.path + name
+                    if child is not None and self._has_keys(child):
+                        yield first.path + name
         finally:
             first.close()
+
+    def _has_keys(self, level: _Level) -> bool:
+        if self.tree.folders and self._is_wanted(level):  # then it is itself the first
+            level.close()
+            return True
+        with closing(self._below(level)) as below:
+            return next(below, None) is not None
+
+    def _is_wanted(self, level: _Level) -> bool:
+        """Whether the folder itself is among what is listed, if it is a key."""
+        return level.path >= self.low and level.path.startswith(self.prefix) and not self.tree.is_top(level.path)
 
     def _file(self, level: _Level, name: str) -> Generator[Status, None, None]:
         path = level.path + name
@@ -206,7 +215,7 @@ class _Walk:
 
     def _folder(self, level: _Level) -> Generator[Status, None, None]:
         """The folder itself, if it is a key."""
-        if level.path >= self.low and level.path.startswith(self.prefix) and not self.tree.is_top(level.path):
+        if self._is_wanted(level):
             descriptor = level.opened()
             found = os.fstat(descriptor)
             record = self.tree.records.read(descriptor, found)

@@ -66,7 +66,7 @@ class Windows:
     to ``few`` names is looked at whatever else goes on.
     """
 
-    def __init__(self, size: int = 50_000, most: int = 200_000, now_ns: Callable[[], int] = time.time_ns, few: int = 10_000) -> None:
+    def __init__(self, size: int = 50_000, most: int = 100_000, now_ns: Callable[[], int] = time.time_ns, few: int = 10_000) -> None:
         self._size = size
         self._few = min(few, size)
         self._now_ns = now_ns
