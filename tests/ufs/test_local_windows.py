@@ -82,6 +82,17 @@ def test_windows_of_a_directory_that_changed_go(tmp_path):
     assert list(looks.window(place, "n").following("n")) == ["new"]
 
 
+@pytest.mark.parametrize("names", [1, 30, 31, 44, 45, 46, 59, 60, 61, 90])
+def test_a_directory_of_any_size_is_kept(tmp_path, names):
+    """No directory is looked at again for the same names, however many it has."""
+    place = make(tmp_path / "a", [f"{number:03}" for number in range(names)])
+    looks = Looks.of(size=30, most=60)
+    looks.window(place)
+    scans = looks.scans
+    assert looks.window(place, "000").names[0] == "000"
+    assert looks.scans == scans
+
+
 def test_small_directories_wait_for_nobody(tmp_path):
     """While large directories are read, and more wait for their turn, small ones are listed."""
     large = make(tmp_path / "large", [f"{number:03}" for number in range(100)])

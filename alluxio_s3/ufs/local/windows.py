@@ -21,7 +21,7 @@ from alluxio_s3.s3.target import key_problem
 from alluxio_s3.ufs.local.containment import RESERVED
 
 _SCANS = 4
-# How many scans of large directories may go on at once: each holds up to twice a window's names.
+# How many scans of large directories may go on at once: each holds up to one and a half windows' names.
 _LARGE_SCANS = 2
 # What keeping a window takes besides its names, in names.
 _OVERHEAD = 8
@@ -62,8 +62,8 @@ class _TooMany(Exception):
 class Windows:
     """The windows of the directories that were listed last, for any number of threads.
 
-    ``size`` is how many names a window takes at least before it is cut off, and ``most`` how many are kept in all. A directory of up
-    to ``few`` names is looked at whatever else goes on.
+    ``size`` is how many names a window takes at least before it is cut off, and ``most`` how many are kept in all; it is more than
+    one and a half times as many. A directory of up to ``few`` names is looked at whatever else goes on.
     """
 
     def __init__(self, size: int = 50_000, most: int = 100_000, now_ns: Callable[[], int] = time.time_ns, few: int = 10_000) -> None:
@@ -150,7 +150,7 @@ class _Shelf:
 
 @define
 class _Smallest:
-    """The ``size`` smallest of the names it is given from ``bound`` on, or simply all while they are no more than twice as many.
+    """The ``size`` smallest of the names it is given from ``bound`` on, or simply all while they are fewer than half as many again.
 
     With ``overflows`` more than ``size`` are _TooMany.
     """
@@ -168,7 +168,7 @@ class _Smallest:
         if self.cut and name < self.bound:
             return
         self.names.add(name)
-        if len(self.names) > self.size and (self.overflows or len(self.names) >= 2 * self.size):
+        if len(self.names) > self.size and (self.overflows or len(self.names) >= self.size * 3 // 2):
             self._trim()
 
     def result(self) -> tuple[str, str | None, list[str]]:
