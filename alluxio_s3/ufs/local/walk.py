@@ -206,9 +206,14 @@ class _Walk:
         """Whether the folder itself is among what is listed, if it is a key."""
         return level.path >= self.low and level.path.startswith(self.prefix) and not self.tree.is_top(level.path)
 
+    def _is_too_long(self, path: str) -> bool:
+        """Whether no key can be so long. The name of the bucket is none of the key."""
+        key = path.partition("/")[2] if self.tree.buckets else path
+        return len(key) > MAX_KEY_BYTES // 4 and len(key.encode()) > MAX_KEY_BYTES
+
     def _file(self, level: _Level, name: str) -> Generator[Status, None, None]:
         path = level.path + name
-        if path >= self.low and not (self.tree.buckets and not level.path) and not _is_too_long(path):
+        if path >= self.low and not (self.tree.buckets and not level.path) and not self._is_too_long(path):
             status = level.file(name)
             if status is not None:
                 yield status
@@ -225,7 +230,7 @@ class _Walk:
     def _enter(self, path: str, above: tuple[Identity, ...] = ()) -> _Level | None:
         """The directory at ``path`` from the first name on that matters; None if nothing in it does, or it is above itself."""
         bound = _bound(path, self.low)
-        if bound is None or _is_too_long(path) or (self.tree.buckets and path.count("/") == 1 and not can_be_bucket(path[:-1])):
+        if bound is None or self._is_too_long(path) or (self.tree.buckets and path.count("/") == 1 and not can_be_bucket(path[:-1])):
             return None
         try:
             descriptor = self.tree.root.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -250,7 +255,3 @@ def _bound(directory: str, low: str) -> str | None:
 
 def _identity(found: os.stat_result) -> Identity:
     return found.st_dev, found.st_ino
-
-
-def _is_too_long(path: str) -> bool:
-    return len(path) > MAX_KEY_BYTES // 4 and len(path.encode()) > MAX_KEY_BYTES
