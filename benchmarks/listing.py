@@ -198,8 +198,9 @@ def table(rows: list[Row]) -> str:
     for row in rows:
         pages = [f"{_ms(cold)} / {_ms(warm)}" for cold, warm in zip(row.cold, row.warm, strict=True)]
         whole = row.whole
-        per_page = whole.processor / max(1, -(-whole.entries // PAGE))
-        cells = [row.shape, f"{row.keys:,}", *pages, f"{whole.seconds:.2f} s", _ms(per_page), f"+{whole.memory / 2**20:.0f} MiB"]
+        count = -(-whole.entries // PAGE)
+        per_page = _ms(whole.processor / count) if count >= 10 else "–"  # noqa: RUF001  # the kernel counts in ticks of 10 ms
+        cells = [row.shape, f"{row.keys:,}", *pages, f"{whole.seconds:.2f} s", per_page, f"+{whole.memory / 2**20:.0f} MiB"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
