@@ -33,6 +33,10 @@ setup(
         "zope.interface>=8.7",
         "javaproperties>=0.8.2",
         "awscrt>=0.38",
+        # TLS endpoints, and the HTTP client of what talks to other machines.
+        "pyopenssl>=26",
+        "service-identity>=26",
+        "treq>=26",
     ],
     extras_require={
         # What alluxio_s3.testing needs: the contract suites for authors of plugins.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pwd
 import tempfile
@@ -16,22 +17,28 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from alluxio_s3.actions.everything import REGISTRY
 from alluxio_s3.actions.exchange import Limits, Services
+from alluxio_s3.http.fastpath import FastPath
 from alluxio_s3.http.pipeline import Pipeline
 from alluxio_s3.http.routes import S3Routes
 from alluxio_s3.http.site import S3Site
-from alluxio_s3.interfaces import IAuthenticator, IMultipartUploads, ITagStore, IUnderFileSystem
+from alluxio_s3.http.transport import EagerEndpoint
+from alluxio_s3.interfaces import IAuthenticator, IBucketContainer, IMultipartUploads, ITagStore, IUnderFileSystem
 from alluxio_s3.namespace.mounts import Namespace
 from alluxio_s3.namespace.staged_uploads import StagedUploads
-from alluxio_s3.ops.access_log import EventAccessLog
+from alluxio_s3.ops.access_log import AccessLog, EventAccessLog, FileAccessLog
 from alluxio_s3.plugins import AUTHENTICATORS, TAG_STORES, UFS, build_plugin
 from alluxio_s3.settings import Loaded, Settings, SettingsError
+from alluxio_s3.storage import PermissionRefused
 from alluxio_s3.threads import Threads
 
 EXPIRE_EVERY_SECONDS = 3600.0
 DRAIN_POLL_SECONDS = 0.05
+# Addresses that mean every interface, and one by which this machine reaches itself there.
+_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
 class Gateway(MultiService):
@@ -53,7 +60,9 @@ class Gateway(MultiService):
         self._site = site
         self._listening: list[IListeningPort] = []
         if settings.upload_cleaner_enabled:
-            TimerService(EXPIRE_EVERY_SECONDS, self._expire_uploads).setServiceParent(self)
+            expiry = TimerService(EXPIRE_EVERY_SECONDS, self._expire_uploads)
+            expiry.clock = reactor
+            expiry.setServiceParent(self)
 
     @classmethod
     def build(cls, loaded: Loaded, reactor: Any) -> Gateway:
@@ -75,10 +84,11 @@ class Gateway(MultiService):
         )
         options = {"user": user, **loaded.plugin_options.get(settings.authentication_type, {})}
         authenticator = build_plugin(AUTHENTICATORS, settings.authentication_type, IAuthenticator, options, reactor, threads)
-        pipeline = Pipeline(authenticator, REGISTRY, services, EventAccessLog())
+        pipeline = Pipeline(authenticator, REGISTRY, services, _access_log(settings, reactor))
         site = S3Site(
             S3Routes(pipeline).app.resource(),
             reactor,
+            fast=FastPath(pipeline),
             keep_alive=settings.keep_alive,
             idle_seconds=settings.idle_max_ms / 1000 or None,
             body_stall_seconds=settings.body_stall_ms / 1000,
@@ -86,19 +96,17 @@ class Gateway(MultiService):
         return cls(settings, reactor, threads, pipeline, site)
 
     def startService(self) -> None:  # noqa: N802  # Twisted's name
-        """Listen, then say where. A port that is taken stops the start with the socket's own error."""
+        """Listen, then say where. Raises SystemExit when that can't be done, a port that is taken above all."""
         self._threads.start()
-        endpoint = serverFromString(self._reactor, _endpoint(self.settings))
-        outcome: list[Any] = []
-        endpoint.listen(self._site).addBoth(outcome.append)
-        port = outcome[0]
-        if not hasattr(port, "getHost"):
-            self._threads.stop()
-            port.raiseException()
-        self._listening.append(port)
-        self.port = port.getHost().port
+        for description, endpoint in _endpoints(self.settings, self._reactor):
+            outcome: list[Any] = []
+            _ = endpoint.listen(self._site).addBoth(outcome.append)
+            if isinstance(outcome[0], Failure):
+                self._threads.stop()
+                raise SystemExit(f"alluxio-s3: cannot listen on {description}: {outcome[0].getErrorMessage()}")
+            self._listening.append(outcome[0])
+            self._announce(description, outcome[0].getHost())
         super().startService()
-        self._announce()
 
     async def _stop(self) -> None:
         await DeferredList([Deferred.fromCoroutine(_stop_listening(port)) for port in self._listening])
@@ -110,18 +118,25 @@ class Gateway(MultiService):
         await self._pipeline.services.namespace.close()
         await self._pipeline.services.tags.close()
         self._threads.stop()
+        self._pipeline.access_log.close()
 
     def stopService(self) -> Deferred[None]:  # noqa: N802  # Twisted's name
         """Stop listening, let requests end (up to the drain limit), then let go of the stores."""
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
-    def _announce(self) -> None:
-        host = self.settings.bind_host if self.settings.bind_host not in ("0.0.0.0", "::", "") else "127.0.0.1"  # noqa: S104
-        endpoint = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+    def _announce(self, description: str, address: Any) -> None:
+        host, port = getattr(address, "host", None), getattr(address, "port", None)
+        if host is None or port is None:
+            self._log.info("Serving S3 on {description}", description=description)
+            return
+        self.port = self.port or port
+        near = _ANYWHERE.get(host, host)
+        scheme = "https" if description.startswith("ssl:") else "http"
+        endpoint = f"{scheme}://{f'[{near}]' if ':' in near else near}:{port}"
         self._log.info("Serving S3 at {endpoint}", endpoint=endpoint)
         self._log.info("Try: aws --endpoint-url {endpoint} s3 mb s3://first-bucket", endpoint=endpoint)
-        if self.settings.authentication_type.lower() == "simple" and host not in ("127.0.0.1", "::1", "localhost"):
+        if self.settings.authentication_type.lower() == "simple" and not host.startswith("127.") and host != "::1":
             self._log.warn("SIMPLE identifies users and does not authenticate them: whoever reaches {host} can be anybody.", host=host)
 
     async def _expire_uploads(self) -> None:
@@ -145,16 +160,27 @@ async def _stop_listening(port: IListeningPort) -> None:
 def _check(settings: Settings) -> None:
     if not settings.api_enabled:
         raise SettingsError("The S3 API is not enabled: set alluxio.worker.s3.api.enabled=true.")
-    if settings.only_https:
-        raise SettingsError("alluxio.worker.s3.only.https.access=true needs TLS, which this version does not serve yet.")
+    if settings.only_https and not (settings.endpoints and all(one.startswith("ssl:") for one in settings.endpoints)):
+        raise SettingsError(
+            "alluxio.worker.s3.only.https.access=true, and nothing says with which certificate: set alluxio.worker.s3.endpoints"
+            " to ssl:29996:privateKey=FILE:certKey=FILE."
+        )
     if settings.processes != 1:
         raise SettingsError("alluxio.worker.s3.processes: this version runs one process.")
 
 
-def _endpoint(settings: Settings) -> str:
-    host = settings.bind_host
-    kind = "tcp6" if ":" in host else "tcp"
-    return f"{kind}:port={settings.rest_port}:interface={host.replace(':', chr(92) + ':')}"
+def _endpoints(settings: Settings, reactor: Any) -> list[tuple[str, Any]]:
+    """Where to listen, each with the words for it."""
+    if not settings.endpoints:
+        host, port = settings.bind_host, settings.rest_port
+        return [(f"{host}:{port}", EagerEndpoint(reactor, host, port))]
+    found = []
+    for description in settings.endpoints:
+        try:
+            found.append((description, serverFromString(reactor, description)))
+        except Exception as problem:  # noqa: BLE001  # whatever a parser of endpoints makes of a file or a name that is not there
+            raise SystemExit(f"alluxio-s3: alluxio.worker.s3.endpoints: {description!r}: {problem}") from None
+    return found
 
 
 def _root(loaded: Loaded, reactor: Any, threads: Threads) -> IUnderFileSystem | None:
@@ -162,10 +188,14 @@ def _root(loaded: Loaded, reactor: Any, threads: Threads) -> IUnderFileSystem | 
     if settings.ufs_root is None:
         raise SettingsError("Nothing to serve: set alluxio.dora.client.ufs.root to a directory.")
     scheme, separator, path = settings.ufs_root.partition("://")
+    scheme = scheme.lower() if separator else scheme
     if not separator or scheme == "file":
         return _local(settings, path or scheme, reactor, threads, buckets=True)
     options = {"uri": settings.ufs_root, "buckets": "true", **loaded.plugin_options.get(scheme, {})}
-    return build_plugin(UFS, scheme, IUnderFileSystem, options, reactor, threads)
+    ufs = build_plugin(UFS, scheme, IUnderFileSystem, options, reactor, threads)
+    if IBucketContainer(ufs, None) is None:
+        raise SettingsError(f"alluxio.dora.client.ufs.root: a store of {scheme}:// has no buckets, so it can't be mounted at '/'.")
+    return ufs
 
 
 def _local(settings: Settings, directory: str, reactor: Any, threads: Threads, *, buckets: bool) -> IUnderFileSystem:
@@ -180,10 +210,23 @@ def _local(settings: Settings, directory: str, reactor: Any, threads: Threads, *
 
 
 def _staged(settings: Settings, reactor: Any, threads: Threads, name: str, ufs: IUnderFileSystem) -> IMultipartUploads:
-    base = settings.staging_dir or str(Path(tempfile.gettempdir()) / f"alluxio-s3-{os.geteuid()}")
-    directory = Path(base) / (name or "root")
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    whose = hashlib.sha256(f"{settings.ufs_root}\n{settings.rest_port}".encode()).hexdigest()[:16]
+    base = Path(settings.staging_dir or Path(tempfile.gettempdir()) / f"alluxio-s3-{os.geteuid()}-{whose}")
+    base.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if base.is_symlink() or base.stat().st_uid != os.geteuid():
+        raise PermissionRefused(str(base), f"{base} belongs to somebody else; set alluxio.worker.s3.staging.dir")
+    directory = base / (name or "root")
+    directory.mkdir(exist_ok=True, mode=0o700)
     return StagedUploads(ufs, _local(settings, str(directory), reactor, threads, buckets=False), reactor)
+
+
+def _access_log(settings: Settings, reactor: Any) -> AccessLog:
+    if settings.access_log is None:
+        return EventAccessLog()
+    try:
+        return FileAccessLog(settings.access_log, reactor)
+    except OSError as problem:
+        raise SettingsError(f"alluxio.worker.s3.access.log.path: {settings.access_log}: {problem.strerror}") from None
 
 
 def _tag_store(loaded: Loaded, reactor: Any, threads: Threads) -> ITagStore:

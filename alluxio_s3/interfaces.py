@@ -86,6 +86,26 @@ class IFileBacked(Interface):
     def fileno() -> int:
         """The open file descriptor; the reader's to close."""
 
+    def check_unchanged() -> None:
+        """Raise ObjectChanged if the bytes may not be those of ``status`` any more. Does not wait (an fstat)."""
+
+
+class IHotReader(IFileBacked):
+    """A reader of what is open already, shared with other readers."""
+
+    status: Status = Attribute("As IObjectReader's.")
+    rendered: dict[object, object] = Attribute("What earlier readers of this very version made of its status, to be used again.")
+
+    def release() -> None:
+        """What IObjectReader's ``close`` does, without waiting. Called once."""
+
+
+class IHotObjects(Interface):
+    """An under-store that can open what was read lately without waiting for anything."""
+
+    def hot(path: str) -> IHotReader | None:
+        """A reader of the object at ``path`` as it stands now, or None if that would mean to wait, or it is not there. Raises nothing."""
+
 
 class IObjectWriter(Interface):
     """An object on its way in. Exactly one of ``commit`` and ``abort`` ends it."""
@@ -206,6 +226,16 @@ class IAuthenticator(Interface):
 
     async def authenticate(head: RequestHead) -> IPrincipal:
         """Who sent ``head``. Raises S3Error; never returns anything for a request that is to be refused."""
+
+
+class IQuickAuthenticator(Interface):
+    """An authenticator that can tell who is asking without waiting for anything, for the plainest of requests."""
+
+    def identify(authorization: bytes | None) -> IPrincipal | None:
+        """Who sent a request with that one Authorization header (or none) and no other credentials.
+
+        None if it takes ``authenticate`` to tell. For the same request it is whom ``authenticate`` returns.
+        """
 
 
 class IRequestBody(Interface):

@@ -18,6 +18,7 @@ from zope.interface.verify import verifyClass, verifyObject
 
 from alluxio_s3.interfaces import IPluginFactory
 from alluxio_s3.settings import SettingsError
+from alluxio_s3.storage import StorageError
 from alluxio_s3.threads import Threads
 
 T = TypeVar("T")
@@ -46,7 +47,7 @@ def build_plugin(group: str, name: str, interface: type[T], options: Mapping[str
     found = load_factory(group, name)
     try:
         plugin = found.factory.build(options, reactor, threads)
-    except ValueError as error:
+    except (ValueError, StorageError) as error:
         raise PluginError(f"{group} plugin {found.name!r} of {found.distribution}: {error}") from error
     check_plugin(interface, plugin, found.distribution)
     return cast("T", plugin)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attrs import frozen
 
 from alluxio_s3.actions.exchange import Call, ReaderBody, Response
@@ -12,7 +14,7 @@ from alluxio_s3.s3.conditions import check_read, parse_http_date
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.metadata import object_headers, response_overrides
 from alluxio_s3.s3.ranges import Range, parse_range
-from alluxio_s3.s3.request import Headers
+from alluxio_s3.s3.target import Query
 from alluxio_s3.storage import Status, StorageError
 
 _ACCEPTS = (
@@ -35,11 +37,11 @@ class GetObject(Action):
         place = call.services.namespace.locate(call.bucket)
         path = place.path(call.key)
         if path.endswith("/"):
-            found = _answer(call, await place.ufs.status(path))
+            found = _found(call, await place.ufs.status(path))
             return Response(found.status, found.headers)
         reader = await place.ufs.open(path)
         try:
-            found = _answer(call, reader.status)
+            found = _found(call, reader.status)
         except Exception:
             await reader.close()
             raise
@@ -54,7 +56,7 @@ class HeadObject(Action):
         """The store is asked for the status only; for the number of tags too, where that is not in the status."""
         place = call.services.namespace.locate(call.bucket)
         status = await place.ufs.status(place.path(call.key))
-        found = _answer(call, status)
+        found = _found(call, status)
         headers = {**found.headers, "Content-Length": str(found.count)}
         if not call.services.tags.travels:
             headers |= await _tag_count(call, place, status)
@@ -62,8 +64,8 @@ class HeadObject(Action):
 
 
 @frozen
-class _Answer:
-    """The head of the answer to a read, and which bytes follow it."""
+class Found:
+    """The head of the answer to a read, and which bytes follow it. ``headers`` are all but Content-Length."""
 
     status: int
     headers: dict[str, str]
@@ -71,27 +73,36 @@ class _Answer:
     count: int
 
 
-def _answer(call: Call, status: Status) -> _Answer:
-    """What a read of ``status`` answers. Raises S3Error: a condition, the range, the part or an override is at fault."""
-    check_read(call.headers, status.etag, status.modified_ns)
+def describe(headers: Mapping[str, str], query: Query, status: Status) -> Found:
+    """What a read of ``status`` finds, by the request's headers and query.
+
+    Raises S3Error when a condition, the range or the part is at fault.
+    """
+    check_read(headers, status.etag, status.modified_ns)
     stretch: Range | None = None
     extra: dict[str, str] = {}
-    if "partNumber" in call.query:
-        stretch, extra = _part(call, status)
-    elif _range_holds(call.headers, status):
-        stretch = parse_range(call.headers.get("range"), status.size)
-    checksums = stretch is None and call.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
-    headers = {**object_headers(status, checksums=checksums), **_overrides(call), **extra}
+    if "partNumber" in query:
+        stretch, extra = _part(headers, query, status)
+    elif _range_holds(headers, status):
+        stretch = parse_range(headers.get("range"), status.size)
+    checksums = stretch is None and headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
+    told = {**object_headers(status, checksums=checksums), **response_overrides(query), **extra}
     if stretch is None:
-        return _Answer(200, headers, 0, status.size)
-    headers["Content-Range"] = stretch.content_range(status.size)
-    return _Answer(206, headers, stretch.offset, stretch.count)
+        return Found(200, told, 0, status.size)
+    told["Content-Range"] = stretch.content_range(status.size)
+    return Found(206, told, stretch.offset, stretch.count)
 
 
-def _part(call: Call, status: Status) -> tuple[Range | None, dict[str, str]]:
+def _found(call: Call, status: Status) -> Found:
+    if call.principal.how == "anonymous" and response_overrides(call.query):
+        raise S3Error("InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests.")
+    return describe(call.headers, call.query, status)
+
+
+def _part(headers: Mapping[str, str], query: Query, status: Status) -> tuple[Range | None, dict[str, str]]:
     """Where part ``partNumber`` is, and the headers that say so. An object that was put whole is its own part 1."""
-    number = part_number(call.query)
-    if "range" in call.headers:
+    number = part_number(query)
+    if "range" in headers:
         raise S3Error("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
     sizes = status.attributes.part_sizes
     if sum(sizes) != status.size or not sizes:  # an object that changed since is in no parts
@@ -104,7 +115,7 @@ def _part(call: Call, status: Status) -> tuple[Range | None, dict[str, str]]:
     return (Range(sum(sizes[: number - 1]), count) if count else None), extra
 
 
-def _range_holds(headers: Headers, status: Status) -> bool:
+def _range_holds(headers: Mapping[str, str], status: Status) -> bool:
     """Whether the Range is still meant: RFC 9110, 13.1.5 (If-Range). Without one it is."""
     value = headers.get("if-range")
     if value is None:
@@ -112,13 +123,6 @@ def _range_holds(headers: Headers, status: Status) -> bool:
     if '"' in value:
         return value.strip() == f'"{status.etag}"'
     return parse_http_date(value) == status.modified_ns // 10**9
-
-
-def _overrides(call: Call) -> dict[str, str]:
-    overrides = response_overrides(call.query)
-    if overrides and call.principal.how == "anonymous":
-        raise S3Error("InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests.")
-    return overrides
 
 
 async def _tag_count(call: Call, place: Place, status: Status) -> dict[str, str]:

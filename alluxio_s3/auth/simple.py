@@ -7,6 +7,7 @@ not checked; a request without any is the daemon's own user.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import cast
 
@@ -14,7 +15,7 @@ from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from alluxio_s3.interfaces import IAuthenticator, IPluginFactory, IPrincipal
+from alluxio_s3.interfaces import IAuthenticator, IPluginFactory, IPrincipal, IQuickAuthenticator
 from alluxio_s3.s3.credentials import check_not_expired, find_credentials
 from alluxio_s3.s3.request import RequestHead
 from alluxio_s3.threads import Threads
@@ -29,13 +30,27 @@ class Principal:
     how: str
 
 
-@implementer(IAuthenticator)
+# What SDKs send. ``find_credentials`` takes more; what this does not match is left to it.
+_SDK = re.compile(
+    rb"AWS4-HMAC-SHA256 Credential=([A-Za-z0-9_.@+-]+)/\d{8}/[a-z0-9-]+/s3/aws4_request,"
+    rb" ?SignedHeaders=[a-z0-9;-]+, ?Signature=[0-9a-f]{64}"
+)
+
+
+@implementer(IAuthenticator, IQuickAuthenticator)
 @frozen
 class SimpleAuthenticator:
     """Takes the access key as the user. ``clock`` tells wall time, for presigned URLs that have expired."""
 
     user: str
     clock: IReactorTime
+
+    def identify(self, authorization: bytes | None) -> IPrincipal | None:
+        """See ``IQuickAuthenticator``."""
+        if authorization is None:
+            return Principal(self.user, "anonymous")
+        match = _SDK.fullmatch(authorization)
+        return None if match is None else Principal(match[1].decode(), "simple")
 
     async def authenticate(self, head: RequestHead) -> IPrincipal:
         """The user that ``head`` names, or the daemon's own. Raises S3Error for malformed or expired credentials."""

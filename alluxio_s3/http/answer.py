@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from http import HTTPStatus
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
@@ -27,25 +27,34 @@ _NO_BODY = frozenset({204, 304})
 _CONTROLS = dict.fromkeys((*range(9), *range(10, 32), 127), " ")
 
 
-def render_head(status: int, headers: Mapping[str, str]) -> bytes:
-    """The head of an answer. Control characters in values, line ends above all, become spaces."""
-    lines = [_STATUS_LINES[status]]
+def status_line(status: int) -> bytes:
+    """The first line of an answer."""
+    return _STATUS_LINES[status]
+
+
+def render_fields(headers: Mapping[str, str]) -> bytes:
+    """Header lines. Control characters in values, line ends above all, become spaces."""
+    lines = []
     for name, value in headers.items():
         if not value.isprintable():
             value = value.translate(_CONTROLS)  # noqa: PLW2901  # the rare case
-        lines.append(f"{name}: {value}\r\n".encode())
-    lines.append(b"\r\n")
-    return b"".join(lines)
+        lines.append(f"{name}: {value}\r\n")
+    return "".join(lines).encode()
 
 
-async def send(request: S3Request, response: Response, headers: Mapping[str, str], threads: Threads) -> None:
-    """Write ``response`` with ``headers`` (its own and the pipeline's), wait until the client has been given all, and finish.
+async def send(request: S3Request, response: Response, common: bytes, threads: Threads) -> None:
+    """Write ``response``, with the header lines that are ``common`` to all, wait until the client has been given all, and finish.
 
     Raises ObjectChanged and whatever the body raises once the head is out: then the answer must be cut.
     """
     body = response.body
+    if request.gone:
+        if isinstance(body, ReaderBody):
+            await body.reader.close()
+        raise CancelledError
     has_body = request.method != b"HEAD" and response.status not in _NO_BODY
-    head = render_head(response.status, _framed(request, response, headers, has_body=has_body))
+    fields = render_fields(_framed(request, response, has_body=has_body))
+    head = b"".join((status_line(response.status), common, fields, b"\r\n"))
     request.code = response.status
     request.startedWriting = 1
     if isinstance(body, bytes):
@@ -62,11 +71,11 @@ async def send(request: S3Request, response: Response, headers: Mapping[str, str
     request.finish()
 
 
-def _framed(request: S3Request, response: Response, headers: Mapping[str, str], *, has_body: bool) -> dict[str, str]:
-    """``headers`` with those that say how long the body is and whether the connection stays."""
+def _framed(request: S3Request, response: Response, *, has_body: bool) -> dict[str, str]:
+    """The headers of ``response`` and those that say how long the body is and whether the connection stays."""
     body = response.body
     length = len(body) if isinstance(body, bytes) else body.count if isinstance(body, ReaderBody) else None
-    framed = dict(headers)
+    framed = dict(response.headers)
     if length is not None:
         if response.status not in _NO_BODY:
             framed.setdefault("Content-Length", str(length))
@@ -86,7 +95,7 @@ async def _stream(request: S3Request, body: ReaderBody | AsyncIterator[bytes], t
         return
     file = IFileBacked(body.reader, None)
     if file is not None and body.count and not request.isSecure():
-        sender = FileSender(request.channel.transport, request.channel, threads, file.fileno(), body.offset, body.count)
+        sender = FileSender(request.channel.transport, request.channel, threads, file, body.offset, body.count)
         try:
             await sender.send()
         finally:

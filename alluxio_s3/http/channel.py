@@ -9,9 +9,12 @@ Request keep to themselves (``_command``, ``_path``, ``_version``, ``_savedTimeO
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.server import Request
@@ -39,6 +42,64 @@ class S3Channel(HTTPChannel):
     totalHeadersSize = MAX_HEADER_BYTES
     maxHeaders = 200
     _broken = False
+    _peer: str | None = None
+    _sending: Deferred[None] | None = None
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes from the client: a whole plain request, perhaps, for which there is a short way."""
+        if (
+            data[-4:] == b"\r\n\r\n"
+            and not self.requests
+            and not self._handlingRequest
+            and self.line_mode
+            and not self._buffer
+            and not self._broken
+            and getattr(self.transport, "idle", False)
+            and self.site.fast.serve(self, data)
+        ):
+            self.resetTimeout()
+            return
+        super().dataReceived(data)
+
+    @property
+    def peer(self) -> str:
+        """The client's address."""
+        if self._peer is None:
+            self._peer = getattr(self.transport.getPeer(), "host", "")
+        return self._peer
+
+    def occupy(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """``coroutine`` sends an answer, beside Twisted's requests, and calls ``vacate``: what comes in meanwhile waits.
+
+        It is cancelled when the client goes.
+        """
+        self._savedTimeOut = self.setTimeout(None)
+        self._handlingRequest = True
+        self.setRawMode()
+        sending = Deferred.fromCoroutine(coroutine)
+        if not sending.called:
+            self._sending = sending
+
+    def vacate(self) -> None:
+        """That answer has gone out: go on as after any other."""
+        self._sending = None
+        self._handlingRequest = False
+        if not self.site.keep_alive:
+            self.loseConnection()
+            return
+        if self._savedTimeOut:
+            self.setTimeout(self._savedTimeOut)
+        data = b"".join(self._dataBuffer)
+        self._dataBuffer = []
+        self._networkProducer.resumeProducing()
+        self.setLineMode(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The client has gone."""
+        if self._sending is not None:
+            sending, self._sending = self._sending, None
+            sending.cancel()
+        super().connectionLost(reason)
 
     def lineReceived(self, line: bytes) -> None:
         """A line of a request's head. Folded headers (RFC 9112, 5.2) and bare CRs are refused."""
@@ -65,7 +126,7 @@ class S3Channel(HTTPChannel):
 
     def rawDataReceived(self, data: bytes) -> None:
         """Bytes of a body; those that come when nothing more can be made sense of are dropped."""
-        if self.requests and not self._broken:
+        if (self.requests or self._handlingRequest) and not self._broken:
             super().rawDataReceived(data)
 
     def _respondToBadRequestAndDisconnect(self) -> None:

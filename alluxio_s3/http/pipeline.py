@@ -39,6 +39,8 @@ class Pipeline:
     in_flight: int = 0
     _ids: count[int] = field(factory=lambda: count(1))
     _boot: str = field(factory=lambda: os.urandom(4).hex().upper())
+    _second: int = -1
+    _same: bytes = b""
     _log = Logger()
 
     async def run(self, request: S3Request) -> None:
@@ -46,7 +48,7 @@ class Pipeline:
         clock = self.services.clock
         started = clock.seconds()
         account = Account(
-            request_id=f"{self._boot}{next(self._ids):08X}",
+            request_id=self.next_id(),
             method=request.method.decode("latin-1"),
             raw_target=request.uri.decode("latin-1"),
             peer=getattr(request.client, "host", ""),
@@ -61,6 +63,18 @@ class Pipeline:
             account.bytes_out = request.bytes_sent
             account.seconds = clock.seconds() - started
             self.access_log.record(account)
+
+    def next_id(self) -> str:
+        """An id for a request."""
+        return f"{self._boot}{next(self._ids):08X}"
+
+    def common_fields(self, request_id: str) -> bytes:
+        """The header lines of every answer."""
+        second = int(self.services.clock.seconds())
+        if second != self._second:
+            self._second = second
+            self._same = f"x-amz-id-2: {self._boot}\r\nServer: AlluxioS3\r\nDate: {datetimeToString(second).decode()}\r\n".encode()
+        return b"x-amz-request-id: %s\r\n%s" % (request_id.encode(), self._same)
 
     async def _respond(self, request: S3Request, account: Account) -> Response:
         try:
@@ -110,15 +124,8 @@ class Pipeline:
 
     async def _send(self, request: S3Request, response: Response, account: Account) -> None:
         account.status = response.status
-        headers = {
-            "x-amz-request-id": account.request_id,
-            "x-amz-id-2": self._boot,
-            "Server": "AlluxioS3",
-            "Date": datetimeToString().decode(),
-            **response.headers,
-        }
         try:
-            await send(request, response, headers, self.services.threads)
+            await send(request, response, self.common_fields(account.request_id), self.services.threads)
         except CancelledError:
             account.error = "ClientGone"
             raise

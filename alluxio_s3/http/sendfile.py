@@ -15,85 +15,106 @@ from twisted.internet.interfaces import IPullProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from alluxio_s3.interfaces import IFileBacked
 from alluxio_s3.storage import ObjectChanged
 from alluxio_s3.threads import Threads
 
 # The most that one turn of the reactor gives to one connection, so that a fast reader does not hold up the others.
 SLICE_BYTES = 512 << 10
-_PAGE = 4096
+# The end of a file is copied, looked at once more, and only then sent: so a file that was changed in place meanwhile is never sent whole.
+TAIL_BYTES = 4096
 
 
 @implementer(IPullProducer)
 class FileSender:
-    """Sends ``count`` bytes of ``descriptor`` from ``offset`` over ``transport``; the descriptor stays the caller's.
+    """Sends ``count`` bytes of ``file`` from ``offset`` over ``transport``; the file stays the caller's to close.
 
-    ``channel`` is the transport's own producer, which gets its place back at the end. ``sent`` counts what the kernel has taken.
+    ``channel`` is the transport's own producer, which gets its place back at the end. ``sent`` counts what the transport has taken.
     """
 
-    def __init__(self, transport: Any, channel: Any, threads: Threads, descriptor: int, offset: int, count: int) -> None:
+    def __init__(self, transport: Any, channel: Any, threads: Threads, file: IFileBacked, offset: int, count: int) -> None:
         self.sent = 0
         self._transport = transport
         self._channel = channel
         self._threads = threads
-        self._descriptor = descriptor
+        self._file = file
         self._offset = offset
         self._left = count
         self._hot_until = offset
         self._drained = False
         self._done: Deferred[None] | None = None
+        self._warming: Deferred[None] | None = None
 
     async def send(self) -> None:
-        """Return when the kernel has all of it. Raises ObjectChanged when the file is shorter than that."""
-        self._done = Deferred(self._cancelled)
+        """Return when the transport has all of it. Raises ObjectChanged when the file is not what it was when it was opened."""
+        done = self._done = Deferred(self._cancelled)
         self._transport.unregisterProducer()
         self._transport.registerProducer(self, False)
-        await self._done
+        try:
+            await done
+        finally:
+            if self._warming is not None:  # the file must stay open under the thread that reads it
+                await self._warming
 
     def resumeProducing(self) -> None:
         """All that was written before has gone, or the socket takes more."""
         if not self._drained:
-            # This is registerProducer's own call. The next comes when the head of the answer has gone.
+            # This is registerProducer's own call. If the head of the answer still waits, the next comes when it has gone.
             self._drained = True
-            self._transport.startWriting()
-            return
-        if self._offset >= self._hot_until and not self._probe():
-            return
-        try:
-            taken = os.sendfile(self._transport.fileno(), self._descriptor, self._offset, min(self._left, SLICE_BYTES))
-        except BlockingIOError:
-            self._transport.startWriting()
-            return
-        except ConnectionError:
-            self._transport.abortConnection()
-            return
-        except OSError as problem:
-            self._finish(Failure(problem))
-            return
-        if taken == 0:
-            self._finish(Failure(ObjectChanged("", "the file is shorter than it was")))
-            return
-        self.sent += taken
-        self._offset += taken
-        self._left -= taken
-        if self._left:
-            self._transport.startWriting()
-        else:
-            self._finish(None)
+            if not getattr(self._transport, "idle", False):
+                self._transport.startWriting()
+                return
+        if self._offset < self._hot_until or self._probe():
+            self._send_slice()
 
     def stopProducing(self) -> None:
         """The connection has gone; the request's own cancellation ends ``send``."""
 
+    def _send_slice(self) -> None:
+        try:
+            if self._left <= TAIL_BYTES:
+                self._finish_with_tail()
+                return
+            taken = os.sendfile(self._transport.fileno(), self._file.fileno(), self._offset, min(self._left - TAIL_BYTES, SLICE_BYTES))
+        except BlockingIOError:
+            self._transport.startWriting()
+        except ConnectionError:
+            self._transport.abortConnection()
+        except (OSError, ObjectChanged) as problem:
+            self._finish(Failure(problem))
+        else:
+            if taken == 0:
+                self._finish(Failure(ObjectChanged("", "the file is shorter than it was")))
+                return
+            self._took(taken)
+            self._transport.startWriting()
+
+    def _finish_with_tail(self) -> None:
+        tail = os.pread(self._file.fileno(), self._left, self._offset)
+        self._file.check_unchanged()
+        if len(tail) != self._left:
+            raise ObjectChanged("", "the file is shorter than it was")
+        self._took(len(tail))
+        # Not before: a producer that is still registered would be asked for more.
+        self._finish(None, tail)
+
+    def _took(self, count: int) -> None:
+        self.sent += count
+        self._offset += count
+        self._left -= count
+
     def _probe(self) -> bool:
         """Whether the next slice is hot; if not, a thread reads it and then lets the transport go on."""
         size = min(self._left, SLICE_BYTES)
-        if is_hot(self._descriptor, self._offset, size):
+        if is_hot(self._file.fileno(), self._offset, size):
             self._hot_until = self._offset + size
             return True
-        warming = Deferred.fromCoroutine(self._threads.run(os.pread, self._descriptor, size, self._offset))
-        warming.addBoth(self._warmed, self._offset + size)  # type: ignore[unused-awaitable]  # it ends by itself
+        reading = Deferred.fromCoroutine(self._threads.run(os.pread, self._file.fileno(), size, self._offset))
+        self._warming = reading.addBoth(self._warmed, self._offset + size)
         return False
 
     def _warmed(self, _: object, until: int) -> None:
+        self._warming = None
         self._hot_until = until
         if self._done is not None:
             self._transport.startWriting()
@@ -102,11 +123,12 @@ class FileSender:
         self._done = None
         self._give_back()
 
-    def _finish(self, failure: Failure | None) -> None:
+    def _finish(self, failure: Failure | None, tail: bytes = b"") -> None:
         if self._done is not None:
             done, self._done = self._done, None
             self._give_back()
             if failure is None:
+                self._transport.write(tail)
                 done.callback(None)
             else:
                 done.errback(failure)

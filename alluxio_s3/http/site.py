@@ -7,8 +7,9 @@ from twisted.web.http import Request
 from twisted.web.resource import IResource
 from twisted.web.server import Site
 
-from alluxio_s3.http.answer import render_head
+from alluxio_s3.http.answer import render_fields, status_line
 from alluxio_s3.http.channel import S3Channel, S3Request
+from alluxio_s3.http.fastpath import FastPath
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.target import parse_target
 from alluxio_s3.s3.xml import error_document
@@ -25,11 +26,13 @@ class S3Site(Site):
         resource: IResource,
         reactor: IReactorTime,
         *,
+        fast: FastPath,
         keep_alive: bool,
         idle_seconds: float | None,
         body_stall_seconds: float,
     ) -> None:
         super().__init__(resource, reactor=reactor, parsePOSTFormSubmission=False)
+        self.fast = fast
         self.timeOut = idle_seconds
         self.keep_alive = keep_alive
         self.body_stall_seconds = body_stall_seconds
@@ -56,4 +59,4 @@ class S3Site(Site):
         """The whole answer to what is not a request."""
         body = error_document(error, "", "")
         fields = {"Content-Type": "application/xml", "Content-Length": str(len(body)), "Connection": "close"}
-        return render_head(error.status, fields) + body
+        return b"".join((status_line(error.status), render_fields(fields), b"\r\n", body))

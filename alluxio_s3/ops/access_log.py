@@ -1,14 +1,22 @@
-"""The access log: one structured event for each request."""
+"""The access log: one line for each request, in a file of its own or among the daemon's events."""
 
 from __future__ import annotations
 
-import re
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
+from urllib.parse import unquote_plus
 
 from attrs import define, field
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-_SECRET = re.compile(r"(?i)\b(X-Amz-Signature|X-Amz-Security-Token|X-Amz-Credential|Signature|AWSAccessKeyId)=[^&]*")
+FLUSH_SECONDS = 1.0
+FLUSH_LINES = 2000
+
+# Query parameters that let in whoever knows them, in lower case.
+_SECRETS = frozenset({"awsaccesskeyid", "signature", "x-amz-credential", "x-amz-security-token", "x-amz-signature"})
 
 
 @define
@@ -34,27 +42,80 @@ class AccessLog(Protocol):
     def record(self, account: Account) -> None:
         """Write it down."""
 
+    def close(self) -> None:
+        """Nothing more will come."""
+
+
+class FileAccessLog:
+    """Writes accounts to a file, one line each, a second's worth at a time.
+
+    The lines are those of ``EventAccessLog`` behind the time in UTC. ``clock`` tells wall time. The file is appended to; ``close`` writes
+    what is left.
+    """
+
+    def __init__(self, path: str, clock: IReactorTime) -> None:
+        self._file = Path(path).open("ab", buffering=0)  # noqa: SIM115  # it is open as long as the log is
+        self._clock = clock
+        self._lines: list[str] = []
+        self._flushing: IDelayedCall | None = None
+        self._second = -1
+        self._time = ""
+
+    def record(self, account: Account) -> None:
+        """One line."""
+        second = int(self._clock.seconds())
+        if second != self._second:
+            self._second = second
+            self._time = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._lines.append(f"{self._time} {line_of(account)}\n")
+        if self._flushing is None:
+            self._flushing = self._clock.callLater(FLUSH_SECONDS, self._flush)
+        elif len(self._lines) >= FLUSH_LINES:
+            self._write()
+
+    def close(self) -> None:
+        """Write what is left, and let go of the file."""
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flush()
+        self._file.close()
+
+    def _flush(self) -> None:
+        self._flushing = None
+        self._write()
+
+    def _write(self) -> None:
+        lines, self._lines = self._lines, []
+        with suppress(OSError):  # a full disk must not stop the service; the lines of that second are lost
+            self._file.write("".join(lines).encode())
+
+
+def line_of(account: Account) -> str:
+    """An account as a line of text, signatures and tokens left out."""
+    target = account.raw_target
+    if "?" in target:
+        path, _, query = target.partition("?")
+        target = f"{path}?{'&'.join(map(_masked, query.split('&')))}"
+    return (
+        f'{account.peer} {account.user} {account.action} "{account.method} {target}" {account.status} {account.error}'
+        f" in={account.bytes_in} out={account.bytes_out} {account.seconds * 1000:.1f}ms {account.request_id}"
+    )
+
+
+def _masked(parameter: str) -> str:
+    name, separator, _ = parameter.partition("=")
+    return f"{name}=***" if separator and unquote_plus(name).lower() in _SECRETS else parameter
+
 
 @define
 class EventAccessLog:
-    """Writes accounts to Twisted's log, signatures and tokens left out."""
+    """Writes accounts to Twisted's log, as events of the namespace ``alluxio_s3.access`` that carry the account."""
 
     _log: Logger = field(factory=lambda: Logger(namespace="alluxio_s3.access"))
 
     def record(self, account: Account) -> None:
         """One event."""
-        target = _SECRET.sub(r"\1=***", account.raw_target) if "?" in account.raw_target else account.raw_target
-        self._log.info(
-            '{peer} {user} {action} "{method} {target}" {status} {error} in={bytes_in} out={bytes_out} {milliseconds:.1f}ms {request_id}',
-            peer=account.peer,
-            user=account.user,
-            action=account.action,
-            method=account.method,
-            target=target,
-            status=account.status,
-            error=account.error,
-            bytes_in=account.bytes_in,
-            bytes_out=account.bytes_out,
-            milliseconds=account.seconds * 1000,
-            request_id=account.request_id,
-        )
+        self._log.info("{line}", line=line_of(account), account=account)
+
+    def close(self) -> None:
+        """Nothing is held."""

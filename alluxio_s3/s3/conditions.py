@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from attrs import frozen
@@ -106,7 +107,7 @@ def condition_on(etag: str | None, size: str | None, modified: str | None) -> Wr
     )
 
 
-def check_read(headers: Headers, etag: str, modified_ns: int, *, prefix: str = "") -> None:
+def check_read(headers: Mapping[str, str], etag: str, modified_ns: int, *, prefix: str = "") -> None:
     """Whether a read of the object may go on, by the precedence of RFC 9110, 13.2.2.
 
     ``prefix`` is ``x-amz-copy-source-`` for the source of a copy. Raises ``S3Error`` PreconditionFailed, or NotModified (with
@@ -204,7 +205,7 @@ def _clamped(seconds: int) -> int:
     return min(max(seconds, _EARLIEST), _LATEST)
 
 
-def _date(headers: Headers, name: str) -> int | None:
+def _date(headers: Mapping[str, str], name: str) -> int | None:
     value = headers.get(name)
     return None if value is None else parse_http_date(value)
 

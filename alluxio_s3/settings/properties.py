@@ -21,6 +21,14 @@ class Endpoint:
     )
     bind_host: str = setting("alluxio.worker.s3.bind.host", host(), "0.0.0.0", "The address to listen on.", ours=True)  # noqa: S104 - Alluxio's default
     rest_port: int = setting("alluxio.worker.rest.port", port(), "29998", "The port of plain HTTP. 0 picks a free one, which is printed.")
+    endpoints: tuple[str, ...] = setting(
+        "alluxio.worker.s3.endpoints",
+        many(text()),
+        "",
+        "Twisted endpoint strings to serve on instead of the address and the port above, such as `systemd:domain=INET:index=0`,"
+        " `unix:/run/alluxio-s3.sock`, `ssl:29996:privateKey=key.pem:certKey=cert.pem`. The plain port is faster than `tcp:29998`.",
+        ours=True,
+    )
     https_port: int = setting("alluxio.worker.s3.https.port", port(), "29996", "The port of HTTPS.", acted_on=False)
     only_https: bool = setting(
         "alluxio.worker.s3.only.https.access",
@@ -96,6 +104,13 @@ class Connections:
         duration(),
         "30sec",
         "How long the daemon lets requests finish when it is told to stop; then it cuts them.",
+        ours=True,
+    )
+    access_log: str | None = setting(
+        "alluxio.worker.s3.access.log.path",
+        location(),
+        "",
+        "The file of the access log, one line for each request, written each second; none: among the daemon's own log, which is slower.",
         ours=True,
     )
     processes: int = setting(

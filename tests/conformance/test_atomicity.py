@@ -134,14 +134,15 @@ def test_everything_at_once(s3: Any, bucket: str) -> None:
 
 
 def descriptors(served: Served) -> list[str]:
-    """What the daemon has open, but for connections."""
+    """What the daemon has open, but for connections and the objects that it keeps open between reads."""
     opened = []
     for entry in Path(f"/proc/{served.daemon.pid}/fd").iterdir():
         try:
             opened.append(str(entry.readlink()))
         except FileNotFoundError:
             continue
-    return sorted(one for one in opened if not one.startswith("socket:"))
+    kept = f"{served.data}/conf-"
+    return sorted(one for one in opened if not one.startswith(("socket:", kept)))
 
 
 def temporaries(served: Served) -> list[str]:

@@ -16,6 +16,7 @@ from zope.interface import implementer
 from alluxio_s3.actions.exchange import Call, Response, Services
 from alluxio_s3.actions.registry import BUCKET, OBJECT, SERVICE, Action, Registry
 from alluxio_s3.auth.simple import Principal
+from alluxio_s3.http.fastpath import FastPath
 from alluxio_s3.http.pipeline import Pipeline
 from alluxio_s3.http.routes import S3Routes
 from alluxio_s3.http.site import S3Site
@@ -170,7 +171,8 @@ def server() -> Any:
     namespace = Namespace(MemoryUnderFileSystem(reactor), "tester")
     services = Services(namespace, CarriedTagStore(), Threads(reactor, 1, "test"), reactor)
     pipeline = Pipeline(Anyone(), REGISTRY, services, accounts)
-    site = S3Site(S3Routes(pipeline).app.resource(), reactor, keep_alive=True, idle_seconds=60.0, body_stall_seconds=30.0)
+    routes = S3Routes(pipeline).app.resource()
+    site = S3Site(routes, reactor, fast=FastPath(pipeline), keep_alive=True, idle_seconds=60.0, body_stall_seconds=30.0)
     port = reactor.listenTCP(0, site, interface="127.0.0.1")
     yield Server(port, site, pipeline, accounts)
     pytest_twisted.blockon(port.stopListening())

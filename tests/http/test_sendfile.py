@@ -12,8 +12,10 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Factory, Protocol
+from zope.interface import implementer
 
 from alluxio_s3.http.sendfile import SLICE_BYTES, FileSender, is_hot
+from alluxio_s3.interfaces import IFileBacked
 from alluxio_s3.storage import ObjectChanged
 from alluxio_s3.threads import Threads
 from tests.http.conftest import RawClient
@@ -36,6 +38,22 @@ class Sending(Protocol):
     def stopProducing(self) -> None: ...
 
 
+@implementer(IFileBacked)
+class OpenedFile:
+    """A file as a reader has it."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY)
+        self._modified = os.fstat(self._descriptor).st_mtime_ns
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def check_unchanged(self) -> None:
+        if os.fstat(self._descriptor).st_mtime_ns != self._modified:
+            raise ObjectChanged(str(self._descriptor))
+
+
 class Pair:
     """A server's end and a client's end of one connection."""
 
@@ -43,8 +61,7 @@ class Pair:
         self.threads, self.sending, self.client = threads, sending, client
 
     def sender(self, path: Path, offset: int, count: int) -> FileSender:
-        descriptor = os.open(path, os.O_RDONLY)
-        return FileSender(self.sending.transport, self.sending, self.threads, descriptor, offset, count)
+        return FileSender(self.sending.transport, self.sending, self.threads, OpenedFile(path), offset, count)
 
 
 async def turns(count: int) -> None:
@@ -99,11 +116,12 @@ async def test_a_cold_file_is_read_in_a_thread_first(pair: Pair, tmp_path: Path)
     body = os.urandom(2 * SLICE_BYTES)
     path = tmp_path / "file"
     path.write_bytes(body)
-    descriptor = os.open(path, os.O_RDONLY)
+    file = OpenedFile(path)
+    descriptor = file.fileno()
     os.fsync(descriptor)
     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     cold = not is_hot(descriptor, 0, SLICE_BYTES)
-    await FileSender(pair.sending.transport, pair.sending, pair.threads, descriptor, 0, len(body)).send()
+    await FileSender(pair.sending.transport, pair.sending, pair.threads, file, 0, len(body)).send()
     assert pair.sending.transport is not None
     pair.sending.transport.write(b"!end")
     assert await pair.client.until(b"!end") == body + b"!end"
@@ -149,3 +167,21 @@ async def test_a_client_that_leaves_ends_the_sending_by_cancellation(pair: Pair,
     failures: list[Any] = []
     sending.addErrback(failures.append)
     assert len(failures) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_file_that_is_rewritten_meanwhile_is_never_sent_whole(pair: Pair, tmp_path: Path) -> None:
+    """A file that is changed in place while a slow client reads it is ObjectChanged, before its last bytes have gone."""
+    size = 32 << 20
+    path = tmp_path / "file"
+    path.write_bytes(bytes(size))
+    pair.client.transport.pauseProducing()  # type: ignore[union-attr]
+    sender = pair.sender(path, 0, size)
+    sending = Deferred.fromCoroutine(sender.send())
+    await turns(1000)
+    with path.open("r+b") as file:
+        file.write(b"x" * size)
+    pair.client.transport.resumeProducing()  # type: ignore[union-attr]
+    with pytest.raises(ObjectChanged):
+        await sending
+    assert sender.sent < size

@@ -55,10 +55,10 @@ class Directory:
             temporary.discard()
 
     def get(self, key):
-        status, _, descriptor = open_object(self.tree, key)
-        with descriptor.held() as number:
-            data = os.pread(number, status.size + 1, 0)
-        descriptor.close()
+        file = open_object(self.tree, key)
+        with file.descriptor.held() as number:
+            data = os.pread(number, file.status.size + 1, 0)
+        file.descriptor.close()
         return data
 
     def delete(self, key, condition=ALWAYS):

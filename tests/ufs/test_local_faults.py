@@ -156,7 +156,7 @@ def told(work, *arguments):
     except StorageError as error:
         return type(error).__name__
 
-print(told(open_object, tree, "a")[0].size)
+print(told(open_object, tree, "a").status.size)
 print(told(open_object, tree, "secret"))
 print(told(list_keys, tree, Windows(), "", "", 10, ""))
 print(told(publish.delete, tree, "a", ALWAYS))

@@ -76,10 +76,10 @@ def test_no_update_is_lost_among_processes(directory):
         import os
         done = 0
         while done < 50:
-            status, _, descriptor = open_object(tree, "counter")
-            value = int(os.read(descriptor.number, 100))
+            file = open_object(tree, "counter")
+            value = int(os.read(file.descriptor.number, 100))
             try:
-                put("counter", str(value + 1).encode(), WriteCondition(if_match=(status.etag,)))
+                put("counter", str(value + 1).encode(), WriteCondition(if_match=(file.status.etag,)))
                 done += 1
             except S3Error:
                 pass

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
@@ -18,6 +20,7 @@ from zope.interface import implementer
 from alluxio_s3.interfaces import (
     IAttributeUpdater,
     IBucketContainer,
+    IHotObjects,
     IIdentified,
     IMultipartUploads,
     IObjectReader,
@@ -29,9 +32,10 @@ from alluxio_s3.s3.conditions import WriteCondition
 from alluxio_s3.storage import Attributes, Listing, Status, StorageError
 from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.local import buckets, folders, publish, tags
-from alluxio_s3.ufs.local.descriptor import acquire
+from alluxio_s3.ufs.local.descriptor import Descriptor, acquire
 from alluxio_s3.ufs.local.durability import Mode
 from alluxio_s3.ufs.local.failures import storage_errors
+from alluxio_s3.ufs.local.open_files import CAPACITY, IDLE_SECONDS, OpenFiles
 from alluxio_s3.ufs.local.reader import LocalReader, open_object
 from alluxio_s3.ufs.local.staging import Temporary
 from alluxio_s3.ufs.local.tree import Tree
@@ -44,7 +48,7 @@ _OPTIONS: Mapping[str, str] = MappingProxyType({"buckets": "false", "folders": "
 _log = Logger()
 
 
-@implementer(IUnderFileSystem, IBucketContainer, IAttributeUpdater, IIdentified)
+@implementer(IUnderFileSystem, IBucketContainer, IAttributeUpdater, IHotObjects, IIdentified)
 class LocalUnderFileSystem:
     """The objects below the directory ``root``: files are objects, directories folders. One hop to a thread per verb.
 
@@ -69,7 +73,12 @@ class LocalUnderFileSystem:
         self._threads = threads
         self._windows = Windows()
         self._uploads = LocalUploads(self.tree, threads)
+        self._files = OpenFiles(self.tree.root.fd, self._close_later, _open_files() if xattrs else 0)
+        self._tidying = LoopingCall(lambda: self._files.drop_idle(time.monotonic()))
         self._flushing = LoopingCall(self._flush)
+        if clock is not None:
+            self._tidying.clock = clock
+            _ = self._tidying.start(IDLE_SECONDS / 2, now=False).addErrback(partial(_log.failure, "Closing of idle files has ended"))
         if durability == "data" and clock is not None:
             self._flushing.clock = clock
             _ = self._flushing.start(1, now=False).addErrback(partial(_log.failure, "Flushing of directories has ended"))
@@ -97,8 +106,18 @@ class LocalUnderFileSystem:
 
     async def open(self, path: str) -> IObjectReader:
         """See IUnderFileSystem."""
-        status, found, descriptor = await acquire(self._threads, partial(open_object, self.tree, path), lambda made: made[2].close())
-        return LocalReader(status, found, descriptor, self._threads)
+        found = self.hot(path)
+        if found is not None:
+            return found
+        file = await acquire(self._threads, partial(open_object, self.tree, path), lambda made: made.descriptor.close())
+        reader = LocalReader(file, self._files, self._threads)
+        self._files.keep(file, time.monotonic())
+        return reader
+
+    def hot(self, path: str) -> LocalReader | None:
+        """See IHotObjects."""
+        file = self._files.find(path, time.monotonic())
+        return None if file is None else LocalReader(file, self._files, self._threads)
 
     async def create(self, path: str, attributes: Attributes, length: int | None) -> IObjectWriter:  # noqa: ARG002 - commit brings them
         """See IUnderFileSystem."""
@@ -116,10 +135,12 @@ class LocalUnderFileSystem:
         """See IUnderFileSystem."""
         remove = folders.delete if path.endswith("/") else publish.delete
         await self._threads.run(remove, self.tree, path, condition)
+        self._files.drop(path)
 
     async def set_tags(self, path: str, tags_: Mapping[str, str]) -> None:
         """See IAttributeUpdater."""
         await self._threads.run(tags.set_tags, self.tree, path, tags_)
+        self._files.drop(path)
 
     async def buckets(self) -> Sequence[Status]:
         """See IBucketContainer."""
@@ -139,9 +160,16 @@ class LocalUnderFileSystem:
 
     async def close(self) -> None:
         """See IUnderFileSystem."""
-        if self._flushing.running:
-            self._flushing.stop()
+        for repeating in (self._flushing, self._tidying):
+            if repeating.running:
+                repeating.stop()
+        self._files.clear()
         await self._threads.run(self.tree.close)
+
+    def _close_later(self, descriptor: Descriptor) -> None:
+        # In a thread: the last descriptor of a deleted file frees its blocks.
+        closed = Deferred.fromCoroutine(self._threads.run(descriptor.close))
+        _ = closed.addErrback(partial(_log.failure, "Could not close a file"))
 
     def _flush(self) -> Deferred[None]:
         flushed = Deferred.fromCoroutine(self._threads.run(self.tree.durability.flush))
@@ -206,3 +234,9 @@ def _flag(options: Mapping[str, str], name: str) -> bool:
     if value not in ("true", "false"):
         raise ValueError(f"the option {name} is true or false, not {value!r}")
     return value == "true"
+
+
+def _open_files() -> int:
+    """How many files may be kept open: what leaves most of the process's descriptors to its connections."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return CAPACITY if soft == resource.RLIM_INFINITY else min(CAPACITY, soft // 4)

@@ -8,19 +8,20 @@ from collections.abc import AsyncIterator
 
 from zope.interface import implementer
 
-from alluxio_s3.interfaces import IFileBacked, IObjectReader
-from alluxio_s3.storage import NoSuchPath, ObjectChanged, PathConflict, Status
+from alluxio_s3.interfaces import IHotReader, IObjectReader
+from alluxio_s3.storage import NoSuchPath, ObjectChanged, PathConflict
 from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.local.descriptor import Descriptor
 from alluxio_s3.ufs.local.failures import storage_errors
 from alluxio_s3.ufs.local.identity import same_file
+from alluxio_s3.ufs.local.open_files import OpenFile, OpenFiles, shows_changes
 from alluxio_s3.ufs.local.tree import Tree, check_whole
 
 _PIECE = 512 << 10
 
 
-def open_object(tree: Tree, path: str) -> tuple[Status, os.stat_result, Descriptor]:
-    """The object at ``path``: its Status, its inode, and the file open for reading. Blocks."""
+def open_object(tree: Tree, path: str) -> OpenFile:
+    """The object at ``path``, open for reading. Blocks."""
     # A pipe without a writer would keep the thread for ever, a terminal would become the daemon's.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
     with storage_errors(path), tree.looked_up(path, flags) as (found, record, descriptor):
@@ -30,18 +31,21 @@ def open_object(tree: Tree, path: str) -> tuple[Status, os.stat_result, Descript
             raise NoSuchPath(path)
         status = tree.describe(path, found, record, descriptor)
         check_whole(path, found, record)
-        return status, found, Descriptor(os.dup(descriptor))
+        return OpenFile(status, found, Descriptor(os.dup(descriptor)), path, shows_changes=shows_changes(descriptor, record))
 
 
-@implementer(IObjectReader, IFileBacked)
+@implementer(IObjectReader, IHotReader)
 class LocalReader:
-    """Reads one open file. A file that is changed in place while it is read is ObjectChanged."""
+    """Reads one open file, which ``files`` closes after its last reader. One that is changed in place meanwhile is ObjectChanged."""
 
-    def __init__(self, status: Status, found: os.stat_result, descriptor: Descriptor, threads: Threads) -> None:
-        self.status = status
-        self._found = found
-        self._descriptor = descriptor
+    def __init__(self, file: OpenFile, files: OpenFiles, threads: Threads) -> None:
+        self.status = file.status
+        self.rendered = file.rendered
+        self._file = file
+        self._files = files
         self._threads = threads
+        self._released = False
+        file.readers += 1
 
     async def read(self, offset: int, count: int) -> AsyncIterator[bytes]:
         """See IObjectReader."""
@@ -53,21 +57,26 @@ class LocalReader:
 
     def fileno(self) -> int:
         """See IFileBacked."""
-        return self._descriptor.number
+        return self._file.descriptor.number
 
     def check_unchanged(self) -> None:
-        """Raise ObjectChanged if the bytes are not those of ``status`` any more. Blocks."""
-        with self._descriptor.held() as descriptor:
-            if not same_file(self._found, os.fstat(descriptor)):
+        """See IFileBacked."""
+        with self._file.descriptor.held() as descriptor:
+            if not same_file(self._file.found, os.fstat(descriptor)):
                 raise ObjectChanged(self.status.path)
 
     async def close(self) -> None:
         """See IObjectReader."""
-        # In a thread: the last descriptor of a deleted file frees its blocks.
-        await self._threads.run(self._descriptor.close)
+        self.release()
+
+    def release(self) -> None:
+        """See IHotReader."""
+        if not self._released:
+            self._released = True
+            self._files.release(self._file)
 
     def _piece(self, offset: int, count: int) -> bytes:
-        with storage_errors(self.status.path), self._descriptor.held() as descriptor:
+        with storage_errors(self.status.path), self._file.descriptor.held() as descriptor:
             piece = os.pread(descriptor, count, offset)
             # After the bytes, so that what is handed out was read from an unchanged file.
             self.check_unchanged()

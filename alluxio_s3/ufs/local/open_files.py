@@ -1,0 +1,138 @@
+"""Files kept open between reads: what is read again and again needs no look-up, only the proof that it is still the object.
+
+The proof is one stat(2) of its name: the same inode, size, modification and change time as when it was opened. It is
+asked for on the reactor's own thread, because the name of an open file is in the kernel's memory.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from attrs import define, field
+
+from alluxio_s3.storage import Status
+from alluxio_s3.ufs.local.attributes import XATTR
+from alluxio_s3.ufs.local.descriptor import Descriptor
+from alluxio_s3.ufs.local.record import Record
+
+CAPACITY = 1024
+# A file that somebody deleted keeps its blocks while it is open here; so nothing stays for long that nobody reads.
+IDLE_SECONDS = 30.0
+SETTLED_NS = 50_000_000
+
+
+@define(eq=False)
+class OpenFile:
+    """A file that is open for whoever reads it.
+
+    ``rendered`` is the readers' own, to keep with it what they made of its Status. ``shows_changes`` is whether any change of
+    what it is to S3 shows in its inode; otherwise it can be read, but not kept.
+    """
+
+    status: Status
+    found: os.stat_result
+    descriptor: Descriptor
+    path: str
+    shows_changes: bool
+    rendered: dict[object, object] = field(factory=dict)
+    used_at: float = 0.0
+    readers: int = 0
+    dropped: bool = False
+
+    def is_current(self, root: int) -> bool:
+        """Whether its name, looked up from the directory ``root``, still means this very file, untouched."""
+        try:
+            now = os.stat(self.path, dir_fd=root)
+        except OSError:
+            return False
+        found = self.found
+        return (
+            now.st_ino == found.st_ino
+            and now.st_mtime_ns == found.st_mtime_ns
+            and now.st_ctime_ns == found.st_ctime_ns
+            and now.st_size == found.st_size
+            and now.st_dev == found.st_dev
+        )
+
+
+def shows_changes(descriptor: int, record: Record | None) -> bool:
+    """Whether every change of an open file's record changes its inode: an extended attribute does, a sidecar does not."""
+    try:
+        os.getxattr(f"/proc/self/fd/{descriptor}", XATTR)
+    except OSError as problem:
+        return problem.errno == errno.ENODATA and record is None
+    return True
+
+
+class OpenFiles:
+    """The ``capacity`` files that were read last, by path. Not for threads: it belongs to the reactor's.
+
+    ``close`` closes a descriptor; it may do so later, in a thread.
+    """
+
+    def __init__(self, root: int, close: Callable[[Descriptor], None], capacity: int = CAPACITY) -> None:
+        self._root = root
+        self._close = close
+        self._capacity = capacity
+        self._files: OrderedDict[str, OpenFile] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def find(self, path: str, now: float) -> OpenFile | None:
+        """The file at ``path`` if it is open and still the object; ``now`` is a monotonic time in seconds."""
+        file = self._files.get(path)
+        if file is None:
+            return None
+        if not file.is_current(self._root):
+            self.drop(path)
+            return None
+        file.used_at = now
+        self._files.move_to_end(path)
+        return file
+
+    def keep(self, file: OpenFile, now: float) -> None:
+        """Keep ``file`` in place of an older one of its path and of the one read longest ago; or drop it at once if it cannot be kept."""
+        # A clock that ticks coarsely could give a change that comes now the time that the file already has.
+        settled = time.time_ns() - file.found.st_ctime_ns > SETTLED_NS
+        if not (file.shows_changes and settled and self._capacity):
+            file.dropped = True
+            return
+        self.drop(file.path)
+        file.used_at = now
+        self._files[file.path] = file
+        if len(self._files) > self._capacity:
+            self.drop(next(iter(self._files)))
+
+    def drop(self, path: str) -> None:
+        """Let go of the file at ``path``; it is closed when its last reader has closed it."""
+        file = self._files.pop(path, None)
+        if file is not None:
+            file.dropped = True
+            self._settle(file)
+
+    def release(self, file: OpenFile) -> None:
+        """One reader of ``file`` less."""
+        file.readers -= 1
+        self._settle(file)
+
+    def drop_idle(self, now: float) -> None:
+        """Let go of what nobody has read for a while."""
+        while self._files:
+            path, file = next(iter(self._files.items()))
+            if file.used_at > now - IDLE_SECONDS:
+                return
+            self.drop(path)
+
+    def _settle(self, file: OpenFile) -> None:
+        if file.dropped and not file.readers:
+            self._close(file.descriptor)
+
+    def clear(self) -> None:
+        """Let go of all."""
+        for path in list(self._files):
+            self.drop(path)

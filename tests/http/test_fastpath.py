@@ -1,0 +1,256 @@
+"""The short way and the long way give the same answers, and the short way is taken when it should be."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+
+from alluxio_s3.actions.everything import REGISTRY
+from alluxio_s3.actions.exchange import Services
+from alluxio_s3.auth.simple import SimpleAuthenticator
+from alluxio_s3.http.fastpath import ONE_WRITE_BYTES, FastPath
+from alluxio_s3.http.pipeline import Pipeline
+from alluxio_s3.http.routes import S3Routes
+from alluxio_s3.http.sendfile import SLICE_BYTES
+from alluxio_s3.http.site import S3Site
+from alluxio_s3.http.transport import EagerEndpoint
+from alluxio_s3.namespace.mounts import Namespace
+from alluxio_s3.tags.carried import CarriedTagStore
+from alluxio_s3.threads import Threads
+from alluxio_s3.ufs.local.filesystem import LocalUnderFileSystem
+from tests.http.conftest import Accounts, RawClient
+
+SIZES = {"empty": 0, "one": 1, "small": 4096, "edge": ONE_WRITE_BYTES, "over": ONE_WRITE_BYTES + 1, "large": SLICE_BYTES * 2 + 5}
+SIGNED = "AWS4-HMAC-SHA256 Credential=alice/20260101/us-east-1/s3/aws4_request, SignedHeaders=host;x-amz-date, Signature=" + "a" * 64
+METADATA = {"x-amz-meta-one": "1", "x-amz-meta-Zwei": "ü", "content-type": "text/x", "cache-control": "no-store", "x-amz-tagging": "t=1"}
+
+
+class TwoWays:
+    """One gateway behind two ports: ``quick`` has the short way, ``plain`` has only the long one."""
+
+    def __init__(self, directory: Path) -> None:
+        self.threads = Threads(reactor, 4, "two-ways")
+        self.threads.start()
+        self.ufs = LocalUnderFileSystem(str(directory), self.threads, buckets=True)
+        self.accounts = Accounts()
+        services = Services(Namespace(self.ufs, "tester"), CarriedTagStore(), self.threads, reactor)
+        self.pipeline = Pipeline(SimpleAuthenticator("tester", reactor), REGISTRY, services, self.accounts)
+        self.fast = FastPath(self.pipeline)
+        self.taken = 0
+        serve = self.fast.serve
+
+        def counted(channel: Any, data: bytes) -> bool:
+            served = serve(channel, data)
+            self.taken += served
+            return served
+
+        self.fast.serve = counted  # type: ignore[method-assign]
+        routes = S3Routes(self.pipeline).app.resource()
+        self.site = S3Site(routes, reactor, fast=self.fast, keep_alive=True, idle_seconds=None, body_stall_seconds=30.0)
+        self.quick = pytest_twisted.blockon(EagerEndpoint(reactor, "127.0.0.1", 0).listen(self.site))
+        self.plain = reactor.listenTCP(0, self.site, interface="127.0.0.1")  # type: ignore[attr-defined]
+
+    async def ask(self, port: Any, request: bytes) -> bytes:
+        """The whole answer on a connection of its own: a last request asks for the close."""
+        client = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port), RawClient())
+        client.write(request)
+        if await client.until(b"\r\n\r\n"):
+            client.write(b"GET /b/one HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        answer = await client.all()
+        return answer[: answer.rindex(b"HTTP/1.1 200 OK")]
+
+    async def both(self, request: bytes) -> tuple[bytes, bytes]:
+        """What the two ways answer, less what differs between any two answers."""
+        return same(await self.ask(self.quick, request)), same(await self.ask(self.plain, request))
+
+    async def put(self, key: str, body: bytes, headers: dict[str, str]) -> None:
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = f"PUT /b/{key} HTTP/1.1\r\nHost: h\r\nContent-Length: {len(body)}\r\n{lines}\r\n".encode()
+        answer = await self.ask_once(head + body)
+        assert b" 200 " in answer, answer
+
+    async def ask_once(self, request: bytes) -> bytes:
+        client = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", self.plain.getHost().port), RawClient())
+        client.write(request)
+        answer = await client.until(b"\r\n\r\n")
+        client.leave()
+        return answer
+
+    async def fill(self) -> None:
+        for key, size in SIZES.items():
+            await self.put(key, os.urandom(size), METADATA if key != "one" else {})
+            await self.both(f"GET /b/{key} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+
+    def close(self) -> None:
+        for port in (self.quick, self.plain):
+            pytest_twisted.blockon(maybeDeferred(port.stopListening))
+        pytest_twisted.blockon(Deferred.fromCoroutine(self.ufs.close()))
+        self.threads.stop()
+
+
+def same(answer: bytes) -> bytes:
+    """An answer without its request id and date."""
+    return re.sub(rb"(x-amz-request-id: |Date: |<RequestId>)[^\r<]*", rb"\1", answer)
+
+
+@pytest.fixture(scope="module")
+def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoWays]:
+    """Objects of every size class; each has been read once, so that it is open."""
+    directory = tmp_path_factory.mktemp("ways")
+    (directory / "b").mkdir()
+    made = TwoWays(directory)
+    pytest_twisted.blockon(Deferred.fromCoroutine(made.fill()))
+    yield made
+    made.close()
+
+
+RANGES = st.one_of(
+    st.builds("bytes={}-{}".format, st.integers(0, 5000), st.one_of(st.just(""), st.integers(0, 20_000))),
+    st.builds("bytes=-{}".format, st.integers(0, 5000)),
+    st.sampled_from(["bytes=0-0,5-9", "bytes=5-1", "items=0-1", "bytes=x", "bytes=16384-16384"]),
+)
+DATES = st.sampled_from(["Thu, 01 Jan 1998 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT", "yesterday"])
+ETAGS = st.sampled_from(["*", '"x"', '"d41d8cd98f00b204e9800998ecf8427e"', 'W/"x"', "x, y"])
+HEADERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "Range": RANGES,
+        "If-Match": ETAGS,
+        "If-None-Match": ETAGS,
+        "If-Modified-Since": DATES,
+        "If-Unmodified-Since": DATES,
+        "If-Range": st.one_of(ETAGS, DATES),
+        "x-amz-checksum-mode": st.sampled_from(["ENABLED", "enabled", "x"]),
+        "Authorization": st.sampled_from([SIGNED, SIGNED.replace(", ", ","), "AWS bob:sig", "rubbish"]),
+        "User-Agent": st.sampled_from(["Boto3/1.44.5", "curl/7.88.1"]),
+        "Accept": st.just("*/*"),
+        "accept-encoding": st.just("identity"),
+        "Connection": st.sampled_from(["keep-alive", "Keep-Alive"]),
+        "X-Unknown": st.just("1"),
+    },
+)
+
+
+@settings(max_examples=400, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@given(
+    method=st.sampled_from(["GET", "GET", "HEAD"]),
+    key=st.sampled_from([*SIZES, "missing", "sm%61ll", "small?x-id=GetObject", "", "folder/", "small/x", "..%2fx"]),
+    headers=HEADERS,
+)
+@pytest_twisted.ensureDeferred
+async def test_both_ways_answer_the_same(ways: TwoWays, method: str, key: str, headers: dict[str, str]) -> None:
+    """Whatever the request, status, headers, their order, and bytes are those of the long way."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    quick, plain = await ways.both(f"{method} /b/{key} HTTP/1.1\r\nHost: h\r\n{lines}\r\n".encode())
+    assert quick == plain
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("key", SIZES)
+@pytest.mark.parametrize("extra", ["", "Range: bytes=0-0\r\n", f"Authorization: {SIGNED}\r\n", "x-amz-checksum-mode: ENABLED\r\n"])
+@pytest_twisted.ensureDeferred
+async def test_plain_reads_take_the_short_way(ways: TwoWays, method: str, key: str, extra: str) -> None:
+    """What SDKs send for a hot object is answered without the long way, and is in the access log as the same action and user."""
+    if key == "empty" and "Range" in extra:
+        pytest.skip("a range of nothing is an error, and errors go the long way")
+    request = f"{method} /b/{key} HTTP/1.1\r\nHost: h\r\n{extra}\r\n".encode()
+    await ways.both(f"GET /b/{key} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+    before = ways.taken
+    del ways.accounts[:]
+    quick, plain = await ways.both(request)
+    assert quick == plain
+    assert ways.taken > before
+    first, second = ways.accounts[0], ways.accounts[2]
+    assert (first.action, first.user, first.status, first.bytes_out) == (second.action, second.user, second.status, second.bytes_out)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_replaced_object_is_never_served_from_the_old_file(ways: TwoWays) -> None:
+    """After a PUT, a change from outside, or a DELETE the short way gives what is there now."""
+    request = b"GET /b/changing HTTP/1.1\r\nHost: h\r\n\r\n"
+    root = Path(ways.ufs.identity.removeprefix("file://"))
+    for n in range(20):
+        body = b"%d" % n
+        await ways.put("changing", body, {"x-amz-tagging": f"n={n}"})
+        for _ in range(2):
+            quick, plain = await ways.both(request)
+            assert quick == plain
+            assert quick.endswith(b"\r\n\r\n" + body)
+    (root / "b" / "changing").write_bytes(b"from outside")
+    quick, plain = await ways.both(request)
+    assert quick == plain
+    assert quick.endswith(b"from outside")
+    (root / "b" / "changing").unlink()
+    assert b" 404 " in (await ways.both(request))[0].partition(b"\r\n")[0]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_was_changed_in_place_is_seen(ways: TwoWays) -> None:
+    """A file that somebody overwrites in place, same size, is served as it is now."""
+    root = Path(ways.ufs.identity.removeprefix("file://"))
+    request = b"GET /b/inplace HTTP/1.1\r\nHost: h\r\n\r\n"
+    await ways.put("inplace", b"aaaa", {})
+    await ways.both(request)
+    with (root / "b" / "inplace").open("r+b") as file:
+        file.write(b"bbbb")
+    quick, plain = await ways.both(request)
+    assert quick == plain
+    assert quick.endswith(b"bbbb")
+
+
+@pytest_twisted.ensureDeferred
+async def test_tags_changed_are_seen(ways: TwoWays) -> None:
+    """New tags show in the next answer's count."""
+    await ways.put("tagged", b"x", {})
+    request = b"GET /b/tagged HTTP/1.1\r\nHost: h\r\n\r\n"
+    assert b"tagging-count" not in (await ways.both(request))[0]
+    await ways.ufs.set_tags("b/tagged", {"a": "1", "b": "2"})
+    assert b"x-amz-tagging-count: 2" in (await ways.both(request))[0]
+
+
+@pytest_twisted.ensureDeferred
+async def test_many_requests_in_one_read_are_answered_in_order(ways: TwoWays) -> None:
+    """Pipelined requests, large and small, come back in their order whatever way each takes."""
+    keys = ["small", "large", "one", "large", "small", "missing", "over"]
+    requests = b"".join(f"GET /b/{key} HTTP/1.1\r\nHost: h\r\n\r\n".encode() for key in keys)
+
+    async def ask(port: Any) -> bytes:
+        client = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port), RawClient())
+        client.write(requests)
+        client.write(b"GET /b/one HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        return same(await client.all())
+
+    quick = await ask(ways.quick)
+    plain = await ask(ways.plain)
+    assert quick == plain
+    assert quick.count(b"HTTP/1.1 200 OK") == len(keys)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_client_that_leaves_in_mid_answer_leaves_nothing(ways: TwoWays) -> None:
+    """A large answer that nobody reads to its end ends with its client: no error, nothing in flight, the file released."""
+
+    async def leave() -> None:
+        client = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", ways.quick.getHost().port), RawClient())
+        client.transport.pauseProducing()  # type: ignore[union-attr]
+        client.write(b"GET /b/large HTTP/1.1\r\nHost: h\r\n\r\n" * 20)
+        other = await ways.ask(ways.quick, b"GET /b/one HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert b" 200 " in other
+        client.leave()
+        await client.all()
+        while ways.pipeline.in_flight:
+            await ways.ask(ways.quick, b"GET /b/one HTTP/1.1\r\nHost: h\r\n\r\n")
+
+    await leave()
+    assert all(file.readers == 0 for file in ways.ufs._files._files.values())

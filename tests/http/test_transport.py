@@ -1,0 +1,99 @@
+"""Connections that send at once keep the order and the promises of Twisted's own."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import Factory, Protocol
+
+from alluxio_s3.http.transport import EagerEndpoint, EagerServer
+from tests.http.conftest import RawClient
+
+
+class Ends:
+    """Both ends of a connection."""
+
+    def __init__(self, server: EagerServer, client: RawClient) -> None:
+        self.server, self.client = server, client
+
+
+class Accepted(Protocol):
+    """The server's end."""
+
+    def connectionMade(self) -> None:
+        self.factory.made.callback(self.transport)  # type: ignore[union-attr]
+
+
+@pytest.fixture
+def ends() -> Any:
+    """A connected pair."""
+
+    async def connect() -> Ends:
+        factory = Factory.forProtocol(Accepted)
+        factory.made = Deferred()  # type: ignore[attr-defined]
+        port = await EagerEndpoint(reactor, "127.0.0.1", 0).listen(factory)
+        client = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port), RawClient())
+        server = await factory.made  # type: ignore[attr-defined]
+        await port.stopListening()
+        return Ends(server, client)
+
+    made = pytest_twisted.blockon(Deferred.fromCoroutine(connect()))
+    yield made
+    made.client.leave()
+    pytest_twisted.blockon(made.client.closed)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_small_write_is_gone_when_it_returns(ends: Ends) -> None:
+    """A write that the socket takes leaves nothing behind for the reactor."""
+    ends.server.write(b"head ")
+    ends.server.write_more(b"more ")
+    ends.server.writeSequence([b"a", b"b"])
+    assert ends.server.idle
+    assert await ends.client.until(b"ab") == b"head more ab"
+
+
+@pytest_twisted.ensureDeferred
+async def test_large_writes_keep_their_order(ends: Ends) -> None:
+    """What the socket does not take waits, later writes wait behind it, and all arrives in order."""
+    pieces = [os.urandom(3 << 20), b"small", os.urandom(1 << 20), b"END!"]
+    for piece in pieces:
+        ends.server.write(piece)
+    assert not ends.server.idle
+    assert await ends.client.until(b"END!") == b"".join(pieces)
+
+
+@pytest_twisted.ensureDeferred
+async def test_losing_the_connection_sends_what_was_written_first(ends: Ends) -> None:
+    """loseConnection after a write delivers the write."""
+    body = os.urandom(2 << 20)
+    ends.server.write(body)
+    ends.server.loseConnection()
+    assert await ends.client.all() == body
+
+
+@pytest_twisted.ensureDeferred
+async def test_writing_to_a_client_that_has_gone_is_no_error(ends: Ends) -> None:
+    """A dead socket is found out by the reactor, as ever."""
+    ends.client.leave()
+    await ends.client.all()
+    for _ in range(10):
+        ends.server.write(b"x" * 100_000)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_port_that_is_taken_fails_to_listen() -> None:
+    """The endpoint's Deferred fails with Twisted's own error."""
+    port = await EagerEndpoint(reactor, "127.0.0.1", 0).listen(Factory.forProtocol(Protocol))
+    try:
+        with pytest.raises(CannotListenError):
+            await EagerEndpoint(reactor, "127.0.0.1", port.getHost().port).listen(Factory.forProtocol(Protocol))
+    finally:
+        await port.stopListening()
