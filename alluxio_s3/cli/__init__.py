@@ -1,1 +1,0 @@
-"""The alluxio-s3 command."""
