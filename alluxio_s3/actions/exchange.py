@@ -23,6 +23,7 @@ class Limits:
     bucket_naming_restrictions: bool = False
     min_part_bytes: int = 5 << 20
     xml_body_bytes: int = 2 << 20
+    put_md5: bool = True
     complete_keepalive: bool = True
     complete_keepalive_seconds: float = 10.0
 

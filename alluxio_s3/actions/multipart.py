@@ -10,14 +10,13 @@ import re
 from alluxio_s3.actions.buckets import XML
 from alluxio_s3.actions.exchange import Call, Response
 from alluxio_s3.actions.object_copy import open_source
-from alluxio_s3.actions.object_write import FULL_OBJECT, checksum_headers, requested_attributes
+from alluxio_s3.actions.object_write import FULL_OBJECT, checksum_headers, payload_of, requested_attributes
 from alluxio_s3.actions.registry import OBJECT, Action, action
 from alluxio_s3.actions.transfer import MAX_PART_BYTES, check_size, copy, receive
 from alluxio_s3.interfaces import IMultipartUploads
 from alluxio_s3.s3.checksums import ALGORITHMS, Algorithm, algorithm_named, encode, requested
 from alluxio_s3.s3.conditions import ALWAYS, iso_date
 from alluxio_s3.s3.errors import S3Error
-from alluxio_s3.s3.payload import Payload
 from alluxio_s3.s3.ranges import Range, parse_copy_range
 from alluxio_s3.s3.request import Headers
 from alluxio_s3.s3.target import Query, parse_copy_source
@@ -66,11 +65,11 @@ class UploadPart(Action):
         number = part_number(call.query)
         uploads, upload = await find_upload(call)
         _check_algorithm(call.headers, upload)
-        payload = Payload.of(call.head, extra_algorithm=upload.checksum_algorithm)
+        payload = payload_of(call, upload.checksum_algorithm)
         check_size(payload.length, MAX_PART_BYTES)
         writer = await uploads.create_part(upload, number, payload.length)
         received = await receive(call, payload, writer, limit=MAX_PART_BYTES)
-        attributes = Attributes(etag=received.md5_hex, checksums=received.checksums)
+        attributes = Attributes(etag=received.etag, checksums=received.checksums)
         status = await writer.commit(attributes, ALWAYS)
         return Response(headers={"ETag": f'"{status.etag}"', **checksum_headers(attributes)})
 

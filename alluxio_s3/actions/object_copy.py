@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -26,7 +25,7 @@ from alluxio_s3.actions.storage_errors import translate
 from alluxio_s3.actions.transfer import copy
 from alluxio_s3.interfaces import IObjectReader, IObjectWriter
 from alluxio_s3.namespace.mounts import Place
-from alluxio_s3.s3.checksums import ALGORITHMS, algorithm_named, encode
+from alluxio_s3.s3.checksums import ALGORITHMS, algorithm_named, encode, is_md5_etag
 from alluxio_s3.s3.conditions import check_read, iso_date, write_condition
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.request import Headers
@@ -35,7 +34,6 @@ from alluxio_s3.s3.xml import document, tag
 from alluxio_s3.storage import Attributes, NoSuchPath, Status
 
 # What the ETag of an object that was put whole looks like, and no other one does.
-_MD5 = re.compile(r"[0-9a-f]{32}")
 
 
 @action("CopyObject", method="PUT", on=OBJECT, headers={"x-amz-copy-source"}, permission="s3:PutObject")
@@ -153,15 +151,17 @@ async def _copy(call: Call, source: Source, writer: IObjectWriter, attributes: A
     """
     has = {} if source.status.attributes.checksum_type == "COMPOSITE" else source.status.attributes.checksums
     wanted = [name for name in source.status.attributes.checksums if name in ALGORITHMS] if algorithm is None else [algorithm]
-    has_md5 = _MD5.fullmatch(source.status.etag) is not None
-    missing = {name for name in wanted if name not in has} | (set() if has_md5 else {"MD5"})
+    has_md5 = is_md5_etag(source.status.etag)
+    etag_by = set() if has_md5 or not call.services.limits.put_md5 else {"MD5"}
+    missing = {name for name in wanted if name not in has} | etag_by
     digests = {name: ALGORITHMS[name].new() for name in missing}
     if source.reader is not None:
         await copy(call.services.threads, source.reader, 0, source.status.size, writer, digests=list(digests.values()))
     found = {name: digest.digest() for name, digest in digests.items()}
     return evolve(
         attributes,
-        etag=source.status.etag if has_md5 else found["MD5"].hex(),
+        # Neither: the store gives one.
+        etag=source.status.etag if has_md5 else found["MD5"].hex() if etag_by else None,
         checksums={name: encode(found[name]) if name in found else has[name] for name in wanted},
         checksum_type=FULL_OBJECT if wanted else None,
     )

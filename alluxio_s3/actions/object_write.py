@@ -32,7 +32,7 @@ class PutObject(Action):
         """All that can be refused by the head is, before the body is asked for; nothing changes unless all of it is right."""
         attributes = requested_attributes(call)
         condition = write_condition(call.headers)
-        payload = Payload.of(call.head)
+        payload = payload_of(call)
         check_size(payload.length, MAX_OBJECT_BYTES)
         bucket = await call.services.namespace.bucket(call.bucket)
         place = bucket.place
@@ -40,11 +40,17 @@ class PutObject(Action):
         await check_early(place, call.key, condition)
         writer = await place.ufs.create(place.path(call.key), stored_attributes(call, attributes), payload.length)
         received = await _receive(call, payload, writer)
-        attributes = evolve(attributes, etag=received.md5_hex, checksums=received.checksums)
+        attributes = evolve(attributes, etag=received.etag, checksums=received.checksums)
         if received.checksums:
             attributes = evolve(attributes, checksum_type=FULL_OBJECT)
         status = await commit(call, place, writer, attributes, condition)
         return Response(200, {"ETag": f'"{status.etag}"', **checksum_headers(attributes)})
+
+
+def payload_of(call: Call, extra_algorithm: str | None = None) -> Payload:
+    """The body of ``call`` as bytes that are to be stored, with what their ETag is made of. Raises S3Error as ``Payload.of``."""
+    md5 = call.services.limits.put_md5
+    return Payload.of(call.head, md5=md5, fast_etag=not md5, extra_algorithm=extra_algorithm)
 
 
 def requested_attributes(call: Call) -> Attributes:

@@ -7,7 +7,19 @@ from collections.abc import Iterable, Mapping
 
 from attrs import define, field, frozen
 
-from alluxio_s3.s3.checksums import ALGORITHMS, Algorithm, Digest, Requested, algorithm_named, decode, encode, from_base64, requested
+from alluxio_s3.s3.checksums import (
+    ALGORITHMS,
+    FAST_ETAG_ALGORITHM,
+    Algorithm,
+    Digest,
+    Requested,
+    algorithm_named,
+    decode,
+    encode,
+    fast_etag,
+    from_base64,
+    requested,
+)
 from alluxio_s3.s3.chunked import ChunkedDecoder
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.request import Headers, RequestHead
@@ -33,12 +45,14 @@ class Received:
     """A body that arrived whole and is what its sender said it is.
 
     ``size`` is in bytes, without the framing. ``md5_hex`` is None if nobody asked for it. ``checksums`` maps names of algorithms to
-    Base64 values, as ``storage.Attributes`` does: the one that the request asked for, and the extra one.
+    Base64 values, as ``storage.Attributes`` does: the one that the request asked for, and the extra one. ``etag`` is the ETag
+    that the bytes give: their MD5, or a fast one, if either was asked for.
     """
 
     size: int
     md5_hex: str | None
     checksums: Mapping[str, str]
+    etag: str | None = field(default=None, eq=False)
 
 
 @define
@@ -56,13 +70,17 @@ class Payload:
     _requested: Requested | None
     _reported: tuple[Algorithm, ...]
     _digests: dict[str, Digest]
+    _fast_etag: bool
     _size: int = field(default=0, init=False)
 
     @classmethod
-    def of(cls, head: RequestHead, *, md5: bool = True, extra_algorithm: str | None = None, checksums: bool = True) -> Payload:
+    def of(
+        cls, head: RequestHead, *, md5: bool = True, fast_etag: bool = False, extra_algorithm: str | None = None, checksums: bool = True
+    ) -> Payload:
         """The payload that ``head`` announces.
 
-        ``md5`` asks for the MD5 (it is computed for ``Content-MD5`` anyway), ``extra_algorithm`` for one more checksum.
+        ``md5`` asks for the MD5 (it is computed for ``Content-MD5`` anyway), ``fast_etag`` for an ETag that costs less where
+        there is no MD5, ``extra_algorithm`` for one more checksum.
         ``checksums`` is false where ``x-amz-checksum-*`` is about something else than this body: the document of a
         CompleteMultipartUpload comes with the checksum of the object.
         Raises ``S3Error``: MissingContentLength, InvalidArgument, InvalidDigest, InvalidRequest, MalformedTrailerError.
@@ -85,6 +103,8 @@ class Payload:
         names = {one.name for one in reported}
         if md5 or content_md5 is not None:
             names.add("MD5")
+        elif fast_etag:
+            names.add(FAST_ETAG_ALGORITHM)
         if sha256 is not None:
             names.add("SHA256")
         return cls(
@@ -95,6 +115,7 @@ class Payload:
             requested=wanted,
             reported=tuple(reported),
             digests={name: ALGORITHMS[name].new() for name in sorted(names)},
+            fast_etag=fast_etag,
         )
 
     @property
@@ -132,11 +153,11 @@ class Payload:
             raise S3Error("IncompleteBody")
         digests = {name: digest.digest() for name, digest in self._digests.items()}
         self._check_digests(digests, trailer)
-        return Received(
-            size=self._size,
-            md5_hex=digests["MD5"].hex() if "MD5" in digests else None,
-            checksums={one.name: encode(digests[one.name]) for one in self._reported},
-        )
+        md5_hex = digests["MD5"].hex() if "MD5" in digests else None
+        etag = md5_hex
+        if etag is None and self._fast_etag:
+            etag = fast_etag(digests[FAST_ETAG_ALGORITHM], self._size)
+        return Received(self._size, md5_hex, {one.name: encode(digests[one.name]) for one in self._reported}, etag)
 
     def _check_digests(self, digests: Mapping[str, bytes], trailer: str | None) -> None:
         if self._content_sha256 is not None and digests["SHA256"] != self._content_sha256:

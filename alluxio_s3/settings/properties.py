@@ -204,9 +204,9 @@ class Api:
         "alluxio.worker.s3.put.md5.enabled",
         boolean(),
         "true",
-        "Make the MD5 of the bytes the ETag of what a single PUT writes, as S3 does. `false` saves the hashing; ETags are then opaque.",
+        "Make the MD5 of the bytes the ETag of a PUT and of a part, as S3 does. `false` saves the hashing, most of what a large PUT"
+        " costs: the ETag is then made of a CRC64NVME and the size, and never taken for an MD5; that of a multipart object is opaque.",
         ours=True,
-        acted_on=False,
     )
     metadata_max_bytes: int = setting(
         "alluxio.proxy.s3.header.metadata.max.size", size(), "2KB", "How much user metadata an object may have. `0`: no limit."

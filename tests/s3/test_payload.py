@@ -296,3 +296,21 @@ def test_total(headers: dict[str, str], pieces: list[bytes]) -> None:
         payload.finish()
     except S3Error as error:
         assert 400 <= error.status < 500
+
+
+def test_a_fast_etag_is_of_the_bytes_and_no_md5() -> None:
+    """Where MD5 is not wanted the ETag is made of a checksum and the size: the same for the same bytes, and of another form than an MD5."""
+
+    def etag(body: bytes, **headers: str) -> str:
+        head = RequestHead("PUT", Target("b", "k"), Headers({"content-length": str(len(body)), **headers}))
+        payload = Payload.of(head, md5=False, fast_etag=True)
+        payload.hash(payload.decode(body))
+        received = payload.finish()
+        assert received.checksums == {}
+        assert received.etag is not None
+        return received.etag
+
+    assert etag(b"123456789") == "ae8b14860a799888" + f"{9:016x}" + "-0"
+    assert etag(b"") != etag(b"\0") != etag(b"\0\0")
+    md5 = hashlib.md5(b"x", usedforsecurity=False)
+    assert etag(b"x", **{"content-md5": base64.b64encode(md5.digest()).decode()}) == md5.hexdigest()
