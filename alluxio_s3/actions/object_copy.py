@@ -84,8 +84,9 @@ class Source:
 async def open_source(call: Call, target: Target) -> AsyncIterator[Source]:
     """The object at ``target``, open, if the ``x-amz-copy-source-if-*`` headers of ``call`` allow its use.
 
-    Raises S3Error: NoSuchBucket, NoSuchKey, PreconditionFailed.
+    Raises S3Error: NoSuchBucket, NoSuchKey, PreconditionFailed; AccessDenied for a bucket that is not that of the owner it expects.
     """
+    await call.services.namespace.expect_owner(target.bucket, call.headers.get("x-amz-source-expected-bucket-owner"))
     place = call.services.namespace.locate(target.bucket)
     path = place.path(target.key)
     reader: IObjectReader | None = None

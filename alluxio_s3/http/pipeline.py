@@ -111,16 +111,9 @@ class Pipeline:
         account.user = principal.name
         action = self.registry.resolve(head)
         account.action = action.route.name
-        await self._check_owner(head)
+        if head.target.bucket:
+            await self.services.namespace.expect_owner(head.target.bucket, head.headers.get("x-amz-expected-bucket-owner"))
         return await action.run(Call(head, principal, request.body, account.request_id, self.services))
-
-    async def _check_owner(self, head: RequestHead) -> None:
-        """``x-amz-expected-bucket-owner``: the client would rather be refused than talk to somebody else's bucket."""
-        expected = head.headers.get("x-amz-expected-bucket-owner")
-        if expected is not None and head.target.bucket:
-            bucket = await self.services.namespace.bucket(head.target.bucket)
-            if bucket.owner != expected:
-                raise S3Error("AccessDenied", "The bucket is not owned by x-amz-expected-bucket-owner.")
 
     async def _send(self, request: S3Request, response: Response, account: Account) -> None:
         account.status = response.status

@@ -74,6 +74,14 @@ class Namespace:
             raise S3Error("NoSuchBucket", BucketName=name) from None
         return self._bucket(name, place, status)
 
+    async def expect_owner(self, name: str, owner: str | None) -> None:
+        """Raise S3Error AccessDenied unless the bucket is ``owner``'s, NoSuchBucket; nothing if nobody is expected (None).
+
+        For who would rather be refused than talk to somebody else's bucket.
+        """
+        if owner is not None and (await self.bucket(name)).owner != owner:
+            raise S3Error("AccessDenied", "The bucket is not owned by whom the request expects.", BucketName=name)
+
     async def buckets(self) -> list[Bucket]:
         """Every bucket and mount, by name."""
         found: dict[str, Bucket] = {}

@@ -180,6 +180,7 @@ async def test_conditions(bench, condition, allowed):
         (TARGET, {"x-amz-tagging-directive": "replace"}, "InvalidArgument"),
         (TARGET, {"x-amz-checksum-algorithm": "CRC7"}, "InvalidRequest"),
         (TARGET, {"x-amz-acl": "public-read"}, "NotImplemented"),
+        (TARGET, {"x-amz-source-expected-bucket-owner": "somebody else"}, "AccessDenied"),
         (TARGET, {"x-amz-storage-class": "GLACIER"}, "InvalidStorageClass"),
         (TARGET, {"x-amz-metadata-directive": "REPLACE", "x-amz-meta-a": "x" * 2048}, "MetadataTooLarge"),
         ("/bucket/folder/", {}, "InvalidRequest"),
