@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pwd
+import signal
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,8 @@ from alluxio_s3.threads import Threads
 
 EXPIRE_EVERY_SECONDS = 3600.0
 DRAIN_POLL_SECONDS = 0.05
+# How long what was cut may take to let go of what it holds.
+CUT_SECONDS = 2.0
 # Addresses that mean every interface, and one by which this machine reaches itself there.
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
@@ -44,7 +47,7 @@ _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 class Gateway(MultiService):
     """The daemon. ``build`` makes one from settings; starting it listens, stopping it drains.
 
-    ``port`` is the TCP port that it serves on, once it is running.
+    ``port`` is the TCP port that it serves on, once it is running. A second signal to stop ends the draining.
     """
 
     name = "alluxio-s3"
@@ -59,6 +62,7 @@ class Gateway(MultiService):
         self._pipeline = pipeline
         self._site = site
         self._listening: list[IListeningPort] = []
+        self._hurried = False
         if settings.upload_cleaner_enabled:
             expiry = TimerService(EXPIRE_EVERY_SECONDS, self._expire_uploads)
             expiry.clock = reactor
@@ -101,20 +105,24 @@ class Gateway(MultiService):
         for description, endpoint in _endpoints(self.settings, self._reactor):
             outcome: list[Any] = []
             _ = endpoint.listen(self._site).addBoth(outcome.append)
-            if isinstance(outcome[0], Failure):
+            if not outcome or isinstance(outcome[0], Failure):
                 self._threads.stop()
-                raise SystemExit(f"alluxio-s3: cannot listen on {description}: {outcome[0].getErrorMessage()}")
+                reason = outcome[0].getErrorMessage() if outcome else "that takes longer than a start may"
+                raise SystemExit(f"alluxio-s3: cannot listen on {description}: {reason}")
             self._listening.append(outcome[0])
             self._announce(description, outcome[0].getHost())
         super().startService()
 
     async def _stop(self) -> None:
+        self._take_signals()
         await DeferredList([Deferred.fromCoroutine(_stop_listening(port)) for port in self._listening])
-        deadline = self._reactor.seconds() + self.settings.drain_ms / 1000
-        while self._pipeline.in_flight and self._reactor.seconds() < deadline:
-            await deferLater(self._reactor, DRAIN_POLL_SECONDS)
-        if self._pipeline.in_flight:
-            self._log.warn("{count} requests are cut: the drain limit is over", count=self._pipeline.in_flight)
+        self._site.end()
+        await self._drained(self.settings.drain_ms / 1000)
+        if self._busy:
+            self._log.warn("{count} requests are cut: the drain limit is over", count=self._busy)
+            self._site.cut()
+            self._hurried = False
+            await self._drained(CUT_SECONDS)
         await self._pipeline.services.namespace.close()
         await self._pipeline.services.tags.close()
         self._threads.stop()
@@ -124,6 +132,25 @@ class Gateway(MultiService):
         """Stop listening, let requests end (up to the drain limit), then let go of the stores."""
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
+
+    @property
+    def _busy(self) -> int:
+        return max(self._pipeline.in_flight, self._site.busy)
+
+    async def _drained(self, seconds: float) -> None:
+        """Wait until nothing is under way, but no longer than that."""
+        deadline = self._reactor.seconds() + seconds
+        while self._busy and not self._hurried and self._reactor.seconds() < deadline:
+            await deferLater(self._reactor, DRAIN_POLL_SECONDS)
+
+    def _take_signals(self) -> None:
+        """Have the reactor's own signals end the draining: it would take a second one for an error."""
+        for number, name in ((signal.SIGTERM, "sigTerm"), (signal.SIGINT, "sigInt")):
+            if signal.getsignal(number) == getattr(self._reactor, name, None):
+                signal.signal(number, lambda *_: self._reactor.callFromThread(self._hurry))
+
+    def _hurry(self) -> None:
+        self._hurried = True
 
     def _announce(self, description: str, address: Any) -> None:
         host, port = getattr(address, "host", None), getattr(address, "port", None)
@@ -241,6 +268,7 @@ def _limits(settings: Settings) -> Limits:
         user_metadata_bytes=settings.metadata_max_bytes,
         tagging_restrictions=settings.tagging_restrictions,
         bucket_naming_restrictions=settings.bucket_naming_restrictions,
+        put_md5=settings.put_md5,
         min_part_bytes=settings.multipart_min_part_bytes,
         complete_keepalive=settings.complete_keepalive_enabled,
         complete_keepalive_seconds=settings.complete_keepalive_ms / 1000,

@@ -32,7 +32,7 @@ class Principal:
 
 # What SDKs send. ``find_credentials`` takes more; what this does not match is left to it.
 _SDK = re.compile(
-    rb"AWS4-HMAC-SHA256 Credential=([A-Za-z0-9_.@+-]+)/\d{8}/[a-z0-9-]+/s3/aws4_request,"
+    rb"AWS4-HMAC-SHA256 Credential=([A-Za-z0-9_.@+-]{1,256})/\d{8}/[a-z0-9-]+/s3/aws4_request,"
     rb" ?SignedHeaders=[a-z0-9;-]+, ?Signature=[0-9a-f]{64}"
 )
 

@@ -47,10 +47,17 @@ async def send(request: S3Request, response: Response, common: bytes, threads: T
 
     Raises ObjectChanged and whatever the body raises once the head is out: then the answer must be cut.
     """
+    try:
+        await _send(request, response, common, threads)
+    finally:
+        if isinstance(response.body, ReaderBody):
+            await response.body.reader.close()
+    request.finish()
+
+
+async def _send(request: S3Request, response: Response, common: bytes, threads: Threads) -> None:
     body = response.body
     if request.gone:
-        if isinstance(body, ReaderBody):
-            await body.reader.close()
         raise CancelledError
     has_body = request.method != b"HEAD" and response.status not in _NO_BODY
     fields = render_fields(_framed(request, response, has_body=has_body))
@@ -62,13 +69,8 @@ async def send(request: S3Request, response: Response, common: bytes, threads: T
         request.bytes_sent = len(body) if has_body else 0
     else:
         request.channel.write(head)
-        try:
-            if has_body:
-                await _stream(request, body, threads)
-        finally:
-            if isinstance(body, ReaderBody):
-                await body.reader.close()
-    request.finish()
+        if has_body:
+            await _stream(request, body, threads)
 
 
 def _framed(request: S3Request, response: Response, *, has_body: bool) -> dict[str, str]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
@@ -71,12 +71,12 @@ class S3Channel(HTTPChannel):
     def occupy(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """``coroutine`` sends an answer, beside Twisted's requests, and calls ``vacate``: what comes in meanwhile waits.
 
-        It is cancelled when the client goes.
+        It is cancelled when the client goes, and ends the connection if it fails.
         """
         self._savedTimeOut = self.setTimeout(None)
         self._handlingRequest = True
         self.setRawMode()
-        sending = Deferred.fromCoroutine(coroutine)
+        sending = Deferred.fromCoroutine(coroutine).addErrback(self._failed)
         if not sending.called:
             self._sending = sending
 
@@ -94,8 +94,31 @@ class S3Channel(HTTPChannel):
         self._networkProducer.resumeProducing()
         self.setLineMode(data)
 
+    def _failed(self, reason: Failure) -> None:
+        if not reason.check(CancelledError):
+            self._log.failure("A connection is ended", reason)
+            self.transport.abortConnection()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is under way, or an answer has not gone out whole."""
+        under_way = self._handlingRequest or any(request.begun for request in self.requests)
+        return under_way or bool(getattr(self.transport, "dataBuffer", b"") or getattr(self.transport, "_tempDataBuffer", ()))
+
+    def end(self) -> None:
+        """Close when the request that is under way, if one is, has been answered."""
+        self.persistent = False
+        if not self._handlingRequest and not any(request.begun for request in self.requests):
+            self.loseConnection()
+
+    def connectionMade(self) -> None:
+        """A client has come."""
+        self.site.connections.add(self)
+        super().connectionMade()
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The client has gone."""
+        self.site.connections.discard(self)
         if self._sending is not None:
             sending, self._sending = self._sending, None
             sending.cancel()

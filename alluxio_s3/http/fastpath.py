@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable
+from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 # Headers that change nothing in the answer, or only what is looked at below. A request with any other takes the long way.
 _HARMLESS = frozenset(
     {b"host", b"user-agent", b"accept", b"accept-encoding", b"authorization", b"x-amz-date", b"x-amz-content-sha256",
-     b"x-amz-user-agent", b"amz-sdk-invocation-id", b"amz-sdk-request", b"connection", b"date", b"accept-language",
+     b"x-amz-user-agent", b"amz-sdk-invocation-id", b"amz-sdk-request", b"connection", b"accept-language",
      b"cache-control", b"pragma"}
 )  # fmt: skip
 _TELLING = frozenset(
@@ -50,6 +52,7 @@ ONE_WRITE_BYTES = 16 << 10
 # How many values of x-amz-checksum-mode are worth remembering for a file.
 MAX_RENDERED = 4
 _CLOSING = b"Connection: close\r\n"
+_ISO_BASIC = re.compile(rb"[0-9]{8}T[0-9]{6}Z")
 
 
 class FastPath:
@@ -94,7 +97,7 @@ class FastPath:
             found, fields = _described(reader, headers)
             body = b"" if method == b"HEAD" or found.count > ONE_WRITE_BYTES else _read_hot(reader.fileno(), found.offset, found.count)
             reader.check_unchanged()
-        except (S3Error, StorageError, BlockingIOError):
+        except (S3Error, StorageError, OSError):
             reader.release()
             return False
         account = Account(
@@ -127,17 +130,18 @@ class FastPath:
             await sender.send()
         except CancelledError:
             account.error = "ClientGone"
+            raise
         except Exception as problem:  # noqa: BLE001  # the head is out: all that is left is to cut the answer visibly
             account.error = type(problem).__name__
             self._log.failure("{account.request_id} {account.action}: the answer was cut", account=account)
             channel.forceAbortClient()
-        else:
-            channel.vacate()
+            return
         finally:
             self._pipeline.in_flight -= 1
             reader.release()
             account.bytes_out = sender.sent
             self._close(account, started)
+        channel.vacate()
 
     def _open(self, target: Target) -> IHotReader | None:
         try:
@@ -163,7 +167,18 @@ def _headers(lines: list[bytes]) -> dict[bytes, bytes] | None:
         headers[name] = value.strip(b" \t")
     if b"host" not in headers or headers.get(b"connection", b"keep-alive").lower() != b"keep-alive":
         return None
-    return headers
+    return headers if _is_time(headers.get(b"x-amz-date")) else None
+
+
+@lru_cache(maxsize=64)
+def _is_time(value: bytes | None) -> bool:
+    """Whether that x-amz-date, if there is one, is one that is never refused."""
+    if value is None:
+        return True
+    try:
+        return _ISO_BASIC.fullmatch(value) is not None and bool(datetime.fromisoformat(value.decode()))
+    except ValueError:
+        return False
 
 
 @lru_cache(maxsize=4096)

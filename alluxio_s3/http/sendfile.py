@@ -137,6 +137,8 @@ class FileSender:
         self._transport.unregisterProducer()
         if self._transport.connected:
             self._transport.registerProducer(self._channel, True)
+            # If the transport had told it to pause, it is not the one that was told to go on.
+            self._channel.resumeProducing()
 
 
 def is_hot(descriptor: int, offset: int, count: int) -> bool:

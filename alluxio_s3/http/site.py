@@ -36,6 +36,23 @@ class S3Site(Site):
         self.timeOut = idle_seconds
         self.keep_alive = keep_alive
         self.body_stall_seconds = body_stall_seconds
+        self.connections: set[S3Channel] = set()
+
+    @property
+    def busy(self) -> int:
+        """How many connections have a request under way, or an answer that has not gone out whole."""
+        return sum(connection.busy for connection in self.connections)
+
+    def end(self) -> None:
+        """Answer the requests that are under way and no others."""
+        self.keep_alive = False
+        for connection in tuple(self.connections):
+            connection.end()
+
+    def cut(self) -> None:
+        """End every connection where it stands: what was answered so far must not look whole."""
+        for connection in tuple(self.connections):
+            connection.transport.abortConnection()
 
     def serve(self, request: S3Request) -> None:
         """Parse the target, once, and give the request to the route of what it names."""

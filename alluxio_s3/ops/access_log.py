@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import string
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote_plus
+from urllib.parse import quote, unquote_plus
 
 from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -92,14 +93,22 @@ class FileAccessLog:
 
 def line_of(account: Account) -> str:
     """An account as a line of text, signatures and tokens left out."""
-    target = account.raw_target
+    target = _plain(account.raw_target)
     if "?" in target:
         path, _, query = target.partition("?")
         target = f"{path}?{'&'.join(map(_masked, query.split('&')))}"
+    who = f"{account.peer or '-'} {_plain(account.user)}"
     return (
-        f'{account.peer} {account.user} {account.action} "{account.method} {target}" {account.status} {account.error}'
+        f'{who} {account.action} "{_plain(account.method)} {target}" {account.status} {account.error}'
         f" in={account.bytes_in} out={account.bytes_out} {account.seconds * 1000:.1f}ms {account.request_id}"
     )
+
+
+def _plain(text: str) -> str:
+    """What a client chose, without what would end a field, or move a terminal's cursor."""
+    if text.isprintable() and '"' not in text and " " not in text:
+        return text
+    return quote(text, safe=string.punctuation.replace('"', ""))
 
 
 def _masked(parameter: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.task import Clock
 
 from alluxio_s3.actions.everything import REGISTRY
 from alluxio_s3.actions.exchange import Services
@@ -87,7 +89,15 @@ class TwoWays:
         client.leave()
         return answer
 
+    async def ask_quick(self, request: bytes) -> bytes:
+        client = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", self.quick.getHost().port), RawClient())
+        client.write(request)
+        answer = await client.until(b"\r\n\r\n")
+        client.leave()
+        return answer
+
     async def fill(self) -> None:
+        (Path(self.ufs.identity.removeprefix("file://")) / "b" / "huge").write_bytes(bytes(24 << 20) + b"the end")
         for key, size in SIZES.items():
             await self.put(key, os.urandom(size), METADATA if key != "one" else {})
             await self.both(f"GET /b/{key} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
@@ -132,11 +142,13 @@ HEADERS = st.fixed_dictionaries(
         "If-Unmodified-Since": DATES,
         "If-Range": st.one_of(ETAGS, DATES),
         "x-amz-checksum-mode": st.sampled_from(["ENABLED", "enabled", "x"]),
-        "Authorization": st.sampled_from([SIGNED, SIGNED.replace(", ", ","), "AWS bob:sig", "rubbish"]),
+        "Authorization": st.sampled_from([SIGNED, SIGNED.replace(", ", ","), SIGNED.replace("alice", "a" * 257), "AWS bob:sig", "rubbish"]),
+        "x-amz-date": st.sampled_from(["20260101T000000Z", "20261399T000000Z", "yesterday", ""]),
+        "Date": st.sampled_from(["Thu, 01 Jan 1998 00:00:00 GMT", "yesterday"]),
         "User-Agent": st.sampled_from(["Boto3/1.44.5", "curl/7.88.1"]),
         "Accept": st.just("*/*"),
         "accept-encoding": st.just("identity"),
-        "Connection": st.sampled_from(["keep-alive", "Keep-Alive"]),
+        "Connection": st.sampled_from(["keep-alive", "Keep-Alive", "TE", "keep-alive, TE", "upgrade"]),
         "X-Unknown": st.just("1"),
     },
 )
@@ -254,3 +266,79 @@ async def test_a_client_that_leaves_in_mid_answer_leaves_nothing(ways: TwoWays) 
 
     await leave()
     assert all(file.readers == 0 for file in ways.ufs._files._files.values())
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("key", SIZES)
+@pytest_twisted.ensureDeferred
+async def test_both_ways_close_when_connections_are_not_kept(ways: TwoWays, method: str, key: str) -> None:
+    """With keep-alive off each way says that it closes, in the same place, and does, after the whole answer."""
+    await ways.both(f"GET /b/{key} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+    request = f"{method} /b/{key} HTTP/1.1\r\nHost: h\r\n\r\n".encode()
+    answers = []
+    before = ways.taken
+    ways.site.keep_alive = False
+    try:
+        for port in (ways.quick, ways.plain):
+            client = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port), RawClient())
+            client.write(request)
+            answers.append(same(await client.all()))
+    finally:
+        ways.site.keep_alive = True
+    assert ways.taken == before + 1
+    assert answers[0] == answers[1]
+    assert b"\r\nConnection: close\r\n\r\n" in answers[0]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_file_that_cannot_be_read_takes_the_long_way(ways: TwoWays, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the kernel refuses on the short way is left to the long one, and the file is released."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ESTALE, "stale")
+
+    await ways.both(b"GET /b/small HTTP/1.1\r\nHost: h\r\n\r\n")
+    taken = ways.taken
+    monkeypatch.setattr("alluxio_s3.http.fastpath._read_hot", refuse)
+    answer = await ways.ask_quick(b"GET /b/small HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\n\r\n")
+    assert b" 200 " in answer
+    assert ways.taken == taken
+    assert all(file.readers == 0 for file in ways.ufs._files._files.values())
+
+
+@pytest_twisted.ensureDeferred
+async def test_idle_connections_end_and_busy_ones_do_not(ways: TwoWays) -> None:
+    """Only fast requests: each puts off the end of the connection, a large answer suspends it, and an idle connection ends."""
+    clock = Clock()
+    ways.site.timeOut = 10.0
+    build = ways.site.buildProtocol
+    channels: list[Any] = []
+
+    def clocked(address: Any) -> Any:
+        channel = build(address)
+        channel.callLater = clock.callLater
+        channels.append(channel)
+        return channel
+
+    ways.site.buildProtocol = clocked  # type: ignore[method-assign]
+    try:
+        client = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", ways.quick.getHost().port), RawClient())
+        for answers in range(1, 4):
+            clock.advance(9)
+            client.write(b"HEAD /b/small HTTP/1.1\r\nHost: h\r\n\r\n")
+            await client.until(b"\r\n\r\n", answers)
+        client.transport.pauseProducing()  # type: ignore[union-attr]
+        client.write(b"GET /b/huge HTTP/1.1\r\nHost: h\r\n\r\n")
+        while not channels[0].busy:
+            await ways.ask(ways.plain, b"GET /b/one HTTP/1.1\r\nHost: h\r\n\r\n")
+        clock.advance(1000)
+        client.transport.resumeProducing()  # type: ignore[union-attr]
+        while not client.received.endswith(b"the end"):
+            await ways.ask(ways.plain, b"GET /b/one HTTP/1.1\r\nHost: h\r\n\r\n")
+        clock.advance(9)
+        assert channels[0].transport.connected
+        clock.advance(2)
+        await client.all()
+    finally:
+        ways.site.timeOut = None
+        del ways.site.buildProtocol

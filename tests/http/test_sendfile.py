@@ -31,9 +31,13 @@ class Sending(Protocol):
         self.transport.registerProducer(self, True)  # type: ignore[attr-defined]
         self.factory.made.callback(self)  # type: ignore[union-attr]
 
-    def pauseProducing(self) -> None: ...
+    paused = False
 
-    def resumeProducing(self) -> None: ...
+    def pauseProducing(self) -> None:
+        self.paused = True
+
+    def resumeProducing(self) -> None:
+        self.paused = False
 
     def stopProducing(self) -> None: ...
 
@@ -185,3 +189,19 @@ async def test_a_file_that_is_rewritten_meanwhile_is_never_sent_whole(pair: Pair
     with pytest.raises(ObjectChanged):
         await sending
     assert sender.sent < size
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_was_told_to_pause_before_is_told_to_go_on(pair: Pair, tmp_path: Path) -> None:
+    """A connection whose buffer was full when the file came goes on when the file has gone."""
+    size = 24 << 20
+    (tmp_path / "file").write_bytes(b"file")
+    assert pair.sending.transport is not None
+    pair.client.transport.pauseProducing()  # type: ignore[union-attr]
+    pair.sending.transport.write(bytes(size))
+    sending = Deferred.fromCoroutine(pair.sender(tmp_path / "file", 0, 4).send())
+    assert pair.sending.paused
+    pair.client.transport.resumeProducing()  # type: ignore[union-attr]
+    await sending
+    assert await pair.client.until(b"file") == bytes(size) + b"file"
+    assert not pair.sending.paused

@@ -20,6 +20,12 @@ def test_a_line_tells_who_did_what() -> None:
     assert line_of(account()) == '127.0.0.1 alice GetObject "GET /b/k" 200 - in=0 out=4096 12.3ms ID'
 
 
+def test_a_client_cannot_forge_fields() -> None:
+    """Blanks, quotes and controls in what a client chose are escaped; a client without an address is a dash."""
+    forged = Account("ID", "G\x1bT", '/b/"k" 200', "", "GetObject", "al ice", 403, "AccessDenied")
+    assert line_of(forged).startswith('- al%20ice GetObject "G%1BT /b/%22k%22%20200" 403 AccessDenied ')
+
+
 @pytest.mark.parametrize(
     "name",
     ["X-Amz-Signature", "x-amz-signature", "X-Amz-Sign%61ture", "X-Amz-Security-Token", "X-Amz-Credential", "Signature", "AWSAccessKeyId"],

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -30,7 +29,7 @@ class OpenFile:
     """A file that is open for whoever reads it.
 
     ``rendered`` is the readers' own, to keep with it what they made of its Status. ``shows_changes`` is whether any change of
-    what it is to S3 shows in its inode; otherwise it can be read, but not kept.
+    what it is to S3 shows in its inode; otherwise it can be read, but not kept. ``looked_ns`` is wall time before it was looked at.
     """
 
     status: Status
@@ -38,6 +37,7 @@ class OpenFile:
     descriptor: Descriptor
     path: str
     shows_changes: bool
+    looked_ns: int
     rendered: dict[object, object] = field(factory=dict)
     used_at: float = 0.0
     readers: int = 0
@@ -97,8 +97,8 @@ class OpenFiles:
 
     def keep(self, file: OpenFile, now: float) -> None:
         """Keep ``file`` in place of an older one of its path and of the one read longest ago; or drop it at once if it cannot be kept."""
-        # A clock that ticks coarsely could give a change that comes now the time that the file already has.
-        settled = time.time_ns() - file.found.st_ctime_ns > SETTLED_NS
+        # A clock that ticks coarsely could give a change that came after the look the time that the file had then.
+        settled = file.looked_ns - file.found.st_ctime_ns > SETTLED_NS
         if not (file.shows_changes and settled and self._capacity):
             file.dropped = True
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import AsyncIterator
 
 from zope.interface import implementer
@@ -24,6 +25,7 @@ def open_object(tree: Tree, path: str) -> OpenFile:
     """The object at ``path``, open for reading. Blocks."""
     # A pipe without a writer would keep the thread for ever, a terminal would become the daemon's.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
+    looked_ns = time.time_ns()
     with storage_errors(path), tree.looked_up(path, flags) as (found, record, descriptor):
         if (path.endswith("/") or not path) and stat.S_ISDIR(found.st_mode):
             raise PathConflict(path, f"PathConflict: {path}: a folder has no bytes to read")
@@ -31,7 +33,8 @@ def open_object(tree: Tree, path: str) -> OpenFile:
             raise NoSuchPath(path)
         status = tree.describe(path, found, record, descriptor)
         check_whole(path, found, record)
-        return OpenFile(status, found, Descriptor(os.dup(descriptor)), path, shows_changes=shows_changes(descriptor, record))
+        shown = shows_changes(descriptor, record)
+        return OpenFile(status, found, Descriptor(os.dup(descriptor)), path, shows_changes=shown, looked_ns=looked_ns)
 
 
 @implementer(IObjectReader, IHotReader)

@@ -1,0 +1,244 @@
+"""Files that are kept open give the object as it stands now, or nothing; and each is closed once, after its last reader."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from alluxio_s3.ufs.local.descriptor import Descriptor
+from alluxio_s3.ufs.local.open_files import IDLE_SECONDS, SETTLED_NS, OpenFile, OpenFiles
+from alluxio_s3.ufs.local.reader import open_object
+from alluxio_s3.ufs.local.tree import Tree
+
+CAPACITY = 2
+KEYS = st.sampled_from(["a", "b", "d/a", "d/b"])
+
+
+class Kept:
+    """A directory, its files kept open, and which descriptors have been closed."""
+
+    def __init__(self, directory: Path, capacity: int = CAPACITY) -> None:
+        self.directory = directory
+        self.tree = Tree.at(str(directory), buckets=False, durability="rename")
+        self.closed: list[Descriptor] = []
+        self.files = OpenFiles(self.tree.root.fd, self._close, capacity)
+
+    def _close(self, descriptor: Descriptor) -> None:
+        self.closed.append(descriptor)
+        descriptor.close()
+
+    def open(self, key: str, now: float = 0.0, *, after_change_ns: int = SETTLED_NS + 1) -> OpenFile:
+        """Open ``key`` for one reader as if it was looked at so long after its last change, and offer it to be kept."""
+        file = open_object(self.tree, key)
+        file.looked_ns = file.found.st_ctime_ns + after_change_ns
+        file.shows_changes = True  # the disk under the tests may have no extended attributes
+        file.readers += 1
+        self.files.keep(file, now)
+        return file
+
+    def close(self) -> None:
+        self.files.clear()
+        self.tree.close()
+
+
+def bytes_of(file: OpenFile) -> bytes:
+    return os.pread(file.descriptor.number, 1 << 20, 0)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Kept]:
+    """An empty directory."""
+    made = Kept(tmp_path)
+    yield made
+    made.close()
+
+
+class ReadersAndWriters(RuleBasedStateMachine):
+    """Readers come and go while others write, in every way that a file system has; each version has a length of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = Path(tempfile.mkdtemp(prefix="open-files-"))
+        self.lengths = count(1)
+        self.now = 0.0
+        self.readers: list[OpenFile] = []
+        self.opened: list[OpenFile] = []
+        self.kept = Kept(self.directory)
+
+    def at(self, key: str) -> Path:
+        return self.directory / key
+
+    def body(self) -> bytes:
+        return os.urandom(1) * next(self.lengths)
+
+    @rule(key=KEYS)
+    def replace(self, key: str) -> None:
+        """As a PUT does: another file gets the name."""
+        self.at(key).parent.mkdir(exist_ok=True)
+        new = self.directory / "new"
+        new.write_bytes(self.body())
+        new.rename(self.at(key))
+
+    @rule(key=KEYS)
+    def rewrite(self, key: str) -> None:
+        """As a shell does: truncated, and written in place."""
+        if self.at(key).exists():
+            self.at(key).write_bytes(self.body())
+
+    @rule(key=KEYS)
+    def restore_time(self, key: str) -> None:
+        """As an archiver does: the modification time is set back."""
+        if self.at(key).exists():
+            self.at(key).write_bytes(self.body())
+            os.utime(self.at(key), ns=(10**18, 10**18))
+
+    @rule(key=KEYS)
+    def delete(self, key: str) -> None:
+        """The name goes."""
+        self.at(key).unlink(missing_ok=True)
+
+    @rule()
+    def swap_parent(self) -> None:
+        """The directory above is another one now."""
+        if self.at("d").exists():
+            self.at("d").rename(self.directory / f"old-{next(self.lengths)}")
+        self.at("d").mkdir()
+        self.at("d/a").write_bytes(self.body())
+
+    @rule(key=KEYS, later=st.integers(0, 20))
+    def read(self, key: str, later: int) -> None:
+        """What is found is the object; what is not found is opened."""
+        self.now += later
+        found = self.kept.files.find(key, self.now)
+        if found is not None:
+            assert bytes_of(found) == self.at(key).read_bytes()
+            found.readers += 1
+            self.readers.append(found)
+        elif self.at(key).exists():
+            file = self.kept.open(key, self.now)
+            self.opened.append(file)
+            self.readers.append(file)
+            assert self.kept.files.find(key, self.now) is file
+
+    @precondition(lambda self: self.readers)
+    @rule(which=st.integers(0, 100))
+    def release(self, which: int) -> None:
+        """A reader has what it wanted."""
+        self.kept.files.release(self.readers.pop(which % len(self.readers)))
+
+    @rule(later=st.integers(0, 40))
+    def tidy(self, later: int) -> None:
+        """Nothing stays that was not read for a while."""
+        self.now += later
+        self.kept.files.drop_idle(self.now)
+        assert all(file.used_at > self.now - IDLE_SECONDS for file in self.kept.files._files.values())
+
+    @invariant()
+    def bounds_hold(self) -> None:
+        """No more than the capacity is kept, nobody reads a closed file, and none is closed twice."""
+        assert len(self.kept.files) <= CAPACITY
+        assert len(self.kept.closed) == len({id(one) for one in self.kept.closed})
+        for file in self.readers:
+            assert os.fstat(file.descriptor.number).st_ino == file.found.st_ino
+        dropped = [file for file in self.opened if file.dropped and not file.readers]
+        assert {id(file.descriptor) for file in dropped} == {id(one) for one in self.kept.closed}
+
+    def teardown(self) -> None:
+        for file in self.readers:
+            self.kept.files.release(file)
+        self.kept.close()
+        assert all(file.readers == 0 for file in self.opened)
+        assert len(self.kept.closed) == len(self.opened)
+        shutil.rmtree(self.directory)
+
+
+ReadersAndWriters.TestCase.settings = settings(
+    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestReadersAndWriters = ReadersAndWriters.TestCase
+
+
+def test_what_changed_just_before_the_look_is_not_kept(kept: Kept) -> None:
+    """A change in the same tick of a coarse clock would not show: the file is read, and closed after its reader."""
+    kept.directory.joinpath("a").write_bytes(b"1")
+    file = kept.open("a", after_change_ns=SETTLED_NS)
+    assert kept.files.find("a", 0) is None
+    assert not kept.closed
+    kept.files.release(file)
+    assert kept.closed == [file.descriptor]
+
+
+def test_the_look_counts_and_not_the_keeping(kept: Kept) -> None:
+    """A file that was looked at within the tick, and is offered long after it, may have been changed in that tick: it is not kept."""
+    kept.directory.joinpath("a").write_bytes(b"1")
+    file = open_object(kept.tree, "a")
+    found = file.found
+    changed_ns = found.st_ctime_ns - 10**10
+    file.found = os.stat_result(tuple(found)[:10], {"st_mtime_ns": found.st_mtime_ns, "st_ctime_ns": changed_ns, "st_dev": found.st_dev})
+    file.looked_ns = changed_ns + 10**6
+    file.shows_changes = True
+    file.readers += 1
+    kept.files.keep(file, 0)
+    assert len(kept.files) == 0
+    kept.files.release(file)
+
+
+def test_what_does_not_show_its_changes_is_not_kept(kept: Kept) -> None:
+    """A file whose attributes are in a sidecar is opened each time."""
+    kept.directory.joinpath("a").write_bytes(b"1")
+    file = open_object(kept.tree, "a")
+    file.shows_changes = False
+    file.looked_ns = file.found.st_ctime_ns + SETTLED_NS + 1
+    file.readers += 1
+    kept.files.keep(file, 0)
+    assert len(kept.files) == 0
+    kept.files.release(file)
+    assert kept.closed == [file.descriptor]
+
+
+def test_nothing_is_kept_without_capacity(tmp_path: Path) -> None:
+    """A capacity of 0 keeps nothing."""
+    (tmp_path / "a").write_bytes(b"1")
+    kept = Kept(tmp_path, capacity=0)
+    file = kept.open("a")
+    assert len(kept.files) == 0
+    kept.files.release(file)
+    assert kept.closed == [file.descriptor]
+    kept.close()
+
+
+def test_the_one_read_longest_ago_goes(kept: Kept) -> None:
+    """The capacity is kept by letting go of what was read longest ago, not of what was opened first."""
+    for key in ("a", "b", "c"):
+        kept.directory.joinpath(key).write_bytes(key.encode())
+    first, second = kept.open("a", 1), kept.open("b", 2)
+    assert kept.files.find("a", 3) is first
+    kept.files.release(second)
+    third = kept.open("c", 4)
+    assert kept.closed == [second.descriptor]
+    assert kept.files.find("a", 5) is first
+    for file in (first, third):
+        kept.files.release(file)
+
+
+def test_another_file_behind_a_link_is_seen(kept: Kept) -> None:
+    """Names are looked up as they are now: a directory that has become a link elsewhere gives another object."""
+    for name in ("one", "two"):
+        (kept.directory / name).mkdir()
+        (kept.directory / name / "a").write_bytes(name.encode())
+    (kept.directory / "d").symlink_to("one")
+    file = kept.open("d/a")
+    assert kept.files.find("d/a", 0) is file
+    (kept.directory / "d").unlink()
+    (kept.directory / "d").symlink_to("two")
+    assert kept.files.find("d/a", 0) is None
+    kept.files.release(file)
