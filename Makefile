@@ -61,6 +61,11 @@ docs: $(VENV)/.dev ## Print the generated pages of docs/ from the code
 	$(PYTHON) -m tools.print_actions > docs/actions.md.new && mv docs/actions.md.new docs/actions.md
 	$(PYTHON) -m tools.draw_architecture > docs/architecture.svg.new && mv docs/architecture.svg.new docs/architecture.svg
 
+.PHONY: bench
+bench: $(VENV)/.dev ## Compare requests with nginx and rclone (ARGS=--quick; ARGS=--write: into docs/performance.md)
+	benchmarks/http/install.sh
+	$(PYTHON) -m benchmarks.http $(ARGS)
+
 .PHONY: bench-listing
 bench-listing: $(VENV)/.dev ## Measure listings (ARGS=--write: into docs/listing.md)
 	$(PYTHON) -m benchmarks.listing $(ARGS)

@@ -1,0 +1,47 @@
+"""A network of its own for a benchmark: a namespace in which TCP is not paced.
+
+bbr, the default of some machines, paces each connection by what it believes of the path. On loopback that caps nginx itself at a fraction
+of what the kernel can do, and the figures compare pacing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+_INSIDE = "ALLUXIO_S3_BENCH_NAMESPACE"
+_CONGESTION = Path("/proc/sys/net/ipv4/tcp_congestion_control")
+_SETTING = "net.ipv4.tcp_congestion_control"
+
+
+def congestion_control() -> str:
+    """What TCP uses here."""
+    return _CONGESTION.read_text(encoding="ascii").strip()
+
+
+def run_inside(module: str) -> int | None:
+    """Run ``module`` again, with the same arguments, in a namespace made for it, and return its exit status.
+
+    None: it is inside already, or there can be no namespace, which is said; then the caller goes on where it is.
+    """
+    if os.environ.get(_INSIDE):
+        return None
+    ip = shutil.which("ip", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if os.geteuid() != 0 or ip is None:
+        print(f"No network namespace (that takes root and ip): TCP is under {congestion_control()} here.", flush=True)
+        if congestion_control() == "bbr":
+            print("bbr paces loopback: take the figures of large objects as a comparison of pacing.", flush=True)
+        return None
+    name = f"bench-{os.getpid()}"
+    subprocess.run([ip, "netns", "add", name], check=True)
+    try:
+        subprocess.run([ip, "-n", name, "link", "set", "lo", "up"], check=True)
+        inside = [ip, "netns", "exec", name]
+        subprocess.run([*inside, "sysctl", "-q", "-w", f"{_SETTING}=reno"], check=True)
+        again = [*inside, sys.executable, "-m", module, *sys.argv[1:]]
+        return subprocess.run(again, env=os.environ | {_INSIDE: name}, check=False).returncode
+    finally:
+        subprocess.run([ip, "netns", "del", name], check=True)

@@ -1,0 +1,158 @@
+"""The servers that are compared, each on a directory whose top-level directories are its buckets, all with the same files."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from attrs import frozen
+
+from benchmarks.http.processor import seconds_of
+from tests.running import ROOT, Daemon
+
+HOST = "127.0.0.1"
+SBIN = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+RCLONE = Path(os.environ.get("ALLUXIO_S3_TOOLS", ROOT / ".tools")) / "rclone" / "bin" / "rclone"
+
+_VERSION = re.compile(r"\d+\.[\d.]*\d")
+_NGINX = """
+{user}
+daemon off;
+worker_processes 1;
+pid {scratch}/nginx.pid;
+error_log {scratch}/nginx.error.log;
+events {{ worker_connections 1024; }}
+http {{
+    access_log {scratch}/nginx.access.log;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_requests 1000000000;
+    client_max_body_size 0;
+    client_body_temp_path {root}/.nginx;
+    proxy_temp_path {scratch}/nginx; fastcgi_temp_path {scratch}/nginx; uwsgi_temp_path {scratch}/nginx; scgi_temp_path {scratch}/nginx;
+    server {{
+        listen {host}:{port} backlog=1024;
+        root {root};
+        location / {{ dav_methods PUT; }}
+    }}
+}}
+"""
+
+
+@frozen
+class Server:
+    """One that runs, at ``port`` of this machine's loopback."""
+
+    name: str
+    pid: int
+    port: int
+
+    def processor_seconds(self) -> float:
+        """What it has taken of the processors since it was started."""
+        return seconds_of(self.pid)
+
+
+@contextmanager
+def daemon(scratch: Path, root: Path, properties: Mapping[str, object] | None = None) -> Iterator[Server]:
+    """This daemon: one process, access log in a file, connections are kept; all else as it comes, or as ``properties`` say."""
+    with Daemon(scratch / "daemon") as running:
+        endpoint = running.start(
+            {
+                "alluxio.worker.s3.api.enabled": True,
+                "alluxio.worker.rest.port": 0,
+                "alluxio.worker.s3.bind.host": HOST,
+                "alluxio.worker.s3.connection.keep.alive.enabled": True,
+                "alluxio.worker.s3.access.log.path": scratch / "daemon.access.log",
+                "alluxio.dora.client.ufs.root": root,
+                **(properties or {}),
+            }
+        )
+        yield Server("alluxio-s3", running.pid, urlsplit(endpoint).port or 0)
+        running.stop()
+        if running.trouble:
+            raise SystemExit("the daemon's log has trouble:\n" + "\n".join(running.trouble))
+
+
+@contextmanager
+def nginx(scratch: Path, root: Path) -> Iterator[Server]:
+    """nginx with one worker, sendfile and an access log; it takes PUT where it was built with WebDAV."""
+    port = _free_port()
+    configuration = scratch / "nginx.conf"
+    user = "user root;" if os.geteuid() == 0 else ""
+    configuration.write_text(_NGINX.format(user=user, scratch=scratch, root=root, host=HOST, port=port), encoding="utf-8")
+    command = [_found("nginx"), "-e", str(scratch / "nginx.error.log"), "-c", str(configuration)]
+    with _process(command, port, scratch / "nginx.log") as pid:
+        yield Server("nginx", pid, port)
+
+
+@contextmanager
+def rclone(scratch: Path, root: Path) -> Iterator[Server]:
+    """``rclone serve s3`` as it comes, but for its ETags: they are off, since for each answer it would read the file for its MD5."""
+    port = _free_port()
+    command = [
+        str(RCLONE),
+        "serve",
+        "s3",
+        str(root),
+        "--addr",
+        f"{HOST}:{port}",
+        "--etag-hash",
+        "",
+        "--config",
+        str(scratch / "rclone.conf"),
+    ]
+    with _process(command, port, scratch / "rclone.log") as pid:
+        yield Server("rclone", pid, port)
+
+
+def versions() -> str:
+    """Who the others are."""
+    shown = subprocess.run([_found("nginx"), "-v"], check=True, capture_output=True, text=True).stderr
+    other = subprocess.run([str(RCLONE), "version"], check=True, capture_output=True, text=True).stdout
+    return ", ".join(f"{name} {_VERSION.findall(text)[0]}" for name, text in (("nginx", shown), ("rclone", other)))
+
+
+@contextmanager
+def _process(command: list[str], port: int, log: Path) -> Iterator[int]:
+    with log.open("wb") as written:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=written, stderr=subprocess.STDOUT)
+    try:
+        _wait_for(port, process, log)
+        yield process.pid
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 30
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            socket.create_connection((HOST, port), 1).close()
+        except ConnectionRefusedError:
+            time.sleep(0.05)
+        else:
+            return
+    raise SystemExit(f"{process.args!r} does not serve:\n{log.read_text(errors='replace')}")
+
+
+def _free_port() -> int:
+    with socket.create_server((HOST, 0)) as one:
+        port: int = one.getsockname()[1]
+        return port
+
+
+def _found(program: str) -> str:
+    path = shutil.which(program, path=SBIN)
+    if path is None:
+        raise SystemExit(f"{program} is not installed: benchmarks/http/install.sh")
+    return path
