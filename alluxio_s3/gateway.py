@@ -95,7 +95,7 @@ class Gateway(MultiService):
             fast=FastPath(pipeline),
             keep_alive=settings.keep_alive,
             idle_seconds=settings.idle_max_ms / 1000 or None,
-            body_stall_seconds=settings.body_stall_ms / 1000,
+            body_stall_seconds=settings.body_stall_ms / 1000 or None,
         )
         return cls(settings, reactor, threads, pipeline, site)
 

@@ -240,6 +240,27 @@ def test_a_second_signal_ends_the_draining(scene: Scene) -> None:
         assert cut_short(client)
 
 
+@pytest.mark.parametrize("kind", ["port", "tcp", "unix", "ssl"])
+def test_a_client_that_takes_nothing_is_given_up(scene: Scene, tmp_path: Path, kind: str) -> None:
+    """On every kind of endpoint an answer that nobody takes ends after the time that bodies may stall."""
+    certificate, key = write_certificate(tmp_path)
+    path = tmp_path / "s3.sock"
+    tcp = "tcp:0:interface=127.0.0.1"
+    endpoints = {"unix": f"unix:{path},{tcp}", "tcp": tcp, "ssl": f"ssl{tcp[3:]}:privateKey={key}:certKey={certificate}"}
+    with (scene.data / "bucket" / "k").open("wb") as file:
+        file.truncate(LARGE)
+    endpoint = scene.start(alluxio__worker__s3__body__stall__timeout="200ms", alluxio__worker__s3__endpoints=endpoints.get(kind, ""))
+    client = socket.socket(socket.AF_UNIX) if kind == "unix" else scene.connect(endpoint)
+    if kind == "unix":
+        client.connect(str(path))
+    elif kind == "ssl":
+        client = ssl.create_default_context(cafile=str(certificate)).wrap_socket(client, server_hostname="localhost")
+    with client:
+        client.sendall(b"GET /bucket/k HTTP/1.1\r\nHost: h\r\n\r\n")
+        scene.wait_for('GetObject "GET /bucket/k" 200 ClientGone')
+    scene.daemon.stop()
+
+
 def test_abandoned_uploads_expire_at_the_start(scene: Scene) -> None:
     """What nobody has touched for the configured time is gone after a start; what is younger stays."""
     wire = Wire(scene.start())

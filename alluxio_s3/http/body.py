@@ -21,14 +21,14 @@ class RequestBody:
     """``IRequestBody`` fed by a channel.
 
     ``hold`` and ``release`` stop and restart the bytes from the client; ``ask`` answers ``Expect: 100-continue``.
-    A client that sends nothing for ``stall_seconds`` while it is waited for gets RequestTimeout.
+    A client that sends nothing for ``stall_seconds`` (None: however long) while it is waited for gets RequestTimeout.
     """
 
     def __init__(
         self,
         length: int | None,
         clock: IReactorTime,
-        stall_seconds: float,
+        stall_seconds: float | None,
         *,
         hold: Callable[[], None],
         release: Callable[[], None],
@@ -120,7 +120,8 @@ class RequestBody:
 
     async def _more(self) -> None:
         self._reader = Deferred(lambda _: None)
-        self._stall = self._clock.callLater(self._stall_seconds, self._stalled)
+        if self._stall_seconds is not None:
+            self._stall = self._clock.callLater(self._stall_seconds, self._stalled)
         try:
             await self._reader
         finally:

@@ -56,6 +56,11 @@ class FileSender:
             if self._warming is not None:  # the file must stay open under the thread that reads it
                 await self._warming
 
+    @property
+    def warming(self) -> bool:
+        """Whether a thread reads the disk, and the client waits for it."""
+        return self._warming is not None
+
     def resumeProducing(self) -> None:
         """All that was written before has gone, or the socket takes more."""
         if not self._drained:

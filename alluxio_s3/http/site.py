@@ -10,13 +10,14 @@ from twisted.web.server import Site
 from alluxio_s3.http.answer import render_fields, status_line
 from alluxio_s3.http.channel import S3Channel, S3Request
 from alluxio_s3.http.fastpath import FastPath
+from alluxio_s3.http.stalls import Stalls
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.target import parse_target
 from alluxio_s3.s3.xml import error_document
 
 
 class S3Site(Site):
-    """Builds connections. ``idle_seconds`` None keeps idle ones for ever."""
+    """Builds connections. ``idle_seconds`` None keeps idle ones for ever, ``body_stall_seconds`` None those that stall."""
 
     protocol = S3Channel  # type: ignore[assignment]  # HTTP/2 is not on offer, so neither is its switch
     requestFactory = S3Request
@@ -29,7 +30,7 @@ class S3Site(Site):
         fast: FastPath,
         keep_alive: bool,
         idle_seconds: float | None,
-        body_stall_seconds: float,
+        body_stall_seconds: float | None,
     ) -> None:
         super().__init__(resource, reactor=reactor, parsePOSTFormSubmission=False)
         self.fast = fast
@@ -37,6 +38,19 @@ class S3Site(Site):
         self.keep_alive = keep_alive
         self.body_stall_seconds = body_stall_seconds
         self.connections: set[S3Channel] = set()
+        self._stalls = None if body_stall_seconds is None else Stalls(self.connections, reactor, body_stall_seconds)
+
+    def startFactory(self) -> None:
+        """The first port listens."""
+        super().startFactory()
+        if self._stalls is not None:
+            self._stalls.start()
+
+    def stopFactory(self) -> None:
+        """The last port does no more."""
+        if self._stalls is not None:
+            self._stalls.stop()
+        super().stopFactory()
 
     @property
     def busy(self) -> int:

@@ -15,13 +15,13 @@ from alluxio_s3.s3.errors import S3Error
 class Wire:
     """The channel's side of a body."""
 
-    def __init__(self, length: int | None = None, *, expects: bool = False) -> None:
+    def __init__(self, length: int | None = None, *, expects: bool = False, stall_seconds: float | None = 30.0) -> None:
         self.clock = Clock()
         self.events: list[str] = []
         self.body = RequestBody(
             length,
             self.clock,
-            30.0,
+            stall_seconds,
             hold=lambda: self.events.append("hold"),
             release=lambda: self.events.append("release"),
             ask=(lambda: self.events.append("continue")) if expects else None,
@@ -160,3 +160,13 @@ def test_any_interleaving_gives_the_same_bytes(steps: list[bytes | None]) -> Non
             break
         got.append(piece)
     assert b"".join(got) == b"".join(step for step in steps if step)
+
+
+def test_a_client_may_be_given_all_the_time_there_is() -> None:
+    """Without a limit a client that sends nothing is waited for."""
+    wire = Wire(stall_seconds=None)
+    waiting = wire.read()
+    wire.clock.advance(10**6)
+    assert not waiting.called
+    wire.body.deliver(b"late")
+    assert waiting.result == b"late"

@@ -244,3 +244,40 @@ async def test_malformed_requests_get_an_s3_error(server: Any, case: str) -> Non
     assert not [event for event in captured if "log_failure" in event]
     client.leave()
     assert body_of(await server.exchange(request(b"GET / HTTP/1.1", b"Connection: close"))) == b"hello"
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_end_of_a_site_waits_for_what_has_not_gone_out(server: Any) -> None:
+    """An answer that its action has given is busy until its client has it all; then the connection closes. Idle ones close at once."""
+    body = bytes(24 << 20)
+    idle, client = await server.connect(), await server.connect()
+    idle.write(request(b"GET / HTTP/1.1"))
+    await idle.until(b"hello")
+    client.transport.pauseProducing()
+    client.write(request(b"PUT /b/k HTTP/1.1", b"Content-Length: %d" % len(body), body=body))
+    while not any(account.action == "Echo" for account in server.accounts):
+        assert status(await server.exchange(request(b"GET / HTTP/1.1", CLOSE.strip()))) == 200
+    assert server.pipeline.in_flight == 0
+    assert server.site.busy == 1
+    server.site.end()
+    await idle.all()
+    client.transport.resumeProducing()
+    assert len(body_of(await client.all())) == len(body)
+    assert server.site.busy == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_answer_that_fails_beside_the_requests_ends_its_connection(server: Any) -> None:
+    """Whatever goes wrong in a coroutine that occupies a connection, the connection does not hang, and the log says why."""
+
+    async def fail() -> None:
+        raise RuntimeError("unforeseen")
+
+    client = await server.connect()
+    client.write(request(b"GET / HTTP/1.1"))
+    await client.until(b"hello")
+    (channel,) = server.site.connections
+    with capturedLogs() as captured:
+        channel.occupy(fail())
+        await client.all()
+    assert [event["log_failure"].type for event in captured if "log_failure" in event] == [RuntimeError]
