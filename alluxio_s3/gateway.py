@@ -76,7 +76,7 @@ class Gateway(MultiService):
             cls._log.warn("{warning}", warning=warning)
         _check(settings)
         threads = Threads(reactor, settings.io_threads, "alluxio-s3-io")
-        user = pwd.getpwuid(os.geteuid()).pw_name
+        user = _user()
         namespace = Namespace(_root(loaded, reactor, threads), user, partial(_staged, settings, reactor, threads))
         services = Services(
             namespace=namespace,
@@ -182,6 +182,14 @@ async def _stop_listening(port: IListeningPort) -> None:
     stopped = port.stopListening()
     if stopped is not None:
         await stopped
+
+
+def _user() -> str:
+    """The name of the daemon's own user: in a container it may have none but its number."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 def _check(settings: Settings) -> None:

@@ -240,6 +240,16 @@ def test_a_second_signal_ends_the_draining(scene: Scene) -> None:
         assert cut_short(client)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_a_user_without_a_name_goes_by_its_number() -> None:
+    """In a container the user may be a number that no file has a name for."""
+    program = "import os; os.setuid(54321); print(_user())"
+    ended = subprocess.run(
+        [sys.executable, "-c", f"from alluxio_s3.gateway import _user; {program}"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout == "54321\n"
+
+
 @pytest.mark.parametrize("kind", ["port", "tcp", "unix", "ssl"])
 def test_a_client_that_takes_nothing_is_given_up(scene: Scene, tmp_path: Path, kind: str) -> None:
     """On every kind of endpoint an answer that nobody takes ends after the time that bodies may stall."""

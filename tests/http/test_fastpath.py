@@ -342,3 +342,21 @@ async def test_idle_connections_end_and_busy_ones_do_not(ways: TwoWays) -> None:
     finally:
         ways.site.timeOut = None
         del ways.site.buildProtocol
+
+
+@pytest_twisted.ensureDeferred
+async def test_more_requests_than_are_read_ahead_wait_behind_a_large_answer(ways: TwoWays) -> None:
+    """A client that goes on asking while a large answer goes out is held back, and let go on: no request is lost."""
+    await ways.both(b"GET /b/huge HTTP/1.1\r\nHost: h\r\n\r\n")
+    client = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", ways.quick.getHost().port), RawClient())
+    taken = ways.taken
+    client.transport.pauseProducing()  # type: ignore[union-attr]
+    client.write(b"GET /b/huge HTTP/1.1\r\nHost: h\r\n\r\n")
+    while ways.taken == taken:
+        await ways.ask(ways.plain, b"GET /b/one HTTP/1.1\r\nHost: h\r\n\r\n")
+    client.write(b"HEAD /b/one HTTP/1.1\r\nHost: h\r\n\r\n" * 2000)
+    client.write(b"HEAD /b/one HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+    for _ in range(5):
+        await ways.ask(ways.plain, b"GET /b/one HTTP/1.1\r\nHost: h\r\n\r\n")
+    client.transport.resumeProducing()  # type: ignore[union-attr]
+    assert (await client.all()).count(b"HTTP/1.1 200 OK") == 2002

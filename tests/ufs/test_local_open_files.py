@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from alluxio_s3.ufs.local.descriptor import Descriptor
 from alluxio_s3.ufs.local.open_files import IDLE_SECONDS, SETTLED_NS, OpenFile, OpenFiles
 from alluxio_s3.ufs.local.reader import open_object
+from alluxio_s3.ufs.local.tags import set_tags
 from alluxio_s3.ufs.local.tree import Tree
 
 CAPACITY = 2
@@ -241,4 +243,32 @@ def test_another_file_behind_a_link_is_seen(kept: Kept) -> None:
     (kept.directory / "d").unlink()
     (kept.directory / "d").symlink_to("two")
     assert kept.files.find("d/a", 0) is None
+    kept.files.release(file)
+
+
+def test_tags_that_go_to_a_sidecar_are_seen(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that has had no attributes, and gets such as do not fit into its inode, is not served as it was."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no room in the inode")
+
+    path = kept.directory / "a"
+    path.write_bytes(b"1")
+    os.utime(path, ns=(1, 1))
+    file = open_object(kept.tree, "a")
+    if not file.shows_changes:
+        pytest.skip("this disk has no extended attributes")
+    changed_ns = file.found.st_ctime_ns
+    ticking = kept.directory / "ticking"
+    while not ticking.exists() or ticking.stat().st_ctime_ns <= changed_ns:  # the next tick of the disk's clock
+        ticking.touch()
+    file.looked_ns = changed_ns + SETTLED_NS + 1
+    file.readers += 1
+    kept.files.keep(file, 0)
+    assert kept.files.find("a", 0) is file
+    monkeypatch.setattr(os, "setxattr", refuse)
+    set_tags(kept.tree, "a", {"k": "v"})
+    monkeypatch.undo()
+    assert kept.files.find("a", 0) is None
+    assert open_object(kept.tree, "a").status.attributes.tags == {"k": "v"}
     kept.files.release(file)

@@ -81,8 +81,12 @@ class Records:
                 return
         self._staging.write_small(_SIDECARS, sidecar_name(os.fstat(descriptor), descriptor), raw)
         if self._xattrs:
-            with suppress(OSError):
+            try:
                 os.removexattr(path, XATTR)
+            except OSError:
+                # Who keeps the file open looks at its change time only, which a sidecar leaves as it is.
+                with suppress(OSError):
+                    os.chmod(path, stat.S_IMODE(os.stat(path).st_mode))  # noqa: PTH101, PTH116  # it is a descriptor
 
     def rewrite(self, descriptor: int, record: Record) -> None:
         """``write`` for a file that has had a record: what the other place still holds goes."""
