@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Factory, Protocol
 from zope.interface import implementer
@@ -205,3 +206,30 @@ async def test_who_was_told_to_pause_before_is_told_to_go_on(pair: Pair, tmp_pat
     await sending
     assert await pair.client.until(b"file") == bytes(size) + b"file"
     assert not pair.sending.paused
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_sender_that_is_cancelled_waits_for_the_thread_that_reads(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file may be closed when ``send`` has ended: so it ends after the thread, and sends nothing more."""
+    monkeypatch.setattr("alluxio_s3.http.sendfile.is_hot", lambda *_: False)
+    (tmp_path / "file").write_bytes(bytes(SLICE_BYTES))
+    go = threading.Event()
+    blocking = [Deferred.fromCoroutine(pair.threads.run(go.wait)) for _ in range(2)]
+    sender = pair.sender(tmp_path / "file", 0, SLICE_BYTES)
+    sending = Deferred.fromCoroutine(sender.send())
+    while not sender.warming:
+        await turns(1)
+    ended: list[Any] = []
+    sending.addErrback(ended.append)
+    sending.cancel()
+    await turns(10)
+    assert not ended
+    go.set()
+    for one in blocking:
+        await one
+    await sending
+    assert ended[0].check(CancelledError)
+    assert sender.sent == 0
+    assert not sender.warming

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from alluxio_s3.ufs.local.descriptor import Descriptor
-from alluxio_s3.ufs.local.open_files import IDLE_SECONDS, SETTLED_NS, OpenFile, OpenFiles
+from alluxio_s3.ufs.local.open_files import IDLE_SECONDS, SETTLED_NS, SETTLED_ON_WHOLE_SECONDS_NS, OpenFile, OpenFiles
 from alluxio_s3.ufs.local.reader import open_object
 from alluxio_s3.ufs.local.tags import set_tags
 from alluxio_s3.ufs.local.tree import Tree
@@ -38,7 +38,7 @@ class Kept:
         self.closed.append(descriptor)
         descriptor.close()
 
-    def open(self, key: str, now: float = 0.0, *, after_change_ns: int = SETTLED_NS + 1) -> OpenFile:
+    def open(self, key: str, now: float = 0.0, *, after_change_ns: int = SETTLED_ON_WHOLE_SECONDS_NS + 1) -> OpenFile:
         """Open ``key`` for one reader as if it was looked at so long after its last change, and offer it to be kept."""
         file = open_object(self.tree, key)
         file.looked_ns = file.found.st_ctime_ns + after_change_ns
@@ -179,18 +179,33 @@ def test_what_changed_just_before_the_look_is_not_kept(kept: Kept) -> None:
     assert kept.closed == [file.descriptor]
 
 
-def test_the_look_counts_and_not_the_keeping(kept: Kept) -> None:
-    """A file that was looked at within the tick, and is offered long after it, may have been changed in that tick: it is not kept."""
-    kept.directory.joinpath("a").write_bytes(b"1")
-    file = open_object(kept.tree, "a")
-    found = file.found
-    changed_ns = found.st_ctime_ns - 10**10
-    file.found = os.stat_result(tuple(found)[:10], {"st_mtime_ns": found.st_mtime_ns, "st_ctime_ns": changed_ns, "st_dev": found.st_dev})
-    file.looked_ns = changed_ns + 10**6
+def changed_at(file: OpenFile, changed_ns: int) -> OpenFile:
+    """``file`` as it would be if it had been changed then."""
+    times = {"st_mtime_ns": file.found.st_mtime_ns, "st_ctime_ns": changed_ns, "st_dev": file.found.st_dev}
+    file.found = os.stat_result(tuple(file.found)[:10], times)
     file.shows_changes = True
+    return file
+
+
+@pytest.mark.parametrize(
+    ("changed_ns", "looked_ns", "is_kept"),
+    [
+        (10**15 + 1, 10**15 + 1 + 10**6, False),  # however late it is offered
+        (10**15 + 1, 10**15 + 1 + SETTLED_NS, False),
+        (10**15 + 1, 10**15 + 2 + SETTLED_NS, True),
+        (10**15, 10**15 + 10**9, False),  # a disk that counts in seconds
+        (10**15, 10**15 + SETTLED_ON_WHOLE_SECONDS_NS + 1, True),
+        (10**15 + 10**12, 10**15, False),  # a disk whose clock is ahead
+    ],
+)
+def test_the_look_counts_and_not_the_keeping(kept: Kept, changed_ns: int, looked_ns: int, is_kept: bool) -> None:
+    """A file that may have been changed after the look in the tick of the change before it is not kept."""
+    kept.directory.joinpath("a").write_bytes(b"1")
+    file = changed_at(open_object(kept.tree, "a"), changed_ns)
+    file.looked_ns = looked_ns
     file.readers += 1
     kept.files.keep(file, 0)
-    assert len(kept.files) == 0
+    assert len(kept.files) == is_kept
     kept.files.release(file)
 
 
@@ -262,7 +277,7 @@ def test_tags_that_go_to_a_sidecar_are_seen(kept: Kept, monkeypatch: pytest.Monk
     ticking = kept.directory / "ticking"
     while not ticking.exists() or ticking.stat().st_ctime_ns <= changed_ns:  # the next tick of the disk's clock
         ticking.touch()
-    file.looked_ns = changed_ns + SETTLED_NS + 1
+    file.looked_ns = changed_ns + SETTLED_ON_WHOLE_SECONDS_NS + 1
     file.readers += 1
     kept.files.keep(file, 0)
     assert kept.files.find("a", 0) is file

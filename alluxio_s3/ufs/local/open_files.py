@@ -21,7 +21,9 @@ from alluxio_s3.ufs.local.record import Record
 CAPACITY = 1024
 # A file that somebody deleted keeps its blocks while it is open here; so nothing stays for long that nobody reads.
 IDLE_SECONDS = 30.0
+# After so long a change has another time than the one before. Some disks count in whole seconds (ext4 with small inodes).
 SETTLED_NS = 50_000_000
+SETTLED_ON_WHOLE_SECONDS_NS = 2 * 10**9
 
 
 @define(eq=False)
@@ -98,7 +100,8 @@ class OpenFiles:
     def keep(self, file: OpenFile, now: float) -> None:
         """Keep ``file`` in place of an older one of its path and of the one read longest ago; or drop it at once if it cannot be kept."""
         # A clock that ticks coarsely could give a change that came after the look the time that the file had then.
-        settled = file.looked_ns - file.found.st_ctime_ns > SETTLED_NS
+        changed_ns = file.found.st_ctime_ns
+        settled = file.looked_ns - changed_ns > (SETTLED_NS if changed_ns % 10**9 else SETTLED_ON_WHOLE_SECONDS_NS)
         if not (file.shows_changes and settled and self._capacity):
             file.dropped = True
             return
