@@ -26,11 +26,13 @@ from attrs import frozen
 from benchmarks.http import network, results
 from benchmarks.http.cases import BUCKET, Case, objects, reads, writes
 from benchmarks.http.load import GIB
+from benchmarks.http.picture import picture
 from benchmarks.http.processor import on_core, two_cores
 from benchmarks.http.results import Result
 from benchmarks.http.servers import HOST, Server, daemon, nginx, rclone, versions
 
 DOCUMENT = Path(__file__).resolve().parent.parent.parent / "docs" / "performance.md"
+PICTURE = DOCUMENT.with_suffix(".svg")
 BEGIN, END = "<!-- begin of what `make bench ARGS=--write` writes -->", "<!-- end -->"
 MAKERS = (nginx, daemon, rclone)
 HASHED = 64 << 20
@@ -183,10 +185,12 @@ def main() -> None:
         sys.exit(status)
     load = os.getloadavg()[0]
     wanted = Wanted(2, 1.0, options.only) if options.quick else Wanted(options.rounds, options.seconds, options.only)
-    text = report(run(wanted, options.directory, options.memory), wanted, load)
+    found = run(wanted, options.directory, options.memory)
+    text = report(found, wanted, load)
     print(f"\n{text}")
     if options.write:
         write(text)
+        PICTURE.write_text(picture(results.speeds(found)), encoding="utf-8")
 
 
 if __name__ == "__main__":

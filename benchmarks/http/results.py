@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 from benchmarks.http.cases import Case, Goal
 from benchmarks.http.load import Sample
+from benchmarks.http.picture import Bars
 
 OURS, NGINX, RCLONE = "alluxio-s3", "nginx", "rclone"
 NOTHING = ""
@@ -28,11 +29,11 @@ class Result:
         """The median of what ``of`` sees in a server's samples."""
         return median(map(of, self.samples[server]))
 
-    def ratio(self, server: str, of: Callable[[Sample], float]) -> float | None:
-        """The median of this daemon's to that server's in the same round; None if that one was not measured."""
-        if server not in self.samples:
+    def ratio(self, server: str, of: Callable[[Sample], float], ours: str = OURS) -> float | None:
+        """The median of ``ours`` to ``server`` in the same round; None if one of them was not measured."""
+        if not {server, ours} <= self.samples.keys():
             return None
-        return median(of(ours) / of(other) for ours, other in zip(self.samples[OURS], self.samples[server], strict=True) if of(other))
+        return median(of(one) / of(other) for one, other in zip(self.samples[ours], self.samples[server], strict=True) if of(other))
 
     @property
     def of_md5(self) -> float | None:
@@ -62,6 +63,17 @@ def processor(results: list[Result]) -> str:
         ratios = [_number(one.ratio(server, _processor_of)) for server in (NGINX, RCLONE)]
         rows.append([one.case.title, _MEASURE[one.case.unit], servers[0], servers[1], ratios[0], servers[2], ratios[1]])
     return _table(["", "processor time", "nginx", "this daemon", "of nginx", "rclone", "of rclone"], rows)
+
+
+def speeds(results: list[Result]) -> list[Bars]:
+    """What there is to draw: the cases that all servers took, a shorter time being a higher speed."""
+    drawn = []
+    for one in results:
+        of = _time_of if one.case.timed else _rate_of
+        ours, rclone = one.ratio(NGINX, of), one.ratio(NGINX, of, RCLONE)
+        if ours and rclone:
+            drawn.append(Bars(one.case.title, 1 / ours, 1 / rclone) if one.case.timed else Bars(one.case.title, ours, rclone))
+    return drawn
 
 
 def line(result: Result) -> str:
