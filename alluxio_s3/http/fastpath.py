@@ -14,6 +14,7 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
+from weakref import WeakKeyDictionary
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
@@ -22,7 +23,7 @@ from alluxio_s3.actions.object_read import Found, describe
 from alluxio_s3.http.answer import render_fields, status_line
 from alluxio_s3.http.pipeline import Pipeline
 from alluxio_s3.http.sendfile import FileSender
-from alluxio_s3.interfaces import IHotObjects, IHotReader, IPrincipal, IQuickAuthenticator
+from alluxio_s3.interfaces import IHotObjects, IHotReader, IPrincipal, IQuickAuthenticator, IUnderFileSystem
 from alluxio_s3.ops.access_log import Account
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.target import Query, Target, parse_target
@@ -64,6 +65,8 @@ class FastPath:
         self._pipeline = pipeline
         self._services = pipeline.services
         self._identify: Callable[[bytes | None], IPrincipal | None] | None = None
+        # Each under-store as what it is here, asked once; it goes when the under-store does.
+        self._stores: WeakKeyDictionary[IUnderFileSystem, IHotObjects] = WeakKeyDictionary()
         quick = IQuickAuthenticator(pipeline.authenticator, None)
         if quick is not None:
             self._identify = quick.identify
@@ -148,8 +151,13 @@ class FastPath:
             place = self._services.namespace.locate(target.bucket)
         except S3Error:
             return None
-        store = IHotObjects(place.ufs, None)
-        return None if store is None else store.hot(place.path(target.key))
+        store = self._stores.get(place.ufs)
+        if store is None:
+            store = IHotObjects(place.ufs, None)
+            if store is None:
+                return None
+            self._stores[place.ufs] = store
+        return store.hot(place.path(target.key))
 
     def _close(self, account: Account, started: float) -> None:
         account.seconds = self._services.clock.seconds() - started

@@ -18,7 +18,7 @@ from alluxio_s3.ufs.local.attributes import XATTR
 from alluxio_s3.ufs.local.descriptor import Descriptor
 from alluxio_s3.ufs.local.record import Record
 
-CAPACITY = 1024
+CAPACITY = 16384
 # A file that somebody deleted keeps its blocks while it is open here; so nothing stays for long that nobody reads.
 IDLE_SECONDS = 30.0
 # After so long a change has another time than the one before. Some disks count in whole seconds (ext4 with small inodes).

@@ -64,9 +64,9 @@ class LocalReader:
 
     def check_unchanged(self) -> None:
         """See IFileBacked."""
-        with self._file.descriptor.held() as descriptor:
-            if not same_file(self._file.found, os.fstat(descriptor)):
-                raise ObjectChanged(self.status.path)
+        # An open reader keeps its file open.
+        if not same_file(self._file.found, os.fstat(self._file.descriptor.number)):
+            raise ObjectChanged(self.status.path)
 
     async def close(self) -> None:
         """See IObjectReader."""
