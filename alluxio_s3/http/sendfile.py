@@ -92,7 +92,10 @@ class FileSender:
                 self._finish(Failure(ObjectChanged("", "the file is shorter than it was")))
                 return
             self._took(taken)
-            self._transport.startWriting()
+            if self._left <= TAIL_BYTES:
+                self._send_slice()  # the tail, which needs no turn of its own
+            else:
+                self._transport.startWriting()
 
     def _finish_with_tail(self) -> None:
         tail = os.pread(self._file.fileno(), self._left, self._offset)

@@ -30,6 +30,10 @@ class EagerServer(tcp.Server):
             self._tempDataBuffer or self.dataBuffer or self._writeDisconnected or self.disconnecting or self.TLS
         )
 
+    def writeSomeData(self, data: bytes) -> Any:
+        """See FileDescriptor. A producer's turn comes with nothing to write, which is no reason for a system call."""
+        return super().writeSomeData(data) if data else 0
+
     def write(self, data: bytes, flags: int = 0) -> None:
         """See ``ITransport``. ``flags`` are send(2)'s, and only advice."""
         if self.idle:
