@@ -272,6 +272,7 @@ class S3Request(Request):
 
     def cut(self) -> None:
         """End the connection where it stands: what was answered so far must not look whole."""
+        self._answered = True  # whoever finishes the request now would end the answer properly
         if not self.gone:
             self.channel.forceAbortClient()
 

@@ -1,7 +1,7 @@
 """Plain TCP connections that send at once: a write goes to the kernel when it is made, not at the next turn of the reactor.
 
 An answer then costs one system call and no round through the poller. It looks into the buffers
-that Twisted's FileDescriptor keeps (``dataBuffer``, ``_tempDataBuffer``, ``_writeDisconnected``);
+that Twisted's FileDescriptor keeps (``dataBuffer``, ``_tempDataBuffer``, ``_writeDisconnected``, ``_aborting``);
 ``tests/http/test_transport.py`` holds this to Twisted's version.
 """
 
@@ -27,7 +27,7 @@ class EagerServer(tcp.Server):
     def idle(self) -> bool:
         """Whether nothing waits to be sent, so that what is sent now keeps its place."""
         return bool(self.connected) and not (
-            self._tempDataBuffer or self.dataBuffer or self._writeDisconnected or self.disconnecting or self.TLS
+            self._tempDataBuffer or self.dataBuffer or self._writeDisconnected or self.disconnecting or self._aborting or self.TLS
         )
 
     def writeSomeData(self, data: bytes) -> Any:

@@ -20,6 +20,7 @@ from alluxio_s3.http.fastpath import FastPath
 from alluxio_s3.http.pipeline import Pipeline
 from alluxio_s3.http.routes import S3Routes
 from alluxio_s3.http.site import S3Site
+from alluxio_s3.http.transport import EagerEndpoint
 from alluxio_s3.interfaces import IAuthenticator
 from alluxio_s3.namespace.mounts import Namespace
 from alluxio_s3.ops.access_log import Account
@@ -164,15 +165,18 @@ class Server:
         return await client.all()
 
 
-@pytest.fixture
-def server() -> Any:
-    """A running site."""
+@pytest.fixture(params=["twisted", "eager"])
+def server(request: Any) -> Any:
+    """A running site, on a port of Twisted's own, as endpoint strings make it, and on the gateway's."""
     accounts = Accounts()
     namespace = Namespace(MemoryUnderFileSystem(reactor), "tester")
     services = Services(namespace, CarriedTagStore(), Threads(reactor, 1, "test"), reactor)
     pipeline = Pipeline(Anyone(), REGISTRY, services, accounts)
     routes = S3Routes(pipeline).app.resource()
     site = S3Site(routes, reactor, fast=FastPath(pipeline), keep_alive=True, idle_seconds=60.0, body_stall_seconds=30.0)
-    port = reactor.listenTCP(0, site, interface="127.0.0.1")
+    if request.param == "eager":
+        port = pytest_twisted.blockon(EagerEndpoint(reactor, "127.0.0.1", 0).listen(site))
+    else:
+        port = reactor.listenTCP(0, site, interface="127.0.0.1")
     yield Server(port, site, pipeline, accounts)
     pytest_twisted.blockon(port.stopListening())

@@ -80,6 +80,15 @@ async def test_losing_the_connection_sends_what_was_written_first(ends: Ends) ->
 
 
 @pytest_twisted.ensureDeferred
+async def test_nothing_is_sent_after_an_abort(ends: Ends) -> None:
+    """What is written to a connection that is being cut does not reach the client: it might be the proper end of an answer."""
+    ends.server.abortConnection()
+    ends.server.write(b"0\r\n\r\n")
+    ends.server.writeSequence([b"0\r\n", b"\r\n"])
+    assert await ends.client.all() == b""
+
+
+@pytest_twisted.ensureDeferred
 async def test_writing_to_a_client_that_has_gone_is_no_error(ends: Ends) -> None:
     """A dead socket is found out by the reactor, as ever."""
     ends.client.leave()
