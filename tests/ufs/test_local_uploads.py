@@ -21,6 +21,7 @@ from alluxio_s3.storage import Attributes, NoSuchUpload, Part, Unavailable, Unsu
 from alluxio_s3.testing.ufs_contract import UploadContract
 from alluxio_s3.testing.workbench import Workbench, outcome_of, together
 from alluxio_s3.threads import Threads
+from alluxio_s3.ufs.local import uploads as uploads_room
 from alluxio_s3.ufs.local.filesystem import LocalUnderFileSystem
 from alluxio_s3.ufs.local.tree import Tree
 from alluxio_s3.ufs.local.uploads import LocalUploads
@@ -373,3 +374,22 @@ class TestWithoutLocks(UploadContract):
 
     async def make_ufs(self):
         return LocalUnderFileSystem(str(self.directory), self.threads, buckets=True, durability="rename")
+
+
+@pytest_twisted.ensureDeferred
+async def test_parts_of_an_upload_that_ends_meanwhile(bench, monkeypatch):
+    """Who lists the parts while the upload ends is told that it has ended, and never that parts are missing: a second Complete would
+    take the object for one that can't be made."""
+    upload = await bench.begin()
+    part = await bench.part(upload, 1, b"data")
+    read = uploads_room.stored_parts
+
+    def ended_in_between(directory):
+        monkeypatch.setattr(uploads_room, "stored_parts", read)
+        bench.uploads._complete(upload, [part], Attributes(etag="done-1"), ALWAYS)
+        return read(directory)
+
+    monkeypatch.setattr(uploads_room, "stored_parts", ended_in_between)
+    with pytest.raises(NoSuchUpload):
+        await bench.uploads.parts(upload)
+    assert (await bench.uploads.completed(upload.path, upload.upload_id)).etag == "done-1"

@@ -95,7 +95,7 @@ class UploadDirectories:
             stack.callback(os.close, lock)
             with suppress_unlockable():
                 fcntl.fcntl(lock, fcntl.F_OFD_SETLKW, byte_lock(fcntl.F_WRLCK, 0))
-            if not self._is_in_place(upload_id, directory):
+            if not self.is_in_place(upload_id, directory):
                 raise NoSuchUpload
             yield directory
 
@@ -130,7 +130,8 @@ class UploadDirectories:
         except FileNotFoundError:
             return 0
 
-    def _is_in_place(self, upload_id: str, directory: int) -> bool:
+    def is_in_place(self, upload_id: str, directory: int) -> bool:
+        """Whether that open directory still is the upload's."""
         try:
             with self._staging.root.opened(f"{RESERVED}/{location(upload_id)}") as there:
                 return os.path.samestat(os.fstat(there), os.fstat(directory))

@@ -143,7 +143,11 @@ class LocalUploads:
         self._find(upload.path, upload.upload_id)
         try:
             with self._tree.staging.directory(location(upload.upload_id)) as directory:
-                return [stored.part for stored in stored_parts(directory).values()]
+                found = [stored.part for stored in stored_parts(directory).values()]
+                # What has ended is taken away before it is removed: here it is whole, or it is not here.
+                if not self._directories.is_in_place(upload.upload_id, directory):
+                    raise NoSuchUpload(upload.path)
+                return found
         except FileNotFoundError:
             raise NoSuchUpload(upload.path) from None
 
