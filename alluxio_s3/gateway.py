@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pwd
 import signal
-import tempfile
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -26,14 +22,13 @@ from alluxio_s3.http.fastpath import FastPath
 from alluxio_s3.http.pipeline import Pipeline
 from alluxio_s3.http.routes import S3Routes
 from alluxio_s3.http.site import S3Site
-from alluxio_s3.http.transport import EagerEndpoint
-from alluxio_s3.interfaces import IAuthenticator, IBucketContainer, IMultipartUploads, ITagStore, IUnderFileSystem
+from alluxio_s3.interfaces import IAuthenticator
+from alluxio_s3.listening import endpoints
 from alluxio_s3.namespace.mounts import Namespace
-from alluxio_s3.namespace.staged_uploads import StagedUploads
 from alluxio_s3.ops.access_log import AccessLog, EventAccessLog, FileAccessLog
-from alluxio_s3.plugins import AUTHENTICATORS, TAG_STORES, UFS, build_plugin
+from alluxio_s3.plugins import AUTHENTICATORS, build_plugin
 from alluxio_s3.settings import Loaded, Settings, SettingsError
-from alluxio_s3.storage import PermissionRefused
+from alluxio_s3.stores import build_root, build_tag_store, stage
 from alluxio_s3.threads import Threads
 
 EXPIRE_EVERY_SECONDS = 3600.0
@@ -77,10 +72,10 @@ class Gateway(MultiService):
         _check(settings)
         threads = Threads(reactor, settings.io_threads, "alluxio-s3-io")
         user = _user()
-        namespace = Namespace(_root(loaded, reactor, threads), user, partial(_staged, settings, reactor, threads))
+        namespace = Namespace(build_root(loaded, reactor, threads), user, partial(stage, settings, reactor, threads))
         services = Services(
             namespace=namespace,
-            tags=_tag_store(loaded, reactor, threads),
+            tags=build_tag_store(loaded, reactor, threads),
             threads=threads,
             clock=reactor,
             limits=_limits(settings),
@@ -102,7 +97,7 @@ class Gateway(MultiService):
     def startService(self) -> None:  # noqa: N802  # Twisted's name
         """Listen, then say where. Raises SystemExit when that can't be done, a port that is taken above all."""
         self._threads.start()
-        for description, endpoint in _endpoints(self.settings, self._reactor):
+        for description, endpoint in endpoints(self.settings, self._reactor):
             outcome: list[Any] = []
             _ = endpoint.listen(self._site).addBoth(outcome.append)
             if not outcome or isinstance(outcome[0], Failure):
@@ -204,57 +199,6 @@ def _check(settings: Settings) -> None:
         raise SettingsError("alluxio.worker.s3.processes: this version runs one process.")
 
 
-def _endpoints(settings: Settings, reactor: Any) -> list[tuple[str, Any]]:
-    """Where to listen, each with the words for it."""
-    if not settings.endpoints:
-        host, port = settings.bind_host, settings.rest_port
-        return [(f"{host}:{port}", EagerEndpoint(reactor, host, port))]
-    found = []
-    for description in settings.endpoints:
-        try:
-            found.append((description, serverFromString(reactor, description)))
-        except Exception as problem:  # noqa: BLE001  # whatever a parser of endpoints makes of a file or a name that is not there
-            raise SystemExit(f"alluxio-s3: alluxio.worker.s3.endpoints: {description!r}: {problem}") from None
-    return found
-
-
-def _root(loaded: Loaded, reactor: Any, threads: Threads) -> IUnderFileSystem | None:
-    settings = loaded.settings
-    if settings.ufs_root is None:
-        raise SettingsError("Nothing to serve: set alluxio.dora.client.ufs.root to a directory.")
-    scheme, separator, path = settings.ufs_root.partition("://")
-    scheme = scheme.lower() if separator else scheme
-    if not separator or scheme == "file":
-        return _local(settings, path or scheme, reactor, threads, buckets=True)
-    options = {"uri": settings.ufs_root, "buckets": "true", **loaded.plugin_options.get(scheme, {})}
-    ufs = build_plugin(UFS, scheme, IUnderFileSystem, options, reactor, threads)
-    if IBucketContainer(ufs, None) is None:
-        raise SettingsError(f"alluxio.dora.client.ufs.root: a store of {scheme}:// has no buckets, so it can't be mounted at '/'.")
-    return ufs
-
-
-def _local(settings: Settings, directory: str, reactor: Any, threads: Threads, *, buckets: bool) -> IUnderFileSystem:
-    options = {
-        "root": directory,
-        "buckets": str(buckets).lower(),
-        "folders": str(settings.list_folders).lower(),
-        "xattrs": str(settings.xattr_change).lower(),
-        "durability": settings.durability,
-    }
-    return build_plugin(UFS, "local", IUnderFileSystem, options, reactor, threads)
-
-
-def _staged(settings: Settings, reactor: Any, threads: Threads, name: str, ufs: IUnderFileSystem) -> IMultipartUploads:
-    whose = hashlib.sha256(f"{settings.ufs_root}\n{settings.rest_port}".encode()).hexdigest()[:16]
-    base = Path(settings.staging_dir or Path(tempfile.gettempdir()) / f"alluxio-s3-{os.geteuid()}-{whose}")
-    base.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if base.is_symlink() or base.stat().st_uid != os.geteuid():
-        raise PermissionRefused(str(base), f"{base} belongs to somebody else; set alluxio.worker.s3.staging.dir")
-    directory = base / (name or "root")
-    directory.mkdir(exist_ok=True, mode=0o700)
-    return StagedUploads(ufs, _local(settings, str(directory), reactor, threads, buckets=False), reactor)
-
-
 def _access_log(settings: Settings, reactor: Any) -> AccessLog:
     if settings.access_log is None:
         return EventAccessLog()
@@ -262,13 +206,6 @@ def _access_log(settings: Settings, reactor: Any) -> AccessLog:
         return FileAccessLog(settings.access_log, reactor)
     except OSError as problem:
         raise SettingsError(f"alluxio.worker.s3.access.log.path: {settings.access_log}: {problem.strerror}") from None
-
-
-def _tag_store(loaded: Loaded, reactor: Any, threads: Threads) -> ITagStore:
-    settings = loaded.settings
-    options = {"path": settings.tag_store_path} if settings.tag_store_path else {}
-    options |= loaded.plugin_options.get(settings.tag_store, {})
-    return build_plugin(TAG_STORES, settings.tag_store, ITagStore, options, reactor, threads)
 
 
 def _limits(settings: Settings) -> Limits:

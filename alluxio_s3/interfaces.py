@@ -14,13 +14,14 @@ contract suite that checks an implementation.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
+from attrs import frozen
 from zope.interface import Attribute, Interface
 
 from alluxio_s3.s3.conditions import WriteCondition
 from alluxio_s3.s3.request import RequestHead
-from alluxio_s3.storage import Attributes, Listing, Part, Status, Upload
+from alluxio_s3.storage import Attributes, Listing, Mount, Part, Status, Upload
 from alluxio_s3.threads import Threads
 
 
@@ -98,6 +99,22 @@ class IHotReader(IFileBacked):
 
     def release() -> None:
         """What IObjectReader's ``close`` does, without waiting. Called once."""
+
+
+@frozen
+class Span:
+    """``count`` bytes of ``file`` from ``offset``: a stretch of an object. Whoever has sent it calls ``file.release()``."""
+
+    file: IHotReader
+    offset: int
+    count: int
+
+
+class ISpanReader(Interface):
+    """A reader some of whose bytes are in local files (so sendfile can serve them), others not."""
+
+    def spans(offset: int, count: int) -> AsyncIterator[bytes | Span]:
+        """What ``read`` gives, with a Span for what is in a file and is proven to be right."""
 
 
 class IHotObjects(Interface):
@@ -212,6 +229,22 @@ class ITagStore(Interface):
 
     async def close() -> None:
         """Let go of everything."""
+
+
+class IMountTable(Interface):
+    """Which under-stores are mounted where: one truth for every process, and every worker, that reads it."""
+
+    async def mounts() -> Sequence[Mount]:
+        """All, by path."""
+
+    async def add(mount: Mount) -> None:
+        """Add one. Raises AlreadyExists when its path is taken."""
+
+    async def remove(path: str) -> Mount:
+        """Take one away; what it was. Raises NoSuchPath."""
+
+    def watch(changed: Callable[[], None]) -> Callable[[], None]:
+        """Have ``changed`` called, on the reactor's thread, whenever the table may have changed. Returns what ends that."""
 
 
 class IPrincipal(Interface):

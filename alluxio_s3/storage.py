@@ -140,6 +140,23 @@ class Status:
 
 
 @frozen
+class Mount:
+    """An under-store that appears as a bucket. ``path`` is ``/`` and the bucket's name, ``uri`` where the store is.
+
+    ``options`` are the store's own and the daemon's (see ``namespace.mount_options``); some are secrets.
+    """
+
+    path: str
+    uri: str
+    options: Mapping[str, str] = field(default=_EMPTY, repr=False)
+
+    @property
+    def bucket(self) -> str:
+        """The name of the bucket."""
+        return self.path.removeprefix("/")
+
+
+@frozen
 class Listing:
     """A stretch of an under-store's keys, in UTF-8 byte order.
 

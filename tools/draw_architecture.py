@@ -24,24 +24,28 @@ PLACES: Mapping[str, tuple[int, int, int]] = {
     "cli": (0, 4, 3),
     "testing": (0, 7, 1),
     "gateway": (1, 0, 7),
-    "http": (2, 0, 3),
-    "actions": (3, 0, 2),
-    "plugins": (3, 3, 5),
-    "namespace": (4, 0, 1),
-    "cache": (4, 1, 1),
-    "ops": (4, 2, 1),
-    "ufs": (4, 3, 1),
-    "tags": (4, 4, 1),
-    "auth": (4, 5, 1),
-    "settings": (4, 6, 1),
-    "interfaces": (5, 0, 8),
-    "s3": (6, 0, 6),
-    "threads": (6, 6, 2),
-    "storage": (7, 0, 8),
+    "listening": (2, 0, 2),
+    "stores": (2, 2, 5),
+    "http": (3, 0, 2),
+    "actions": (4, 1, 1),
+    "plugins": (4, 4, 4),
+    "ops": (5, 0, 1),
+    "namespace": (5, 1, 2),
+    "cache": (5, 3, 1),
+    "ufs": (5, 4, 1),
+    "tags": (5, 5, 1),
+    "auth": (5, 6, 1),
+    "settings": (5, 7, 1),
+    "interfaces": (6, 0, 8),
+    "s3": (7, 0, 6),
+    "threads": (7, 6, 2),
+    "storage": (8, 0, 8),
 }
 # Rooms that take the place of a neighbour which is still empty.
 SPREADS: Mapping[str, str] = {"namespace": "cache", "tap": "cli"}
-ROW_TITLES = ("doors", "wiring", "wire", "actions", "rooms", "promises", "protocol", "vocabulary")
+# Whatever builds something reads it: the arrows would say no more, and hide the others.
+READ_BY_BUILDERS = "settings"
+ROW_TITLES = ("doors", "wiring", "assembly", "wire", "actions", "rooms", "promises", "protocol", "vocabulary")
 
 STYLE = """\
     text { font-family: system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif; }
@@ -51,12 +55,13 @@ STYLE = """\
     .box { stroke-width: 1.25; }
     .row0 { fill: #f1f3f5; stroke: #adb7c1; }
     .row1 { fill: #f1f3f5; stroke: #adb7c1; }
-    .row2 { fill: #e4effb; stroke: #7fb0e3; }
-    .row3 { fill: #e2f3ec; stroke: #76c0a0; }
-    .row4 { fill: #fdf3dc; stroke: #e0b95c; }
-    .row5 { fill: #f2eafa; stroke: #b394d6; }
-    .row6 { fill: #fbe9e6; stroke: #df9a8d; }
-    .row7 { fill: #f1f3f5; stroke: #adb7c1; }
+    .row2 { fill: #f1f3f5; stroke: #adb7c1; }
+    .row3 { fill: #e4effb; stroke: #7fb0e3; }
+    .row4 { fill: #e2f3ec; stroke: #76c0a0; }
+    .row5 { fill: #fdf3dc; stroke: #e0b95c; }
+    .row6 { fill: #f2eafa; stroke: #b394d6; }
+    .row7 { fill: #fbe9e6; stroke: #df9a8d; }
+    .row8 { fill: #f1f3f5; stroke: #adb7c1; }
     .import { stroke: #64727f; stroke-width: 1.5; fill: none; }
     .entry { stroke: #64727f; stroke-width: 1.5; stroke-dasharray: 4 4; fill: none; }
     .head { fill: #64727f; }
@@ -64,12 +69,12 @@ STYLE = """\
       .name { fill: #e8edf2; }
       .purpose { fill: #a9b5c1; }
       .title { fill: #8794a1; }
-      .row0, .row1, .row7 { fill: #232b33; stroke: #56626e; }
-      .row2 { fill: #16304a; stroke: #3f79b3; }
-      .row3 { fill: #153529; stroke: #3c8d6b; }
-      .row4 { fill: #3a2f14; stroke: #a3822f; }
-      .row5 { fill: #30243f; stroke: #7f61a4; }
-      .row6 { fill: #3c2320; stroke: #a8604f; }
+      .row0, .row1, .row2, .row8 { fill: #232b33; stroke: #56626e; }
+      .row3 { fill: #16304a; stroke: #3f79b3; }
+      .row4 { fill: #153529; stroke: #3c8d6b; }
+      .row5 { fill: #3a2f14; stroke: #a3822f; }
+      .row6 { fill: #30243f; stroke: #7f61a4; }
+      .row7 { fill: #3c2320; stroke: #a8604f; }
       .import, .entry { stroke: #93a1ae; }
       .head { fill: #93a1ae; }
     }
@@ -138,7 +143,7 @@ def _box(room: str) -> Box:
 
 def _arrows(boxes: Mapping[str, Box]) -> list[Arrow]:
     drawn: list[Arrow] = []
-    pairs = [(upper, lower, "import") for upper, lower in sorted(_reduced(rooms.edges()))]
+    pairs = [(upper, lower, "import") for upper, lower in sorted(_reduced(rooms.edges())) if lower != READ_BY_BUILDERS]
     pairs += [(upper, lower, "entry") for upper, lower in sorted(_found_by_name())]
     # Those with the least room to choose from go first.
     pairs.sort(key=lambda pair: (min(boxes[pair[0]].right - boxes[pair[0]].left, boxes[pair[1]].right - boxes[pair[1]].left), pair))
@@ -214,10 +219,10 @@ def _titles(rows: set[int]) -> Iterator[str]:
 def _legend(y: int) -> Iterator[str]:
     yield f'  <path class="import" d="M{LEFT} {y - 4}h30"/>\n'
     yield f'  <path class="head" d="M{LEFT + 29} {y - 8.5}v9l8 -4.5z"/>\n'
-    yield f'  <text class="purpose" x="{LEFT + 46}" y="{y}">imports (left out where other arrows lead there)</text>\n'
-    yield f'  <path class="entry" d="M{LEFT + 350} {y - 4}h30"/>\n'
-    yield f'  <path class="head" d="M{LEFT + 379} {y - 8.5}v9l8 -4.5z"/>\n'
-    yield f'  <text class="purpose" x="{LEFT + 396}" y="{y}">found by entry point</text>\n'
+    yield f'  <text class="purpose" x="{LEFT + 46}" y="{y}">imports (left out where other arrows lead there, and to settings)</text>\n'
+    yield f'  <path class="entry" d="M{LEFT + 420} {y - 4}h30"/>\n'
+    yield f'  <path class="head" d="M{LEFT + 449} {y - 8.5}v9l8 -4.5z"/>\n'
+    yield f'  <text class="purpose" x="{LEFT + 466}" y="{y}">found by entry point</text>\n'
 
 
 if __name__ == "__main__":
