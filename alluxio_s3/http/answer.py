@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
+from functools import partial
 from http import HTTPStatus
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -96,8 +97,12 @@ async def _stream(request: S3Request, body: ReaderBody | AsyncIterator[bytes], t
         await _relay(request, body)
         return
     file = IFileBacked(body.reader, None)
-    if file is not None and body.count and not request.isSecure():
-        sender = FileSender(request.channel.transport, request.channel, threads, file, body.offset, body.count)
+    transport = request.channel.transport
+    sends = getattr(transport, "sender", None)
+    if sends is None and not request.isSecure():  # a connection of Twisted's own
+        sends = partial(FileSender, transport)
+    if file is not None and body.count and sends is not None:
+        sender: FileSender = sends(request.channel, threads, file, body.offset, body.count)
         try:
             await sender.send()
         finally:

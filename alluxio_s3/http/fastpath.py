@@ -22,7 +22,6 @@ from twisted.logger import Logger
 from alluxio_s3.actions.object_read import Found, describe
 from alluxio_s3.http.answer import render_fields, status_line
 from alluxio_s3.http.pipeline import Pipeline
-from alluxio_s3.http.sendfile import FileSender
 from alluxio_s3.interfaces import IHotObjects, IHotReader, IPrincipal, IQuickAuthenticator, IUnderFileSystem
 from alluxio_s3.ops.access_log import Account
 from alluxio_s3.s3.errors import S3Error
@@ -126,8 +125,9 @@ class FastPath:
         return True
 
     async def _send(self, channel: S3Channel, reader: IHotReader, found: Found, head: bytes, account: Account, started: float) -> None:
-        cast("EagerServer", channel.transport).write_more(head)
-        sender = FileSender(channel.transport, channel, self._services.threads, reader, found.offset, found.count)
+        transport = cast("EagerServer", channel.transport)
+        transport.write_more(head)
+        sender = transport.sender(channel, self._services.threads, reader, found.offset, found.count)
         self._pipeline.in_flight += 1
         try:
             await sender.send()

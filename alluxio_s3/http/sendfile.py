@@ -80,7 +80,7 @@ class FileSender:
             if self._left <= TAIL_BYTES:
                 self._finish_with_tail()
                 return
-            taken = os.sendfile(self._transport.fileno(), self._file.fileno(), self._offset, min(self._left - TAIL_BYTES, SLICE_BYTES))
+            taken = self._move(self._offset, min(self._left - TAIL_BYTES, SLICE_BYTES))
         except BlockingIOError:
             self._transport.startWriting()
         except ConnectionError:
@@ -96,6 +96,10 @@ class FileSender:
                 self._send_slice()  # the tail, which needs no turn of its own
             else:
                 self._transport.startWriting()
+
+    def _move(self, offset: int, count: int) -> int:
+        """Give the connection up to ``count`` bytes; how many it took, 0 at the end of the file. Raises BlockingIOError when it is full."""
+        return os.sendfile(self._transport.fileno(), self._file.fileno(), offset, count)
 
     def _finish_with_tail(self) -> None:
         tail = os.pread(self._file.fileno(), self._left, self._offset)

@@ -17,6 +17,10 @@ from twisted.internet.defer import Deferred, execute
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from zope.interface import implementer
 
+from alluxio_s3.http.sendfile import FileSender
+from alluxio_s3.interfaces import IFileBacked
+from alluxio_s3.threads import Threads
+
 BACKLOG = 1024
 
 
@@ -53,6 +57,10 @@ class EagerServer(tcp.Server):
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """See ``ITransport``."""
         self.write(b"".join(iovec))
+
+    def sender(self, channel: Any, threads: Threads, file: IFileBacked, offset: int, count: int) -> FileSender:
+        """What sends a range of a file the best way that there is for such connections; see FileSender."""
+        return FileSender(self, channel, threads, file, offset, count)
 
 
 class EagerPort(tcp.Port):
