@@ -21,7 +21,7 @@ from zope.interface import Attribute, Interface
 
 from alluxio_s3.s3.conditions import WriteCondition
 from alluxio_s3.s3.request import RequestHead
-from alluxio_s3.storage import Attributes, Listing, Mount, Part, Status, Upload
+from alluxio_s3.storage import Attributes, Listing, Mount, Part, Provenance, Status, Upload
 from alluxio_s3.threads import Threads
 
 
@@ -115,6 +115,22 @@ class ISpanReader(Interface):
 
     def spans(offset: int, count: int) -> AsyncIterator[bytes | Span]:
         """What ``read`` gives, with a Span for what is in a file and is proven to be right."""
+
+
+class ICachedReader(Interface):
+    """A reader before whose store a cache stands. What is asked of it here comes before its bytes."""
+
+    async def prepare(offset: int, count: int) -> Provenance:
+        """Make sure that these bytes can be given, as far as that can be known before they are, and say where they come from.
+
+        Raises ObjectChanged when the store has another version by now: opening it again may help. Unavailable.
+        """
+
+    async def load(offset: int, count: int) -> None:
+        """Have these bytes in the cache, with less haste than what clients wait for. Raises what ``read`` raises."""
+
+    async def resident(offset: int, count: int) -> int:
+        """How many of these bytes are in the cache."""
 
 
 class IHotObjects(Interface):

@@ -118,12 +118,28 @@ class Attributes:
 
 
 @frozen
+class Provenance:
+    """How the cache before a store came by what it gives, in the words of RFC 9211 (Cache-Status).
+
+    ``forward`` says why the store was asked (``uri-miss``, ``partial``, ``stale``, ``bypass``), or is empty when it was not.
+    ``validated``: it was asked, and what the cache holds is what it has. ``stored``: the cache keeps what the store gave. ``age`` is how
+    many seconds ago the store said so, None for just now. ``unreachable``: the store did not answer, and what it said last is given.
+    """
+
+    forward: str = ""
+    validated: bool = False
+    stored: bool = False
+    age: int | None = None
+    unreachable: bool = False
+
+
+@frozen
 class Status:
     """An object (or folder) as it stands: what HEAD needs, from one look.
 
     ``validator`` changes whenever the bytes may have changed, and is equal only if they have
     not; ``etag`` is what clients see, without quotes, and is never empty. ``modified_ns`` is
-    nanoseconds since the epoch, UTC.
+    nanoseconds since the epoch, UTC. ``provenance`` is the cache's word, where one stands before the store; no part of what is so.
     """
 
     path: str
@@ -132,6 +148,7 @@ class Status:
     etag: str
     validator: str
     attributes: Attributes = Attributes()
+    provenance: Provenance | None = field(default=None, eq=False, kw_only=True)
 
     @property
     def is_folder(self) -> bool:
