@@ -33,6 +33,7 @@ setup(
         "zope.interface>=8.7",
         "javaproperties>=0.8.2",
         "awscrt>=0.38",
+        "prometheus-client>=0.26",
         # TLS endpoints, and the HTTP client of what talks to other machines.
         "pyopenssl>=26",
         "service-identity>=26",

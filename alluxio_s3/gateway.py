@@ -14,7 +14,6 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from alluxio_s3.actions.everything import REGISTRY
 from alluxio_s3.actions.exchange import Limits, Services
@@ -23,12 +22,16 @@ from alluxio_s3.http.pipeline import Pipeline
 from alluxio_s3.http.routes import S3Routes
 from alluxio_s3.http.site import S3Site
 from alluxio_s3.interfaces import IAuthenticator
-from alluxio_s3.listening import endpoints
+from alluxio_s3.listening import endpoints, listen, listen_for_admin
 from alluxio_s3.namespace.mounts import Namespace
 from alluxio_s3.ops.access_log import AccessLog, EventAccessLog, FileAccessLog
+from alluxio_s3.ops.admin import AdminPages
+from alluxio_s3.ops.health import store_check
+from alluxio_s3.ops.ledger import Ledger
+from alluxio_s3.ops.operations import Operations
 from alluxio_s3.plugins import AUTHENTICATORS, build_plugin
 from alluxio_s3.settings import Loaded, Settings, SettingsError
-from alluxio_s3.stores import build_root, build_tag_store, stage
+from alluxio_s3.stores import build_mounts, build_root, build_tag_store, stage
 from alluxio_s3.threads import Threads
 
 EXPIRE_EVERY_SECONDS = 3600.0
@@ -48,16 +51,22 @@ class Gateway(MultiService):
     name = "alluxio-s3"
     _log = Logger()
 
-    def __init__(self, settings: Settings, reactor: Any, threads: Threads, pipeline: Pipeline, site: S3Site) -> None:
+    def __init__(
+        self, settings: Settings, reactor: Any, threads: Threads, pipeline: Pipeline, site: S3Site, operations: Operations
+    ) -> None:
         super().__init__()
         self.settings = settings
         self.port = 0
+        self.operations = operations
         self._reactor = reactor
         self._threads = threads
         self._pipeline = pipeline
         self._site = site
         self._listening: list[IListeningPort] = []
+        self._admin: IListeningPort | None = None
         self._hurried = False
+        operations.metrics.gauge("alluxio_s3_requests_in_flight", "Requests under way.", lambda: self._busy)
+        operations.metrics.gauge("alluxio_s3_connections", "Connections that are open.", lambda: len(site.connections))
         if settings.upload_cleaner_enabled:
             expiry = TimerService(EXPIRE_EVERY_SECONDS, self._expire_uploads)
             expiry.clock = reactor
@@ -73,6 +82,7 @@ class Gateway(MultiService):
         threads = Threads(reactor, settings.io_threads, "alluxio-s3-io")
         user = _user()
         namespace = Namespace(build_root(loaded, reactor, threads), user, partial(stage, settings, reactor, threads))
+        namespace.source = build_mounts(loaded, namespace, reactor, threads)
         services = Services(
             namespace=namespace,
             tags=build_tag_store(loaded, reactor, threads),
@@ -83,7 +93,10 @@ class Gateway(MultiService):
         )
         options = {"user": user, **loaded.plugin_options.get(settings.authentication_type, {})}
         authenticator = build_plugin(AUTHENTICATORS, settings.authentication_type, IAuthenticator, options, reactor, threads)
-        pipeline = Pipeline(authenticator, REGISTRY, services, _access_log(settings, reactor))
+        operations = Operations(reactor)
+        if namespace.root is not None:
+            operations.health.watch("store", store_check(namespace.root))
+        pipeline = Pipeline(authenticator, REGISTRY, services, Ledger(_access_log(settings, reactor), operations.metrics))
         site = S3Site(
             S3Routes(pipeline).app.resource(),
             reactor,
@@ -92,24 +105,27 @@ class Gateway(MultiService):
             idle_seconds=settings.idle_max_ms / 1000 or None,
             body_stall_seconds=settings.body_stall_ms / 1000 or None,
         )
-        return cls(settings, reactor, threads, pipeline, site)
+        return cls(settings, reactor, threads, pipeline, site, operations)
 
     def startService(self) -> None:  # noqa: N802  # Twisted's name
         """Listen, then say where. Raises SystemExit when that can't be done, a port that is taken above all."""
         self._threads.start()
-        for description, endpoint in endpoints(self.settings, self._reactor):
-            outcome: list[Any] = []
-            _ = endpoint.listen(self._site).addBoth(outcome.append)
-            if not outcome or isinstance(outcome[0], Failure):
-                self._threads.stop()
-                reason = outcome[0].getErrorMessage() if outcome else "that takes longer than a start may"
-                raise SystemExit(f"alluxio-s3: cannot listen on {description}: {reason}")
-            self._listening.append(outcome[0])
-            self._announce(description, outcome[0].getHost())
+        try:
+            self._admin = listen_for_admin(self.settings, self._reactor, AdminPages(self.operations).site())
+            for description, endpoint in endpoints(self.settings, self._reactor):
+                port = listen(description, endpoint, self._site)
+                self._listening.append(port)
+                self._announce(description, port.getHost())
+        except SystemExit:
+            self._threads.stop()
+            raise
+        self.operations.start()
+        self._pipeline.services.namespace.start()
         super().startService()
 
     async def _stop(self) -> None:
         self._take_signals()
+        self.operations.health.stopping = True
         await DeferredList([Deferred.fromCoroutine(_stop_listening(port)) for port in self._listening])
         self._site.end()
         await self._drained(self.settings.drain_ms / 1000)
@@ -122,6 +138,9 @@ class Gateway(MultiService):
         await self._pipeline.services.tags.close()
         self._threads.stop()
         self._pipeline.access_log.close()
+        self.operations.stop()
+        if self._admin is not None:
+            await _stop_listening(self._admin)
 
     def stopService(self) -> Deferred[None]:  # noqa: N802  # Twisted's name
         """Stop listening, let requests end (up to the drain limit), then let go of the stores."""

@@ -133,11 +133,21 @@ class ICachedReader(Interface):
         """How many of these bytes are in the cache."""
 
 
-class IHotObjects(Interface):
-    """An under-store that can open what was read lately without waiting for anything."""
+class IHotObject(IHotReader):
+    """An object that is open since it was read lately; what it says is right only if it is proven afterwards."""
 
-    def hot(path: str) -> IHotReader | None:
-        """A reader of the object at ``path`` as it stands now, or None if that would mean to wait, or it is not there. Raises nothing."""
+    def is_current() -> bool:
+        """Whether its path still means what is open here, untouched since it was opened. Does not wait (a stat).
+
+        To be asked when all has been read that is to be proven. False: it is of no use any more.
+        """
+
+
+class IHotObjects(Interface):
+    """An under-store that keeps open what was read lately."""
+
+    def hot(path: str) -> IHotObject | None:
+        """What was the object at ``path``, or None if to know that would mean to wait. Raises nothing. It is to be proven, and released."""
 
 
 class IObjectWriter(Interface):
@@ -298,6 +308,45 @@ class IRequestBody(Interface):
         While nothing is read the client is held back. Raises S3Error IncompleteBody when the client leaves early,
         RequestTimeout when it stalls.
         """
+
+
+class ITally(Interface):
+    """A figure that only grows."""
+
+    def add(amount: float = 1) -> None:
+        """Add ``amount``, which is not negative."""
+
+
+class ISpread(Interface):
+    """A figure of which it matters how it is spread: durations, sizes."""
+
+    def observe(value: float) -> None:
+        """One more."""
+
+
+class IMetrics(Interface):
+    """The figures of this process that operators see. For the reactor's thread.
+
+    Names, meanings and labels are literals where these are called: ``docs/metrics.md`` is printed from the calls. A name begins with
+    ``alluxio_s3_`` and is as https://prometheus.io/docs/practices/naming/ has it (base units; counters end with ``_total``). Asking for a
+    name again gives the same figure; with another kind or other labels, ValueError. What gives the figure for some values of the labels
+    makes it at the first call: keep the figure, which is faster. There must be few different values.
+    """
+
+    def counter(name: str, meaning: str) -> ITally:
+        """A figure that only grows."""
+
+    def counters(name: str, meaning: str, labels: Sequence[str]) -> Callable[..., ITally]:
+        """The same for each of several values of the labels, which what is returned takes (``str``, in that order)."""
+
+    def histogram(name: str, meaning: str, bounds: Sequence[float]) -> ISpread:
+        """A distribution over buckets with these upper bounds, ascending."""
+
+    def histograms(name: str, meaning: str, bounds: Sequence[float], labels: Sequence[str]) -> Callable[..., ISpread]:
+        """The same for each of several values of the labels."""
+
+    def gauge(name: str, meaning: str, read: Callable[[], float]) -> None:
+        """A figure that goes up and down: ``read`` tells it when it is asked for, without waiting. Those of several processes add up."""
 
 
 class IPluginFactory(Interface):

@@ -13,7 +13,7 @@ import pytest
 
 from alluxio_s3.settings import Settings
 from alluxio_s3.settings.properties import properties_of
-from tools import draw_architecture, print_actions, print_configuration, rooms
+from tools import draw_architecture, print_actions, print_configuration, print_metrics, rooms
 
 MODULES = {str(path.relative_to(rooms.ROOT)): path for path in rooms.modules()}
 TESTS = {str(path.relative_to(rooms.ROOT)): path for path in sorted((rooms.ROOT / "tests").rglob("test_*.py"))}
@@ -179,9 +179,10 @@ def test_requirements_of_the_tests() -> None:
     [
         ("configuration.md", print_configuration.page),
         ("actions.md", print_actions.page),
+        ("metrics.md", print_metrics.page),
         ("architecture.svg", draw_architecture.picture),
     ],
-    ids=["configuration", "actions", "architecture"],
+    ids=["configuration", "actions", "metrics", "architecture"],
 )
 def test_generated_pages_are_current(page: str, printed) -> None:
     """The pages that are printed from the code are those that are committed; `make docs` prints them again."""

@@ -112,7 +112,7 @@ def edges() -> set[tuple[str, str]]:
     for path in modules():
         for name, _line in imported(path):
             parts = name.split(".")
-            if parts[0] == "alluxio_s3" and len(parts) > 1 and room_of(path) not in ("", parts[1]):
+            if parts[0] == "alluxio_s3" and len(parts) > 1 and parts[1] != "__version__" and room_of(path) not in ("", parts[1]):
                 found.add((room_of(path), parts[1]))
     return found
 

@@ -54,11 +54,14 @@ class Pipeline:
             peer=getattr(request.client, "host", ""),
         )
         self.in_flight += 1
+        visit = self.services.namespace.visits.enter()
         try:
             response = await self._respond(request, account)
+            account.waited = clock.seconds() - started
             await self._send(request, response, account)
         finally:
             self.in_flight -= 1
+            self.services.namespace.visits.leave(visit)
             account.bytes_in = request.body.received
             account.bytes_out = request.bytes_sent
             account.seconds = clock.seconds() - started

@@ -1,1 +1,1 @@
-"""What operators see: access log, health."""
+"""What operators see: access log, metrics, health."""

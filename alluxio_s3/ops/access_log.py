@@ -22,7 +22,10 @@ _SECRETS = frozenset({"awsaccesskeyid", "signature", "x-amz-credential", "x-amz-
 
 @define
 class Account:
-    """What is known of a request when it is over. ``seconds`` is from the head to the last byte handed to the kernel."""
+    """What is known of a request when it is over.
+
+    ``seconds`` is from the head to the last byte handed to the kernel, ``waited`` from the head to the first; 0: the answer began at once.
+    """
 
     request_id: str
     method: str
@@ -35,6 +38,7 @@ class Account:
     bytes_in: int = 0
     bytes_out: int = 0
     seconds: float = 0.0
+    waited: float = 0.0
 
 
 class AccessLog(Protocol):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from attrs import fields, frozen
 
 from alluxio_s3.settings.definition import METADATA_KEY, Property, setting
+from alluxio_s3.settings.operation import Operation
 from alluxio_s3.settings.values import boolean, choice, duration, host, integer, location, many, name, optional_text, port, size, text
 
 
@@ -366,11 +367,11 @@ class Cache:
     )
 
 
-SECTIONS: tuple[type, ...] = (Endpoint, Connections, UnderStores, Api, Tagging, Authentication, Tls, Cluster, Cache)
+SECTIONS: tuple[type, ...] = (Endpoint, Connections, Operation, UnderStores, Api, Tagging, Authentication, Tls, Cluster, Cache)
 
 
 @frozen(slots=False, kw_only=True)
-class Settings(Endpoint, Connections, UnderStores, Api, Tagging, Authentication, Tls, Cluster, Cache):
+class Settings(Endpoint, Connections, Operation, UnderStores, Api, Tagging, Authentication, Tls, Cluster, Cache):
     """The value of every property. ``Settings()`` is all defaults; ``settings.load`` reads a file."""
 
 

@@ -113,6 +113,13 @@ def port() -> Kind[int]:
     return Kind("port", expected, _relabel(integer(0, 65535), expected))
 
 
+def optional_port() -> Kind[int | None]:
+    """As ``port``; empty is None."""
+    expected = f"{port().expected}, or nothing"
+    number = _relabel(port(), expected)
+    return Kind("port", expected, lambda text: number(text) if text.strip() else None)
+
+
 def choice(*options: str) -> Kind[str]:
     """One of ``options``, in any case; the value is as the option is written."""
     by_lower = {option.lower(): option for option in options}

@@ -1,0 +1,76 @@
+"""Whether requests should be sent here, and if not, why."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+
+from attrs import define, field, frozen
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as TookTooLong
+from twisted.internet.interfaces import IReactorTime
+
+from alluxio_s3.interfaces import IUnderFileSystem
+from alluxio_s3.storage import NoSuchPath
+
+# How long a check may take, and how long its outcome is good: whoever asks all the time must not load the stores.
+CHECK_SECONDS = 5.0
+REMEMBERED_SECONDS = 1.0
+
+# Returns what is wrong, empty if nothing is. What it raises is wrong too.
+Check = Callable[[], Awaitable[str]]
+
+
+@frozen
+class _Outcome:
+    at: float
+    reason: str
+
+
+@define
+class Health:
+    """The checks of one process. ``stopping`` says that the daemon takes no more requests."""
+
+    clock: IReactorTime
+    stopping: bool = False
+    _checks: dict[str, Check] = field(factory=dict)
+    _outcomes: dict[str, _Outcome] = field(factory=dict)
+
+    def watch(self, name: str, check: Check) -> None:
+        """Ask ``check`` too; ``name`` is what it is about, for whoever reads the reasons."""
+        self._checks[name] = check
+
+    async def reasons(self) -> Mapping[str, str]:
+        """Why no requests should be sent here, by what each reason is about; empty if they should. Never raises."""
+        if self.stopping:
+            return {"daemon": "it is stopping"}
+        found = {name: await self._reason(name) for name in tuple(self._checks)}
+        return {name: reason for name, reason in found.items() if reason}
+
+    async def _reason(self, name: str) -> str:
+        known = self._outcomes.get(name)
+        if known is not None and abs(self.clock.seconds() - known.at) < REMEMBERED_SECONDS:
+            return known.reason
+        try:
+            reason = await Deferred.fromCoroutine(_run(self._checks[name])).addTimeout(CHECK_SECONDS, self.clock)
+        except (TookTooLong, CancelledError):
+            reason = f"no answer in {CHECK_SECONDS:.0f} s"
+        except Exception as problem:  # noqa: BLE001  # whatever keeps a check from ending well is the reason
+            reason = str(problem) or type(problem).__name__
+        self._outcomes[name] = _Outcome(self.clock.seconds(), reason)
+        return reason
+
+
+def store_check(ufs: IUnderFileSystem) -> Check:
+    """Whether the under-store answers."""
+
+    async def check() -> str:
+        with suppress(NoSuchPath):  # an answer as well: not every store has a folder at its root
+            await ufs.status("")
+        return ""
+
+    return check
+
+
+async def _run(check: Check) -> str:
+    return await check()

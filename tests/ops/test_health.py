@@ -1,0 +1,82 @@
+"""Health: whether requests should come here, with reasons."""
+
+from __future__ import annotations
+
+import pytest_twisted
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from alluxio_s3.ops.health import CHECK_SECONDS, REMEMBERED_SECONDS, Health, store_check
+from alluxio_s3.storage import NoSuchPath, Unavailable
+
+
+class Store:
+    """The root of an under-store, and what becomes of asking for it."""
+
+    def __init__(self, outcome: Exception | None) -> None:
+        self.outcome = outcome
+        self.asked = 0
+
+    async def status(self, path: str) -> None:
+        self.asked += 1
+        if self.outcome is not None:
+            raise self.outcome
+
+
+def healthy(store: Store) -> Health:
+    health = Health(Clock())
+    health.watch("store", store_check(store))
+    return health
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_store_that_answers_is_ready() -> None:
+    """An answer is an answer, be it that there is no folder at the root."""
+    assert await healthy(Store(None)).reasons() == {}
+    assert await healthy(Store(NoSuchPath(""))).reasons() == {}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_store_that_fails_is_the_reason() -> None:
+    """Whatever it raises is said, foreseen or not."""
+    assert await healthy(Store(Unavailable("", "the disk is gone"))).reasons() == {"store": "the disk is gone"}
+    assert await healthy(Store(RuntimeError())).reasons() == {"store": "RuntimeError"}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_store_that_hangs_is_the_reason() -> None:
+    """Nobody waits for it longer than a check may take."""
+    clock = Clock()
+    health = Health(clock)
+
+    async def check() -> str:
+        await Deferred()
+        return ""
+
+    health.watch("store", check)
+    asking = Deferred.fromCoroutine(health.reasons())
+    clock.advance(CHECK_SECONDS)
+    assert await asking == {"store": "no answer in 5 s"}
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_store_is_not_asked_all_the_time() -> None:
+    """An outcome is good for a second."""
+    store = Store(None)
+    health = healthy(store)
+    await health.reasons()
+    await health.reasons()
+    assert store.asked == 1
+    health.clock.advance(REMEMBERED_SECONDS)
+    store.outcome = Unavailable("", "gone")
+    assert await health.reasons() == {"store": "gone"}
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_stops_is_not_ready() -> None:
+    """And asks nobody about it."""
+    store = Store(None)
+    health = healthy(store)
+    health.stopping = True
+    assert list(await health.reasons()) == ["daemon"]
+    assert store.asked == 0
