@@ -6,14 +6,13 @@ trailing headers")::
     body    = *( size [";chunk-signature=" ...] CRLF bytes CRLF ) "0" [";chunk-signature=" ...] CRLF trailers
     trailers = *( name ":" value (CRLF | LF) | CRLF )
 
-Extensions of a chunk are read over. Signatures of chunks and trailers are not verified here: that
-needs the sender's secret.
+Signatures are not verified here: that needs the sender's secret (``chunk_signatures``). Other extensions of a chunk are read over.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from alluxio_s3.s3.errors import S3Error
@@ -27,6 +26,7 @@ MAX_TRAILER_BYTES = 8192
 MAX_PIECES = 16
 
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[\x20-\x7e\t]*)?\r\n")
+_SIGNATURE = re.compile(rb";[ \t]*chunk-signature=([0-9A-Za-z*]+)[ \t]*(?:;|\r)")
 _TRAILER_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*:([\x20-\x7e\t]*)\r?\n?")
 
 _SIZE, _BYTES, _END_OF_BYTES, _TRAILERS, _CLOSED = range(5)
@@ -36,10 +36,13 @@ class ChunkedDecoder:
     """Takes an aws-chunked body in pieces of any size, gives the bytes in it.
 
     ``feed`` every piece, then ``close``. Time is linear in the body; what is kept between
-    calls is at most one line and the trailers.
+    calls is at most one line and the trailers. ``on_chunk`` is called when a chunk begins, the last one too, with the offset in the
+    decoded body at which it ends, and its signature if it has one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_chunk: Callable[[int, str | None], None] | None = None) -> None:
+        self._on_chunk = on_chunk
+        self._end = 0
         self._state = _SIZE
         self._line = bytearray()
         self._left = 0
@@ -130,6 +133,10 @@ class ChunkedDecoder:
         if self._left > MAX_CHUNK_BYTES:
             raise _malformed("it has a chunk that is too large")
         self._state = _BYTES if self._left else _TRAILERS
+        if self._on_chunk is not None:
+            self._end += self._left
+            signature = _SIGNATURE.search(match[0])
+            self._on_chunk(self._end, None if signature is None else signature[1].decode())
 
     def _trailer(self, line: bytes) -> None:
         # An empty line is no end here: minio-go, as the example in S3's reference, puts one before the trailers' signature.

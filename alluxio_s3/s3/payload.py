@@ -20,9 +20,11 @@ from alluxio_s3.s3.checksums import (
     from_base64,
     requested,
 )
+from alluxio_s3.s3.chunk_signatures import ChunkSignatures
 from alluxio_s3.s3.chunked import ChunkedDecoder
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.request import Headers, RequestHead
+from alluxio_s3.s3.sigv4 import Signature
 
 # The values of x-amz-content-sha256 that announce aws-chunked framing (S3 API reference, "Authenticating requests").
 _STREAMING = frozenset(
@@ -71,19 +73,29 @@ class Payload:
     _reported: tuple[Algorithm, ...]
     _digests: dict[str, Digest]
     _fast_etag: bool
+    _signatures: ChunkSignatures | None = None
     _size: int = field(default=0, init=False)
 
     @classmethod
     def of(
-        cls, head: RequestHead, *, md5: bool = True, fast_etag: bool = False, extra_algorithm: str | None = None, checksums: bool = True
+        cls,
+        head: RequestHead,
+        *,
+        md5: bool = True,
+        fast_etag: bool = False,
+        extra_algorithm: str | None = None,
+        checksums: bool = True,
+        signature: Signature | None = None,
     ) -> Payload:
         """The payload that ``head`` announces.
 
         ``md5`` asks for the MD5 (it is computed for ``Content-MD5`` anyway), ``fast_etag`` for an ETag that costs less where
         there is no MD5, ``extra_algorithm`` for one more checksum.
         ``checksums`` is false where ``x-amz-checksum-*`` is about something else than this body: the document of a
-        CompleteMultipartUpload comes with the checksum of the object.
-        Raises ``S3Error``: MissingContentLength, InvalidArgument, InvalidDigest, InvalidRequest, MalformedTrailerError.
+        CompleteMultipartUpload comes with the checksum of the object. ``signature`` is the head's if that was verified: then the body is,
+        chunk by chunk, where it is signed so.
+        Raises ``S3Error``: MissingContentLength, InvalidArgument, InvalidDigest, InvalidRequest, MalformedTrailerError,
+        NotImplemented for signatures that can't be verified.
         """
         headers = head.headers
         if "content-length" not in headers and "transfer-encoding" not in headers:
@@ -107,21 +119,23 @@ class Payload:
             names.add(FAST_ETAG_ALGORITHM)
         if sha256 is not None:
             names.add("SHA256")
+        signatures = _signatures(headers, signature)
         return cls(
             length=_length(headers, "x-amz-decoded-content-length" if framed else "content-length"),
-            decoder=ChunkedDecoder() if framed else None,
+            decoder=ChunkedDecoder(None if signatures is None else signatures.expect) if framed else None,
             content_md5=content_md5,
             content_sha256=sha256,
             requested=wanted,
             reported=tuple(reported),
             digests={name: ALGORITHMS[name].new() for name in sorted(names)},
             fast_etag=fast_etag,
+            signatures=signatures,
         )
 
     @property
     def hashes(self) -> bool:
         """Whether ``hash`` has anything to do."""
-        return bool(self._digests)
+        return bool(self._digests) or self._signatures is not None
 
     def decode(self, data: bytes) -> list[bytes]:
         """The object's bytes in the next ``data`` off the wire. Cheap, for the reactor thread.
@@ -136,7 +150,13 @@ class Payload:
         return pieces
 
     def hash(self, pieces: Iterable[bytes]) -> None:
-        """Take what ``decode`` gave into the digests. May run in a thread, one call at a time."""
+        """Take what ``decode`` gave into the digests. May run in a thread, one call at a time.
+
+        Raises ``S3Error`` SignatureDoesNotMatch.
+        """
+        if self._signatures is not None:
+            pieces = list(pieces)
+            self._signatures.update(pieces)
         digests = self._digests.values()
         for piece in pieces:
             for digest in digests:
@@ -146,7 +166,8 @@ class Payload:
         """The body has ended: check everything that was said about it.
 
         Raises ``S3Error``: IncompleteBody, MalformedTrailerError, InvalidRequest (a trailer's value is no checksum),
-        XAmzContentSHA256Mismatch, BadDigest.
+        XAmzContentSHA256Mismatch, BadDigest,
+        SignatureDoesNotMatch.
         """
         trailer = self._check_framing()
         if self.length is not None and self._size != self.length:
@@ -187,7 +208,10 @@ class Payload:
         if self._decoder is None:
             return None
         self._decoder.close()
-        trailers = {name: value for name, value in self._decoder.trailers.items() if name != _TRAILER_SIGNATURE}
+        trailers = dict(self._decoder.trailers)
+        trailer_signature = trailers.pop(_TRAILER_SIGNATURE, None)
+        if self._signatures is not None:
+            self._signatures.finish(trailers, trailer_signature)
         value = None
         if self._requested is not None and self._requested.trailer:
             value = trailers.pop(self._requested.algorithm.header, None)
@@ -221,6 +245,16 @@ def _is_framed(headers: Headers) -> bool:
     if not any(one.lower() == "aws-chunked" for one in _codings(headers.get("content-encoding", ""))):
         return False
     return "x-amz-decoded-content-length" in headers or "x-amz-trailer" in headers
+
+
+def _signatures(headers: Headers, signature: Signature | None) -> ChunkSignatures | None:
+    """What verifies the chunks of the body of a request with a verified ``signature``, if it says that they are signed."""
+    value = headers.get("x-amz-content-sha256", "").strip()
+    if signature is None or value not in _STREAMING or value == "STREAMING-UNSIGNED-PAYLOAD-TRAILER":
+        return None
+    if "ECDSA" in value:
+        raise S3Error("NotImplemented", "Chunks that are signed with ECDSA can't be verified here.")
+    return ChunkSignatures(signature, trailer=value.endswith("-TRAILER"))
 
 
 def _content_sha256(headers: Headers) -> bytes | None:

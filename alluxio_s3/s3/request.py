@@ -29,6 +29,7 @@ class Headers(Mapping[str, str]):
 
     def __init__(self, pairs: Mapping[str, str] | None = None) -> None:
         self._values = {name.lower(): value for name, value in (pairs or {}).items()}
+        self._arrived = self._values
 
     @classmethod
     def from_raw(cls, raw: Iterator[tuple[bytes, Sequence[bytes]]]) -> Headers:
@@ -65,7 +66,16 @@ class Headers(Mapping[str, str]):
             name = key.lower()
             if name in ("content-type", "content-md5") or (name.startswith("x-amz-") and name not in _AUTHENTICATION):
                 moved.setdefault(name, value)
-        return Headers({**moved, **self._values}) if moved else self
+        if not moved:
+            return self
+        headers = Headers({**moved, **self._values})
+        headers._arrived = self._values
+        return headers
+
+    @property
+    def arrived(self) -> Mapping[str, str]:
+        """Those that came as headers, and not in the query."""
+        return self._arrived
 
     def __getitem__(self, name: str) -> str:
         return self._values[name]
