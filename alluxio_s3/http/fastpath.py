@@ -16,13 +16,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
 
+from attrs import frozen
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from alluxio_s3.actions.object_read import Found, describe
 from alluxio_s3.http.answer import render_fields, status_line
 from alluxio_s3.http.pipeline import Pipeline
-from alluxio_s3.interfaces import IHotObjects, IHotReader, IPrincipal, IQuickAuthenticator, IUnderFileSystem
+from alluxio_s3.interfaces import IHotObject, IHotObjects, IPrincipal, IQuickAuthenticator, IUnderFileSystem
 from alluxio_s3.ops.access_log import Account
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.target import Query, Target, parse_target
@@ -30,6 +31,7 @@ from alluxio_s3.storage import StorageError
 
 if TYPE_CHECKING:
     from alluxio_s3.http.channel import S3Channel
+    from alluxio_s3.http.sendfile import FileSender
     from alluxio_s3.http.transport import EagerServer
 
 # Headers that change nothing in the answer, or only what is looked at below. A request with any other takes the long way.
@@ -42,17 +44,44 @@ _TELLING = frozenset(
     {b"range", b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range", b"x-amz-checksum-mode"}
 )
 _KNOWN = _HARMLESS | _TELLING
+_MODE = b"x-amz-checksum-mode"
 _METHODS = {b"GET": "GetObject", b"HEAD": "HeadObject"}
 _NO_QUERY = Query()
 MAX_HEAD_BYTES = 8192
 # What is parsed is remembered, so it must be short.
-MAX_TARGET_BYTES = 256
+MAX_LINE_BYTES = 256
 # Up to here head and body leave in one write; beyond, sendfile is cheaper than a copy.
 ONE_WRITE_BYTES = 16 << 10
 # How many values of x-amz-checksum-mode are worth remembering for a file.
 MAX_RENDERED = 4
 _CLOSING = b"Connection: close\r\n"
 _ISO_BASIC = re.compile(rb"[0-9]{8}T[0-9]{6}Z")
+
+
+@frozen
+class Asked:
+    """What a request asks for, from its first line."""
+
+    method: str
+    action: str
+    is_head: bool
+    raw_target: str
+    target: Target
+
+
+@frozen
+class Names:
+    """Which of the headers that matter a request has, each as it is spelled there; None: not.
+
+    ``telling`` are those that change the answer, with their usual names; ``plain`` is whether only ``mode`` is among them.
+    """
+
+    authorization: bytes | None
+    date: bytes | None
+    connection: bytes | None
+    mode: bytes | None
+    telling: tuple[tuple[str, bytes], ...]
+    plain: bool
 
 
 class FastPath:
@@ -72,81 +101,109 @@ class FastPath:
 
     def serve(self, channel: S3Channel, data: bytes) -> bool:
         """Answer the request that ``data`` is, whole, if it is one for here. False: nothing has been done."""
-        if self._identify is None or len(data) > MAX_HEAD_BYTES or not data.isascii():
+        if self._identify is None or len(data) > MAX_HEAD_BYTES or not data.isascii() or b"\0" in data:
             return False
-        lines = data.split(b"\r\n")
-        # One blank line and what split leaves behind it; no line end of another kind anywhere.
-        if lines[-2:] != [b"", b""] or data.count(b"\n") != len(lines) - 1 or data.count(b"\r") != len(lines) - 1 or b"\0" in data:
+        lines = data.splitlines()
+        # Each line ends with CRLF, and none with anything else; the last is the blank one.
+        if sum(map(len, lines)) + 2 * len(lines) != len(data) or lines[-1]:
             return False
-        request = lines[0].split(b" ")
-        if len(request) != 3 or request[2] != b"HTTP/1.1" or request[0] not in _METHODS:
-            return False
-        if request[0] == b"HEAD" and not self._services.tags.travels:
-            return False  # the long way counts the tags
-        headers = _headers(lines)
-        if headers is None:
-            return False
-        target = _target(request[1]) if len(request[1]) <= MAX_TARGET_BYTES else None
-        return target is not None and self._answer(channel, request[0], request[1], target, headers)
-
-    def _answer(self, channel: S3Channel, method: bytes, raw: bytes, target: Target, headers: dict[bytes, bytes]) -> bool:
-        started = self._services.clock.seconds()
-        principal = self._identify(headers.get(b"authorization")) if self._identify is not None else None
-        reader = self._open(target) if principal is not None else None
-        if principal is None or reader is None:
+        asked = _asked(lines[0]) if len(lines[0]) <= MAX_LINE_BYTES else None
+        if asked is None or (asked.is_head and not self._services.tags.travels):  # the long way counts the tags
             return False
         try:
-            found, fields = _described(reader, headers)
-            body = b"" if method == b"HEAD" or found.count > ONE_WRITE_BYTES else _read_hot(reader.fileno(), found.offset, found.count)
-            reader.check_unchanged()
-        except (S3Error, StorageError, OSError):
-            reader.release()
+            headers = dict([line.split(b": ", 1) for line in lines[1:-1]])
+            names = _told(tuple(headers))
+        except ValueError:
             return False
+        if (
+            len(headers) != len(lines) - 2
+            or (names.connection and headers[names.connection].strip(b" \t").lower() != b"keep-alive")
+            or (names.date and not _is_time(headers[names.date].strip(b" \t")))
+        ):
+            return False
+        authorization = headers[names.authorization].strip(b" \t") if names.authorization else None
+        principal = self._identify(authorization)
+        return principal is not None and self._answer(channel, asked, names, headers, principal)
+
+    def _answer(self, channel: S3Channel, asked: Asked, names: Names, headers: dict[bytes, bytes], principal: IPrincipal) -> bool:
+        started = self._services.clock.seconds()
+        file = self._open(asked.target)
+        if file is None:
+            return False
+        body: bytes | bytearray = b""
+        in_one = True
+        try:
+            found, fields = _described(file, names, headers)
+            if not asked.is_head:
+                in_one = found.count <= ONE_WRITE_BYTES
+                if in_one:
+                    body = _read_hot(file.fileno(), found.offset, found.count)
+            proven = file.is_current()
+        except (S3Error, StorageError, OSError):
+            proven = False
+        if not proven:
+            file.release()
+            return False
+        request_id = self._pipeline.next_id()
         account = Account(
-            request_id=self._pipeline.next_id(),
-            method=method.decode(),
-            raw_target=raw.decode("latin-1"),
-            peer=channel.peer,
-            action=_METHODS[method],
-            user=principal.name,
-            status=found.status,
-            bytes_out=len(body),
+            request_id, asked.method, asked.raw_target, channel.peer, asked.action, principal.name, found.status, "-", 0, len(body)
         )
         closing = b"" if channel.site.keep_alive else _CLOSING
-        head = b"".join((status_line(found.status), self._pipeline.common_fields(account.request_id), fields, closing, b"\r\n"))
-        if method == b"GET" and found.count > ONE_WRITE_BYTES:
-            channel.occupy(self._send(channel, reader, found, head, account, started))
+        head = (status_line(found.status), self._pipeline.common_fields(request_id), fields, closing, b"\r\n", body)
+        if not in_one:
+            self._send_file(channel, file, found, b"".join(head), account, started)
             return True
-        channel.transport.write(head + body)
-        reader.release()
+        channel.transport.write(b"".join(head))
+        file.release()
         self._close(account, started)
         if closing:
             channel.loseConnection()
         return True
 
-    async def _send(self, channel: S3Channel, reader: IHotReader, found: Found, head: bytes, account: Account, started: float) -> None:
+    def _send_file(self, channel: S3Channel, file: IHotObject, found: Found, head: bytes, account: Account, started: float) -> None:
         transport = cast("EagerServer", channel.transport)
         transport.write_more(head)
-        sender = transport.sender(channel, self._services.threads, reader, found.offset, found.count)
+        sender = transport.sender(channel, self._services.threads, file, found.offset, found.count)
+        try:
+            gone = sender.send_now()
+        except Exception as problem:  # noqa: BLE001  # as below
+            self._cut(channel, account, problem)
+            gone = True
+        if not gone:
+            channel.occupy(self._send(channel, file, sender, account, started))
+            return
+        file.release()
+        account.bytes_out = sender.sent
+        self._close(account, started)
+        if not channel.site.keep_alive:
+            channel.loseConnection()
+
+    def _cut(self, channel: S3Channel, account: Account, problem: Exception) -> None:
+        """The head is out: all that is left is to cut the answer visibly."""
+        account.error = type(problem).__name__
+        self._log.failure("{account.request_id} {account.action}: the answer was cut", account=account)
+        channel.forceAbortClient()
+
+    async def _send(self, channel: S3Channel, file: IHotObject, sender: FileSender, account: Account, started: float) -> None:
         self._pipeline.in_flight += 1
+        visit = self._services.namespace.visits.enter()
         try:
             await sender.send()
         except CancelledError:
             account.error = "ClientGone"
             raise
-        except Exception as problem:  # noqa: BLE001  # the head is out: all that is left is to cut the answer visibly
-            account.error = type(problem).__name__
-            self._log.failure("{account.request_id} {account.action}: the answer was cut", account=account)
-            channel.forceAbortClient()
+        except Exception as problem:  # noqa: BLE001  # whatever it was
+            self._cut(channel, account, problem)
             return
         finally:
             self._pipeline.in_flight -= 1
-            reader.release()
+            self._services.namespace.visits.leave(visit)
+            file.release()
             account.bytes_out = sender.sent
             self._close(account, started)
         channel.vacate()
 
-    def _open(self, target: Target) -> IHotReader | None:
+    def _open(self, target: Target) -> IHotObject | None:
         try:
             place = self._services.namespace.locate(target.bucket)
         except S3Error:
@@ -164,18 +221,30 @@ class FastPath:
         self._pipeline.access_log.record(account)
 
 
-def _headers(lines: list[bytes]) -> dict[bytes, bytes] | None:
-    """The headers of a head, by lower-case name, if each is known, simple and alone."""
-    headers: dict[bytes, bytes] = {}
-    for line in lines[1:-2]:
-        name, separator, value = line.partition(b": ")
-        name = name.lower()
-        if not separator or name not in _KNOWN or name in headers:
-            return None
-        headers[name] = value.strip(b" \t")
-    if b"host" not in headers or headers.get(b"connection", b"keep-alive").lower() != b"keep-alive":
+@lru_cache(maxsize=16384)
+def _asked(line: bytes) -> Asked | None:
+    """What a request's first line asks for, if that is to read an object and nothing more."""
+    words = line.split(b" ")
+    if len(words) != 3 or words[2] != b"HTTP/1.1" or words[0] not in _METHODS or b"?" in words[1]:
         return None
-    return headers if _is_time(headers.get(b"x-amz-date")) else None
+    try:
+        target = parse_target(words[1])
+    except S3Error:
+        return None
+    if not target.key:
+        return None
+    return Asked(words[0].decode(), _METHODS[words[0]], words[0] == b"HEAD", words[1].decode("latin-1"), target)
+
+
+@lru_cache(maxsize=256)
+def _told(names: tuple[bytes, ...]) -> Names:
+    """Which headers of those ``names`` there are. Raises ValueError (and is not remembered) unless each is known and alone."""
+    lower = {name.lower(): name for name in names}
+    if len(lower) != len(names) or not lower.keys() <= _KNOWN or b"host" not in lower:
+        raise ValueError(names)
+    telling = tuple((name.decode(), given) for name, given in lower.items() if name in _TELLING)
+    mode = lower.get(_MODE)
+    return Names(lower.get(b"authorization"), lower.get(b"x-amz-date"), lower.get(b"connection"), mode, telling, len(telling) == bool(mode))
 
 
 @lru_cache(maxsize=64)
@@ -189,32 +258,20 @@ def _is_time(value: bytes | None) -> bool:
         return False
 
 
-@lru_cache(maxsize=4096)
-def _target(raw: bytes) -> Target | None:
-    """What ``raw`` is about, if that is an object and nothing more."""
-    if b"?" in raw:
-        return None
-    try:
-        target = parse_target(raw)
-    except S3Error:
-        return None
-    return target if target.key else None
-
-
-def _described(reader: IHotReader, headers: dict[bytes, bytes]) -> tuple[Found, bytes]:
+def _described(file: IHotObject, names: Names, headers: dict[bytes, bytes]) -> tuple[Found, bytes]:
     """What the request finds, and the header lines that say so. Raises S3Error."""
-    telling = {name.decode(): value.decode("latin-1") for name, value in headers.items() if name in _TELLING}
-    mode = telling.get("x-amz-checksum-mode", "")
-    known = reader.rendered.get(mode) if len(telling) == bool(mode) else None
+    mode = headers[names.mode].strip(b" \t") if names.mode else b""
+    known = file.rendered.get(mode) if names.plain else None
     if known is None:
-        found = describe(telling, _NO_QUERY, reader.status)
+        telling = {name: headers[given].strip(b" \t").decode("latin-1") for name, given in names.telling}
+        found = describe(telling, _NO_QUERY, file.status)
         known = (found, render_fields({**found.headers, "Content-Length": str(found.count)}))
-        if len(telling) == bool(mode) and len(reader.rendered) < MAX_RENDERED:
-            reader.rendered[mode] = known
+        if names.plain and len(file.rendered) < MAX_RENDERED:
+            file.rendered[mode] = known
     return cast("tuple[Found, bytes]", known)
 
 
-def _read_hot(descriptor: int, offset: int, count: int) -> bytes:
+def _read_hot(descriptor: int, offset: int, count: int) -> bytearray:
     """``count`` bytes that are in memory. Raises BlockingIOError if they are not, or if the file has become shorter."""
     buffer = bytearray(count)
     try:
@@ -225,4 +282,4 @@ def _read_hot(descriptor: int, offset: int, count: int) -> bytes:
         got = os.preadv(descriptor, [buffer], offset)
     if got != count:
         raise BlockingIOError
-    return bytes(buffer)
+    return buffer

@@ -45,6 +45,28 @@ class FileSender:
         self._done: Deferred[None] | None = None
         self._warming: Deferred[None] | None = None
 
+    def send_now(self) -> bool:
+        """Send what is hot and the connection takes at once; whether that is all. If not, ``send`` sends the rest.
+
+        Raises ObjectChanged as ``send`` does, and OSError when the file cannot be read.
+        """
+        size = min(self._left, SLICE_BYTES)
+        if not self._transport.idle or not is_hot(self._file.fileno(), self._offset, size):
+            return False
+        self._hot_until = self._offset + size
+        try:
+            while self._left > TAIL_BYTES and self._offset < self._hot_until:
+                taken = self._move(self._offset, min(self._left - TAIL_BYTES, self._hot_until - self._offset))
+                if taken == 0:
+                    raise ObjectChanged("", "the file is shorter than it was")
+                self._took(taken)
+        except (BlockingIOError, ConnectionError):
+            return False
+        if self._left > TAIL_BYTES:
+            return False
+        self._transport.write(self._tail())
+        return True
+
     async def send(self) -> None:
         """Return when the transport has all of it. Raises ObjectChanged when the file is not what it was when it was opened."""
         done = self._done = Deferred(self._cancelled)
@@ -102,13 +124,18 @@ class FileSender:
         return os.sendfile(self._transport.fileno(), self._file.fileno(), offset, count)
 
     def _finish_with_tail(self) -> None:
+        tail = self._tail()
+        # Not before: a producer that is still registered would be asked for more.
+        self._finish(None, tail)
+
+    def _tail(self) -> bytes:
+        """The last bytes, of a file that is proven to be what it was."""
         tail = os.pread(self._file.fileno(), self._left, self._offset)
         self._file.check_unchanged()
         if len(tail) != self._left:
             raise ObjectChanged("", "the file is shorter than it was")
         self._took(len(tail))
-        # Not before: a producer that is still registered would be asked for more.
-        self._finish(None, tail)
+        return tail
 
     def _took(self, count: int) -> None:
         self.sent += count

@@ -47,6 +47,15 @@ class Kept:
         self.files.keep(file, now)
         return file
 
+    def find(self, key: str, now: float = 0.0) -> OpenFile | None:
+        """The file at ``key`` if it is open and still the object; nobody more reads it."""
+        file = self.files.find(key, now)
+        if file is None:
+            return None
+        current = file.is_current()
+        file.release()
+        return file if current else None
+
     def close(self) -> None:
         self.files.clear()
         self.tree.close()
@@ -120,7 +129,7 @@ class ReadersAndWriters(RuleBasedStateMachine):
     def read(self, key: str, later: int) -> None:
         """What is found is the object; what is not found is opened."""
         self.now += later
-        found = self.kept.files.find(key, self.now)
+        found = self.kept.find(key, self.now)
         if found is not None:
             assert bytes_of(found) == self.at(key).read_bytes()
             found.readers += 1
@@ -129,13 +138,13 @@ class ReadersAndWriters(RuleBasedStateMachine):
             file = self.kept.open(key, self.now)
             self.opened.append(file)
             self.readers.append(file)
-            assert self.kept.files.find(key, self.now) is file
+            assert self.kept.find(key, self.now) is file
 
     @precondition(lambda self: self.readers)
     @rule(which=st.integers(0, 100))
     def release(self, which: int) -> None:
         """A reader has what it wanted."""
-        self.kept.files.release(self.readers.pop(which % len(self.readers)))
+        self.readers.pop(which % len(self.readers)).release()
 
     @rule(later=st.integers(0, 40))
     def tidy(self, later: int) -> None:
@@ -156,7 +165,7 @@ class ReadersAndWriters(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         for file in self.readers:
-            self.kept.files.release(file)
+            file.release()
         self.kept.close()
         assert all(file.readers == 0 for file in self.opened)
         assert len(self.kept.closed) == len(self.opened)
@@ -173,9 +182,9 @@ def test_what_changed_just_before_the_look_is_not_kept(kept: Kept) -> None:
     """A change in the same tick of a coarse clock would not show: the file is read, and closed after its reader."""
     kept.directory.joinpath("a").write_bytes(b"1")
     file = kept.open("a", after_change_ns=SETTLED_NS)
-    assert kept.files.find("a", 0) is None
+    assert kept.find("a", 0) is None
     assert not kept.closed
-    kept.files.release(file)
+    file.release()
     assert kept.closed == [file.descriptor]
 
 
@@ -206,7 +215,7 @@ def test_the_look_counts_and_not_the_keeping(kept: Kept, changed_ns: int, looked
     file.readers += 1
     kept.files.keep(file, 0)
     assert len(kept.files) == is_kept
-    kept.files.release(file)
+    file.release()
 
 
 def test_what_does_not_show_its_changes_is_not_kept(kept: Kept) -> None:
@@ -218,7 +227,7 @@ def test_what_does_not_show_its_changes_is_not_kept(kept: Kept) -> None:
     file.readers += 1
     kept.files.keep(file, 0)
     assert len(kept.files) == 0
-    kept.files.release(file)
+    file.release()
     assert kept.closed == [file.descriptor]
 
 
@@ -228,7 +237,7 @@ def test_nothing_is_kept_without_capacity(tmp_path: Path) -> None:
     kept = Kept(tmp_path, capacity=0)
     file = kept.open("a")
     assert len(kept.files) == 0
-    kept.files.release(file)
+    file.release()
     assert kept.closed == [file.descriptor]
     kept.close()
 
@@ -238,13 +247,13 @@ def test_the_one_read_longest_ago_goes(kept: Kept) -> None:
     for key in ("a", "b", "c"):
         kept.directory.joinpath(key).write_bytes(key.encode())
     first, second = kept.open("a", 1), kept.open("b", 2)
-    assert kept.files.find("a", 3) is first
-    kept.files.release(second)
+    assert kept.find("a", 3) is first
+    second.release()
     third = kept.open("c", 4)
     assert kept.closed == [second.descriptor]
-    assert kept.files.find("a", 5) is first
+    assert kept.find("a", 5) is first
     for file in (first, third):
-        kept.files.release(file)
+        file.release()
 
 
 def test_another_file_behind_a_link_is_seen(kept: Kept) -> None:
@@ -254,11 +263,11 @@ def test_another_file_behind_a_link_is_seen(kept: Kept) -> None:
         (kept.directory / name / "a").write_bytes(name.encode())
     (kept.directory / "d").symlink_to("one")
     file = kept.open("d/a")
-    assert kept.files.find("d/a", 0) is file
+    assert kept.find("d/a", 0) is file
     (kept.directory / "d").unlink()
     (kept.directory / "d").symlink_to("two")
-    assert kept.files.find("d/a", 0) is None
-    kept.files.release(file)
+    assert kept.find("d/a", 0) is None
+    file.release()
 
 
 def test_tags_that_go_to_a_sidecar_are_seen(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,10 +289,10 @@ def test_tags_that_go_to_a_sidecar_are_seen(kept: Kept, monkeypatch: pytest.Monk
     file.looked_ns = changed_ns + SETTLED_ON_WHOLE_SECONDS_NS + 1
     file.readers += 1
     kept.files.keep(file, 0)
-    assert kept.files.find("a", 0) is file
+    assert kept.find("a", 0) is file
     monkeypatch.setattr(os, "setxattr", refuse)
     set_tags(kept.tree, "a", {"k": "v"})
     monkeypatch.undo()
-    assert kept.files.find("a", 0) is None
+    assert kept.find("a", 0) is None
     assert open_object(kept.tree, "a").status.attributes.tags == {"k": "v"}
-    kept.files.release(file)
+    file.release()

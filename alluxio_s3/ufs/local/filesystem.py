@@ -35,7 +35,7 @@ from alluxio_s3.ufs.local import buckets, folders, publish, tags
 from alluxio_s3.ufs.local.descriptor import Descriptor, acquire
 from alluxio_s3.ufs.local.durability import Mode
 from alluxio_s3.ufs.local.failures import storage_errors
-from alluxio_s3.ufs.local.open_files import CAPACITY, IDLE_SECONDS, OpenFiles
+from alluxio_s3.ufs.local.open_files import CAPACITY, IDLE_SECONDS, OpenFile, OpenFiles
 from alluxio_s3.ufs.local.reader import LocalReader, open_object
 from alluxio_s3.ufs.local.staging import Temporary
 from alluxio_s3.ufs.local.tree import Tree
@@ -106,18 +106,19 @@ class LocalUnderFileSystem:
 
     async def open(self, path: str) -> IObjectReader:
         """See IUnderFileSystem."""
-        found = self.hot(path)
-        if found is not None:
-            return found
-        file = await acquire(self._threads, partial(open_object, self.tree, path), lambda made: made.descriptor.close())
-        reader = LocalReader(file, self._files, self._threads)
-        self._files.keep(file, time.monotonic())
-        return reader
-
-    def hot(self, path: str) -> LocalReader | None:
-        """See IHotObjects."""
         file = self._files.find(path, time.monotonic())
-        return None if file is None else LocalReader(file, self._files, self._threads)
+        if file is not None:
+            if file.is_current():
+                return LocalReader(file, self._threads)
+            file.release()
+        file = await acquire(self._threads, partial(open_object, self.tree, path), lambda made: made.descriptor.close())
+        file.readers += 1
+        self._files.keep(file, time.monotonic())
+        return LocalReader(file, self._threads)
+
+    def hot(self, path: str) -> OpenFile | None:
+        """See IHotObjects."""
+        return self._files.find(path, time.monotonic())
 
     async def create(self, path: str, attributes: Attributes, length: int | None) -> IObjectWriter:  # noqa: ARG002 - commit brings them
         """See IUnderFileSystem."""

@@ -12,10 +12,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from attrs import define, field
+from zope.interface import implementer
 
-from alluxio_s3.storage import Status
+from alluxio_s3.interfaces import IHotObject
+from alluxio_s3.storage import ObjectChanged, Status
 from alluxio_s3.ufs.local.attributes import XATTR
 from alluxio_s3.ufs.local.descriptor import Descriptor
+from alluxio_s3.ufs.local.identity import same_file
 from alluxio_s3.ufs.local.record import Record
 
 CAPACITY = 16384
@@ -26,9 +29,10 @@ SETTLED_NS = 50_000_000
 SETTLED_ON_WHOLE_SECONDS_NS = 2 * 10**9
 
 
+@implementer(IHotObject)
 @define(eq=False)
 class OpenFile:
-    """A file that is open for whoever reads it.
+    """A file that is open for whoever reads it. What is kept of them, with its ``keeper``, is an ``IHotObject``.
 
     ``rendered`` is the readers' own, to keep with it what they made of its Status. ``shows_changes`` is whether any change of
     what it is to S3 shows in its inode; otherwise it can be read, but not kept. ``looked_ns`` is wall time before it was looked at.
@@ -44,21 +48,44 @@ class OpenFile:
     used_at: float = 0.0
     readers: int = 0
     dropped: bool = False
+    keeper: OpenFiles | None = None
 
-    def is_current(self, root: int) -> bool:
-        """Whether its name, looked up from the directory ``root``, still means this very file, untouched."""
-        try:
-            now = os.stat(self.path, dir_fd=root)
-        except OSError:
+    def fileno(self) -> int:
+        """See IFileBacked."""
+        return self.descriptor.number
+
+    def check_unchanged(self) -> None:
+        """See IFileBacked. An open reader keeps its file open."""
+        if not same_file(self.found, os.fstat(self.descriptor.number)):
+            raise ObjectChanged(self.status.path)
+
+    def is_current(self) -> bool:
+        """See IHotObject."""
+        keeper = self.keeper
+        if keeper is None:
             return False
         found = self.found
-        return (
-            now.st_ino == found.st_ino
+        try:
+            now = os.stat(self.path, dir_fd=keeper.root)
+        except OSError:
+            now = None
+        if (
+            now is not None
+            and now.st_ino == found.st_ino
             and now.st_mtime_ns == found.st_mtime_ns
             and now.st_ctime_ns == found.st_ctime_ns
             and now.st_size == found.st_size
             and now.st_dev == found.st_dev
-        )
+        ):
+            return True
+        keeper.forget(self)
+        return False
+
+    def release(self) -> None:
+        """See IHotReader."""
+        self.readers -= 1
+        if self.dropped and self.keeper is not None:
+            self.keeper.settle(self)
 
 
 def shows_changes(descriptor: int, record: Record | None) -> bool:
@@ -77,7 +104,7 @@ class OpenFiles:
     """
 
     def __init__(self, root: int, close: Callable[[Descriptor], None], capacity: int = CAPACITY) -> None:
-        self._root = root
+        self.root = root
         self._close = close
         self._capacity = capacity
         self._files: OrderedDict[str, OpenFile] = OrderedDict()
@@ -86,19 +113,17 @@ class OpenFiles:
         return len(self._files)
 
     def find(self, path: str, now: float) -> OpenFile | None:
-        """The file at ``path`` if it is open and still the object; ``now`` is a monotonic time in seconds."""
+        """The file at ``path`` if it is open, one reader more; ``now`` is a monotonic time in seconds."""
         file = self._files.get(path)
-        if file is None:
-            return None
-        if not file.is_current(self._root):
-            self.drop(path)
-            return None
-        file.used_at = now
-        self._files.move_to_end(path)
+        if file is not None:
+            file.readers += 1
+            file.used_at = now
+            self._files.move_to_end(path)
         return file
 
     def keep(self, file: OpenFile, now: float) -> None:
         """Keep ``file`` in place of an older one of its path and of the one read longest ago; or drop it at once if it cannot be kept."""
+        file.keeper = self
         # A clock that ticks coarsely could give a change that came after the look the time that the file had then.
         changed_ns = file.found.st_ctime_ns
         settled = file.looked_ns - changed_ns > (SETTLED_NS if changed_ns % 10**9 else SETTLED_ON_WHOLE_SECONDS_NS)
@@ -116,12 +141,12 @@ class OpenFiles:
         file = self._files.pop(path, None)
         if file is not None:
             file.dropped = True
-            self._settle(file)
+            self.settle(file)
 
-    def release(self, file: OpenFile) -> None:
-        """One reader of ``file`` less."""
-        file.readers -= 1
-        self._settle(file)
+    def forget(self, file: OpenFile) -> None:
+        """``drop`` this very file, if it is kept."""
+        if self._files.get(file.path) is file:
+            self.drop(file.path)
 
     def drop_idle(self, now: float) -> None:
         """Let go of what nobody has read for a while."""
@@ -131,7 +156,8 @@ class OpenFiles:
                 return
             self.drop(path)
 
-    def _settle(self, file: OpenFile) -> None:
+    def settle(self, file: OpenFile) -> None:
+        """Close ``file`` if nobody needs it any more."""
         if file.dropped and not file.readers:
             self._close(file.descriptor)
 

@@ -9,13 +9,12 @@ from collections.abc import AsyncIterator
 
 from zope.interface import implementer
 
-from alluxio_s3.interfaces import IHotReader, IObjectReader
+from alluxio_s3.interfaces import IFileBacked, IObjectReader
 from alluxio_s3.storage import NoSuchPath, ObjectChanged, PathConflict
 from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.local.descriptor import Descriptor
 from alluxio_s3.ufs.local.failures import storage_errors
-from alluxio_s3.ufs.local.identity import same_file
-from alluxio_s3.ufs.local.open_files import OpenFile, OpenFiles, shows_changes
+from alluxio_s3.ufs.local.open_files import OpenFile, shows_changes
 from alluxio_s3.ufs.local.tree import Tree, check_whole
 
 _PIECE = 512 << 10
@@ -37,18 +36,15 @@ def open_object(tree: Tree, path: str) -> OpenFile:
         return OpenFile(status, found, Descriptor(os.dup(descriptor)), path, shows_changes=shown, looked_ns=looked_ns)
 
 
-@implementer(IObjectReader, IHotReader)
+@implementer(IObjectReader, IFileBacked)
 class LocalReader:
-    """Reads one open file, which ``files`` closes after its last reader. One that is changed in place meanwhile is ObjectChanged."""
+    """Reads one open file, as the reader that ``file`` has counted. One that is changed in place meanwhile is ObjectChanged."""
 
-    def __init__(self, file: OpenFile, files: OpenFiles, threads: Threads) -> None:
+    def __init__(self, file: OpenFile, threads: Threads) -> None:
         self.status = file.status
-        self.rendered = file.rendered
         self._file = file
-        self._files = files
         self._threads = threads
         self._released = False
-        file.readers += 1
 
     async def read(self, offset: int, count: int) -> AsyncIterator[bytes]:
         """See IObjectReader."""
@@ -60,23 +56,17 @@ class LocalReader:
 
     def fileno(self) -> int:
         """See IFileBacked."""
-        return self._file.descriptor.number
+        return self._file.fileno()
 
     def check_unchanged(self) -> None:
         """See IFileBacked."""
-        # An open reader keeps its file open.
-        if not same_file(self._file.found, os.fstat(self._file.descriptor.number)):
-            raise ObjectChanged(self.status.path)
+        self._file.check_unchanged()
 
     async def close(self) -> None:
         """See IObjectReader."""
-        self.release()
-
-    def release(self) -> None:
-        """See IHotReader."""
         if not self._released:
             self._released = True
-            self._files.release(self._file)
+            self._file.release()
 
     def _piece(self, offset: int, count: int) -> bytes:
         with storage_errors(self.status.path), self._file.descriptor.held() as descriptor:
