@@ -83,6 +83,9 @@ class EagerEndpoint:
         return execute(self._listen, factory)
 
     def _listen(self, factory: IProtocolFactory) -> IListeningPort:
-        port = EagerPort(self.port, factory, BACKLOG, self.interface, self.reactor)
+        port = self._port(factory)
         port.startListening()
         return port
+
+    def _port(self, factory: IProtocolFactory) -> EagerPort:
+        return EagerPort(self.port, factory, BACKLOG, self.interface, self.reactor)

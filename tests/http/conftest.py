@@ -7,19 +7,25 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from cryptography.hazmat.primitives.serialization import Encoding
+from OpenSSL.crypto import FILETYPE_PEM
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol, wrapClientTLS
+from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Protocol
+from twisted.internet.ssl import Certificate, optionsForClientTLS
 from zope.interface import implementer
 
 from alluxio_s3.actions.exchange import Call, Response, Services
 from alluxio_s3.actions.registry import BUCKET, OBJECT, SERVICE, Action, Registry
 from alluxio_s3.auth.simple import Principal
+from alluxio_s3.http.certificates import CertificateFiles, Certificates
 from alluxio_s3.http.fastpath import FastPath
 from alluxio_s3.http.pipeline import Pipeline
 from alluxio_s3.http.routes import S3Routes
 from alluxio_s3.http.site import S3Site
+from alluxio_s3.http.tls_transport import TlsEndpoint
 from alluxio_s3.http.transport import EagerEndpoint
 from alluxio_s3.interfaces import IAuthenticator
 from alluxio_s3.namespace.mounts import Namespace
@@ -29,6 +35,7 @@ from alluxio_s3.s3.request import RequestHead
 from alluxio_s3.tags.carried import CarriedTagStore
 from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.memory import MemoryUnderFileSystem
+from tests.certificates import Authority
 
 REGISTRY = Registry()
 
@@ -99,12 +106,14 @@ class Accounts(list[Account]):
         self.append(account)
 
 
+@implementer(IHandshakeListener)
 class RawClient(Protocol):
     """Writes what it is told and keeps what comes back."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self.closed: Deferred[None] = Deferred()
+        self.shaken: Deferred[None] = Deferred()
         self._waiting: list[tuple[Callable[[bytes], bool], Deferred[None]]] = []
 
     @property
@@ -115,6 +124,9 @@ class RawClient(Protocol):
     def write(self, data: bytes) -> None:
         assert self.transport is not None
         self.transport.write(data)
+
+    def handshakeCompleted(self) -> None:
+        self.shaken.callback(None)
 
     def dataReceived(self, data: bytes) -> None:
         self._buffer += data
@@ -149,14 +161,19 @@ class RawClient(Protocol):
 
 
 class Server:
-    """A site and its accounts."""
+    """A site and its accounts; ``trust`` is whom its clients must trust, if it is on TLS."""
 
-    def __init__(self, port: Any, site: S3Site, pipeline: Pipeline, accounts: Accounts) -> None:
-        self.port, self.site, self.pipeline, self.accounts = port, site, pipeline, accounts
+    def __init__(self, port: Any, site: S3Site, pipeline: Pipeline, accounts: Accounts, trust: Authority | None = None) -> None:
+        self.port, self.site, self.pipeline, self.accounts, self.trust = port, site, pipeline, accounts, trust
 
     async def connect(self) -> RawClient:
-        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", self.port.getHost().port)
-        return await connectProtocol(endpoint, RawClient())
+        endpoint: Any = TCP4ClientEndpoint(reactor, "127.0.0.1", self.port.getHost().port)
+        if self.trust is None:
+            return await connectProtocol(endpoint, RawClient())
+        secure = wrapClientTLS(optionsForClientTLS("localhost", trusting(self.trust)), endpoint)
+        client: RawClient = await connectProtocol(secure, RawClient())
+        await client.shaken
+        return client
 
     async def exchange(self, request: bytes) -> bytes:
         """Everything that comes back for ``request`` on a connection of its own."""
@@ -165,9 +182,28 @@ class Server:
         return await client.all()
 
 
-@pytest.fixture(params=["twisted", "eager"])
-def server(request: Any) -> Any:
-    """A running site, on a port of Twisted's own, as endpoint strings make it, and on the gateway's."""
+def trusting(authority: Authority) -> Certificate:
+    """Whom a client of Twisted's trusts."""
+    return Certificate.load(authority.certificate.public_bytes(Encoding.PEM), FILETYPE_PEM)
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    """Who vouches for the certificates of the tests."""
+    return Authority()
+
+
+@pytest.fixture(scope="session")
+def certificates(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """A certificate of this machine, as the gateway has one."""
+    directory, issued = tmp_path_factory.mktemp("certificates"), authority.issue()
+    files = CertificateFiles(str(issued.certificate_file(directory / "c.pem")), str(issued.key_file(directory / "k.pem")))
+    return Certificates(files, reactor, Threads(reactor, 1, "certificates"))
+
+
+@pytest.fixture(params=["twisted", "eager", "tls"])
+def server(request: Any, authority: Authority, certificates: Certificates) -> Any:
+    """A running site, on a port of Twisted's own, as endpoint strings make it, and on both of the gateway's."""
     accounts = Accounts()
     namespace = Namespace(MemoryUnderFileSystem(reactor), "tester")
     services = Services(namespace, CarriedTagStore(), Threads(reactor, 1, "test"), reactor)
@@ -176,7 +212,9 @@ def server(request: Any) -> Any:
     site = S3Site(routes, reactor, fast=FastPath(pipeline), keep_alive=True, idle_seconds=60.0, body_stall_seconds=30.0)
     if request.param == "eager":
         port = pytest_twisted.blockon(EagerEndpoint(reactor, "127.0.0.1", 0).listen(site))
+    elif request.param == "tls":
+        port = pytest_twisted.blockon(TlsEndpoint(reactor, "127.0.0.1", 0, certificates).listen(site))
     else:
         port = reactor.listenTCP(0, site, interface="127.0.0.1")
-    yield Server(port, site, pipeline, accounts)
+    yield Server(port, site, pipeline, accounts, authority if request.param == "tls" else None)
     pytest_twisted.blockon(port.stopListening())

@@ -1,0 +1,202 @@
+"""The daemon's certificate, from PEM files or a PKCS12 key store, as a TLS context that can be replaced while it serves.
+
+What is wrong with the files is found here, before a client could find it: each is read once, checked, and handed to OpenSSL as it
+was checked. Private keys touch no disk on the way, and no message says anything of their content.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.serialization import pkcs12
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from alluxio_s3.settings import SettingsError
+from alluxio_s3.threads import Threads
+
+CERTIFICATE = "alluxio.network.tls.server.cert"
+KEY = "alluxio.network.tls.server.key"
+KEYSTORE = "alluxio.network.tls.keystore.path"
+KEYSTORE_PASSWORD = "alluxio.network.tls.keystore.password"  # noqa: S105  # the name of a property
+KEY_PASSWORD = "alluxio.network.tls.keystore.key.password"  # noqa: S105
+CA = "alluxio.network.tls.ca.cert"
+CLIENT_AUTH = "alluxio.network.tls.client.auth"
+
+# Those of TLS 1.2 that authenticate what they encrypt and whose keys a stolen certificate does not reveal.
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+EXPIRES_SOON = timedelta(days=14)
+MAX_FILE_BYTES = 1 << 20
+_JKS = b"\xfe\xed\xfe\xed"
+_VERIFYING = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
+
+
+@frozen
+class CertificateFiles:
+    """Where the certificate is, and whose certificates clients may show: paths, and ``client_auth`` as in the configuration.
+
+    Either ``certificate`` and ``key`` (PEM; ``key_password`` if it is encrypted), or ``keystore`` (PKCS12).
+    """
+
+    certificate: str | None = None
+    key: str | None = None
+    keystore: str | None = None
+    keystore_password: str = field(default="", repr=False)
+    key_password: str = field(default="", repr=False)
+    ca: str | None = None
+    client_auth: str = "none"
+
+
+@frozen
+class _Identity:
+    """A private key and the certificates that vouch for it, the server's own first."""
+
+    key: Any = field(repr=False)
+    chain: Sequence[x509.Certificate]
+
+
+class Certificates:
+    """The TLS context of new connections: ``context``, which ``reload`` replaces. Raises SettingsError if the files are no good."""
+
+    name = "TLS certificates"
+    _log = Logger()
+
+    def __init__(self, files: CertificateFiles, clock: IReactorTime, threads: Threads) -> None:
+        self._files = files
+        self._clock = clock
+        self._threads = threads
+        self._take(_load(files))
+
+    async def reload(self) -> None:
+        """Read the files again, for connections to come; those that there are go on as they are.
+
+        Raises SettingsError, and leaves everything as it was, if they are no good.
+        """
+        self._take(await self._threads.run(_load, self._files))
+
+    def _take(self, loaded: tuple[ssl.SSLContext, x509.Certificate]) -> None:
+        self.context, own = loaded
+        now = datetime.fromtimestamp(self._clock.seconds(), UTC)
+        begins, ends = own.not_valid_before_utc, own.not_valid_after_utc
+        place = self._files.keystore or self._files.certificate
+        if ends < now:
+            self._log.warn("{place}: the certificate has expired on {ends}: clients will refuse it", place=place, ends=ends)
+        elif begins > now:
+            self._log.warn("{place}: the certificate is not valid before {begins}: clients will refuse it", place=place, begins=begins)
+        elif ends < now + EXPIRES_SOON:
+            self._log.warn("{place}: the certificate expires on {ends}", place=place, ends=ends)
+        else:
+            self._log.info("{place}: the certificate is valid until {ends}", place=place, ends=ends)
+
+
+def _load(files: CertificateFiles) -> tuple[ssl.SSLContext, x509.Certificate]:
+    identity = _from_keystore(files) if files.keystore else _from_pem(files)
+    own = identity.chain[0]
+    if own.public_key() != identity.key.public_key():
+        raise SettingsError(f"{files.key or files.keystore} is not the key of the certificate", name=KEY if files.key else KEYSTORE)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(CIPHERS)
+    # All that are left are good: a client knows best which one its processor is quick at.
+    context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.set_alpn_protocols(["http/1.1"])
+    with _in_memory(identity) as path:
+        try:
+            context.load_cert_chain(path)
+        except ssl.SSLError as problem:
+            reason = (problem.reason or "unknown").replace("_", " ").lower()
+            place = files.keystore or files.certificate
+            raise SettingsError(f"{place}: OpenSSL refuses it: {reason}", name=KEYSTORE if files.keystore else CERTIFICATE) from None
+    _verify_clients(context, files)
+    return context, own
+
+
+def _from_pem(files: CertificateFiles) -> _Identity:
+    if files.certificate is None or files.key is None:
+        raise SettingsError(f"HTTPS needs a certificate: set {CERTIFICATE} and {KEY}, or {KEYSTORE}")
+    chain = _certificates(files.certificate, CERTIFICATE)
+    data = _read(files.key, KEY)
+    password = files.key_password.encode() or None
+    try:
+        key = serialization.load_pem_private_key(data, password if b"ENCRYPTED" in data else None)
+    except TypeError:
+        raise SettingsError(f"{files.key} is encrypted: set {KEY_PASSWORD}", name=KEY) from None
+    except (ValueError, UnsupportedAlgorithm):
+        wrong = f"cannot be decrypted with {KEY_PASSWORD}" if password and b"ENCRYPTED" in data else "is not a private key in PEM"
+        raise SettingsError(f"{files.key} {wrong}", name=KEY) from None
+    return _Identity(key, chain)
+
+
+def _from_keystore(files: CertificateFiles) -> _Identity:
+    place = files.keystore or ""
+    if files.certificate is not None:
+        raise SettingsError(f"there is {CERTIFICATE} too: set one of them", name=KEYSTORE)
+    if files.key_password not in ("", files.keystore_password):
+        raise SettingsError(f"a PKCS12 key store has one password: leave this out, or set it as {KEYSTORE_PASSWORD}", name=KEY_PASSWORD)
+    data = _read(place, KEYSTORE)
+    if data.startswith(_JKS):
+        raise SettingsError(f"{place} is in Java's own format; convert it: keytool -importkeystore -deststoretype pkcs12", name=KEYSTORE)
+    try:
+        store = pkcs12.load_pkcs12(data, files.keystore_password.encode() or None)
+    except (ValueError, UnsupportedAlgorithm):
+        raise SettingsError(f"{place} is no PKCS12 key store, or {KEYSTORE_PASSWORD} is not its password", name=KEYSTORE) from None
+    if store.key is None or store.cert is None:
+        raise SettingsError(f"{place} does not hold a private key and its certificate", name=KEYSTORE)
+    return _Identity(store.key, _ordered(store.cert.certificate, [one.certificate for one in store.additional_certs]))
+
+
+def _ordered(own: x509.Certificate, others: list[x509.Certificate]) -> list[x509.Certificate]:
+    """``own``, its issuer, and so on: a key store keeps them in no order."""
+    chain = [own]
+    while (issuer := next((one for one in others if one.subject == chain[-1].issuer and one not in chain), None)) is not None:
+        chain.append(issuer)
+    return chain
+
+
+def _verify_clients(context: ssl.SSLContext, files: CertificateFiles) -> None:
+    if files.client_auth == "none":
+        return
+    if files.ca is None:
+        raise SettingsError(f"{CLIENT_AUTH}={files.client_auth} needs to know whose certificates to trust", name=CA)
+    trusted = b"".join(one.public_bytes(serialization.Encoding.DER) for one in _certificates(files.ca, CA))
+    context.load_verify_locations(cadata=trusted)
+    context.verify_mode = _VERIFYING[files.client_auth]
+
+
+def _certificates(path: str, name: str) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(_read(path, name))
+    except ValueError:
+        raise SettingsError(f"{path} is not a certificate in PEM", name=name) from None
+
+
+def _read(path: str, name: str) -> bytes:
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as problem:
+        raise SettingsError(f"{path}: {problem.strerror}", name=name) from None
+    if len(data) > MAX_FILE_BYTES:
+        raise SettingsError(f"{path} is too large to be what it should be", name=name)
+    return data
+
+
+@contextmanager
+def _in_memory(identity: _Identity) -> Iterator[str]:
+    """A path at which OpenSSL finds key and chain, in memory: it takes them from files only."""
+    pem = [one.public_bytes(serialization.Encoding.PEM) for one in identity.chain]
+    key = identity.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    with os.fdopen(os.memfd_create("tls", os.MFD_CLOEXEC), "wb", buffering=0) as file:
+        file.write(b"".join([key, *pem]))
+        yield f"/proc/self/fd/{file.fileno()}"
