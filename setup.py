@@ -33,6 +33,8 @@ setup(
         "zope.interface>=8.7",
         "javaproperties>=0.8.2",
         "awscrt>=0.38",
+        "click>=8.5",
+        "rich>=15",
         "prometheus-client>=0.26",
         # TLS endpoints, and the HTTP client of what talks to other machines.
         "pyopenssl>=26",
@@ -56,6 +58,7 @@ setup(
         ],
     },
     entry_points={
+        "console_scripts": ["alluxio-s3 = alluxio_s3.cli.main:main"],
         "alluxio_s3.ufs": [
             "local = alluxio_s3.ufs.local.filesystem:LocalFactory",
             "memory = alluxio_s3.ufs.memory:MemoryFactory",

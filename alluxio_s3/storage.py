@@ -160,12 +160,14 @@ class Status:
 class Mount:
     """An under-store that appears as a bucket. ``path`` is ``/`` and the bucket's name, ``uri`` where the store is.
 
-    ``options`` are the store's own and the daemon's (see ``namespace.mount_options``); some are secrets.
+    ``options`` are the store's own and the daemon's (see ``settings.mount_options``); some are secrets. ``since_ns`` is when it was
+    mounted, as ``Status.modified_ns``; 0 if nobody knows.
     """
 
     path: str
     uri: str
     options: Mapping[str, str] = field(default=_EMPTY, repr=False)
+    since_ns: int = 0
 
     @property
     def bucket(self) -> str:

@@ -1,56 +1,198 @@
-"""The stores behind the daemon, built as its settings say: under-stores, staging, tags."""
+"""The stores behind the daemon, built as its settings say: under-stores, mounts, staging, tags."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from alluxio_s3.interfaces import IBucketContainer, IMultipartUploads, ITagStore, IUnderFileSystem
+from attrs import frozen
+
+from alluxio_s3.interfaces import IBucketContainer, IIdentified, IMultipartUploads, ITagStore, IUnderFileSystem
+from alluxio_s3.namespace.live_mounts import LiveMounts, Store
+from alluxio_s3.namespace.mount_table import FileMountTable, MountFile
+from alluxio_s3.namespace.mounts import Namespace
 from alluxio_s3.namespace.staged_uploads import StagedUploads
-from alluxio_s3.plugins import TAG_STORES, UFS, build_plugin
+from alluxio_s3.plugins import TAG_STORES, UFS, build_plugin, load_factory
 from alluxio_s3.settings import Loaded, Settings, SettingsError
-from alluxio_s3.storage import PermissionRefused
+from alluxio_s3.settings.mount_options import MountOptions, check_uri, split_options, without_secrets
+from alluxio_s3.storage import Mount, PermissionRefused, StorageError
 from alluxio_s3.threads import Threads
+from alluxio_s3.ufs.rate_limited import Allowance, RateLimitedUnderFileSystem
+from alluxio_s3.ufs.read_only import ReadOnlyUnderFileSystem
+from alluxio_s3.ufs.undeleting import UndeletingUnderFileSystem
+
+LOCAL = "local"
+# Schemes that are the names of no plugin, and the plugin for each.
+_ALIASES = {"": LOCAL, "file": LOCAL, "s3a": "s3", "s3n": "s3"}
+_S3_KEYS = ("s3a.accessKeyId", "s3a.secretKey", "aws.accessKeyId", "aws.secretKey")
 
 
-def build_root(loaded: Loaded, reactor: Any, threads: Threads) -> IUnderFileSystem:
-    """The under-store that is mounted at ``/``. Raises SettingsError."""
+def plugin_of(uri: str) -> str:
+    """The name of the under-store plugin for ``uri``: its scheme, mostly. A path is local, ``fsspec+sftp://`` is ``fsspec``'s."""
+    scheme, separator, _ = uri.partition("://")
+    scheme = scheme.lower().partition("+")[0] if separator else ""
+    return _ALIASES.get(scheme, scheme)
+
+
+def build_root(loaded: Loaded, reactor: Any, threads: Threads) -> IUnderFileSystem | None:
+    """The under-store that is mounted at ``/``, if one is. Raises SettingsError."""
     settings = loaded.settings
     if settings.ufs_root is None:
-        raise SettingsError("Nothing to serve: set alluxio.dora.client.ufs.root to a directory.")
-    scheme, separator, path = settings.ufs_root.partition("://")
-    scheme = scheme.lower() if separator else scheme
-    if not separator or scheme == "file":
-        return _local(settings, path or scheme, reactor, threads, buckets=True)
-    options = {"uri": settings.ufs_root, "buckets": "true", **loaded.plugin_options.get(scheme, {})}
-    ufs = build_plugin(UFS, scheme, IUnderFileSystem, options, reactor, threads)
+        if settings.mount_table is None:
+            raise SettingsError(
+                "Nothing to serve: set alluxio.dora.client.ufs.root to a directory, or alluxio.worker.s3.mount.table to a file of mounts."
+            )
+        return None
+    check_uri(settings.ufs_root)
+    own, rest = split_options(loaded.root_options, MountOptions(delete_type=settings.delete_type))
+    try:
+        ufs = _plain(loaded, settings.ufs_root, rest, reactor, threads, buckets=True)
+    except SettingsError as problem:
+        raise SettingsError(without_secrets(str(problem), _secrets(loaded, rest))) from None
     if IBucketContainer(ufs, None) is None:
-        raise SettingsError(f"alluxio.dora.client.ufs.root: a store of {scheme}:// has no buckets, so it can't be mounted at '/'.")
+        raise SettingsError(f"alluxio.dora.client.ufs.root: a store of {plugin_of(settings.ufs_root)}:// cannot be mounted at '/'.")
+    return _decorated(ufs, own, reactor)
+
+
+def build_mount(mount: Mount, loaded: Loaded, reactor: Any, threads: Threads) -> IUnderFileSystem:
+    """The under-store of ``mount``, with what the mount's options ask for around it. Raises SettingsError, secrets and all."""
+    own, rest = split_options(mount.options, MountOptions(delete_type=loaded.settings.delete_type))
+    return _decorated(_plain(loaded, mount.uri, rest, reactor, threads, buckets=False), own, reactor)
+
+
+def _decorated(ufs: IUnderFileSystem, own: MountOptions, reactor: Any) -> IUnderFileSystem:
+    if own.rate_limit:
+        ufs = RateLimitedUnderFileSystem(ufs, allowance=Allowance(own.rate_limit, reactor))
+    if own.delete_type == "ALLUXIO_ONLY":
+        ufs = UndeletingUnderFileSystem(ufs)
+    if own.readonly:
+        ufs = ReadOnlyUnderFileSystem(ufs)
+    # The page cache goes around all of it, here.
     return ufs
 
 
-def _local(settings: Settings, directory: str, reactor: Any, threads: Threads, *, buckets: bool) -> IUnderFileSystem:
-    options = {
-        "root": directory,
-        "buckets": str(buckets).lower(),
+def _plain(loaded: Loaded, uri: str, options: Mapping[str, str], reactor: Any, threads: Threads, *, buckets: bool) -> IUnderFileSystem:
+    name = plugin_of(uri)
+    if name == LOCAL:
+        directory = uri.partition("://")[2] or uri
+        return _local(loaded.settings, directory, reactor, threads, buckets=buckets, options=options)
+    given = {**_defaults(loaded.settings, name, options), **loaded.plugin_options.get(name, {}), **options}
+    given |= {"uri": uri, "buckets": str(buckets).lower()}
+    return build_plugin(UFS, name, IUnderFileSystem, given, reactor, threads)
+
+
+def _defaults(settings: Settings, name: str, options: Mapping[str, str]) -> dict[str, str]:
+    """What Alluxio's properties for all stores of a kind say. Keys go together: a mount that brings one of a pair brings both."""
+    if name != "s3":
+        return {}
+    known = {
+        "alluxio.underfs.s3.endpoint": settings.s3_endpoint,
+        "alluxio.underfs.s3.region": settings.s3_region,
+        "alluxio.underfs.s3.disable.dns.buckets": settings.s3_path_style,
+    }
+    if not any(key in options for key in _S3_KEYS):
+        known |= {"s3a.accessKeyId": settings.s3_access_key, "s3a.secretKey": settings.s3_secret_key}
+    return {option: value for option, value in known.items() if value is not None}
+
+
+def _local(
+    settings: Settings, directory: str, reactor: Any, threads: Threads, *, buckets: bool, options: Mapping[str, str] | None = None
+) -> IUnderFileSystem:
+    given = {
         "folders": str(settings.list_folders).lower(),
         "xattrs": str(settings.xattr_change).lower(),
         "durability": settings.durability,
+        **(options or {}),
+        "root": directory,
+        "buckets": str(buckets).lower(),
     }
-    return build_plugin(UFS, "local", IUnderFileSystem, options, reactor, threads)
+    return build_plugin(UFS, LOCAL, IUnderFileSystem, given, reactor, threads)
 
 
-def stage(settings: Settings, reactor: Any, threads: Threads, name: str, ufs: IUnderFileSystem) -> IMultipartUploads:
-    """Multipart uploads for ``ufs``, mounted as ``name``, which has none of its own. Raises PermissionRefused."""
+def build_mount_table(settings: Settings, reactor: Any, threads: Threads) -> FileMountTable | None:
+    """The mount table, if there are mounts. Raises SettingsError."""
+    if settings.mount_table is None:
+        return None
+    if "://" in settings.mount_table or settings.mount_table == "etcd":
+        raise SettingsError("alluxio.worker.s3.mount.table: this version keeps mounts in a file.")
+    return FileMountTable(MountFile(settings.mount_table), threads, reactor)
+
+
+def build_mounts(loaded: Loaded, namespace: Namespace, reactor: Any, threads: Threads) -> LiveMounts | None:
+    """The mounts beside the root, if there is a mount table. Raises SettingsError for one that cannot be read."""
+    table = build_mount_table(loaded.settings, reactor, threads)
+    if table is None:
+        return None
+    try:
+        first = table.file.read()
+    except StorageError as problem:
+        raise SettingsError(str(problem)) from None
+    return LiveMounts(namespace, table, MountBuilder(loaded, reactor), reactor, first)
+
+
+@frozen
+class MountBuilder:
+    """Builds the store of a mount, with threads of its own: a store that hangs takes nobody else's."""
+
+    loaded: Loaded
+    reactor: Any
+
+    async def __call__(self, mount: Mount, *, at_leisure: bool) -> Store:
+        """See ``StoreBuilder``. Raises SettingsError."""
+        threads = Threads(self.reactor, self.loaded.settings.io_threads, f"mount-{mount.bucket}", expendable=True)
+        threads.start()
+        try:
+            check_uri(mount.uri)
+            if at_leisure:
+                await threads.run(_foresee, mount.uri)
+            ufs = build_mount(mount, self.loaded, self.reactor, threads)
+        except (SettingsError, StorageError) as problem:
+            threads.abandon()
+            raise self._told(mount, str(problem)) from None
+        except Exception as problem:  # noqa: BLE001  # a plugin's mistake: its text may hold a secret, too
+            threads.abandon()
+            raise self._told(mount, f"{type(problem).__name__}: {problem}") from None
+        except BaseException:
+            threads.abandon()
+            raise
+        return Store(ufs, threads.abandon)
+
+    def _told(self, mount: Mount, problem: str) -> SettingsError:
+        return SettingsError(without_secrets(problem, _secrets(self.loaded, mount.options)))
+
+
+def _foresee(uri: str) -> None:
+    """Do what takes long in building a store: import its plugin; touch a directory, which hangs where a network file system does."""
+    name = plugin_of(uri)
+    load_factory(UFS, name)
+    if name == LOCAL:
+        Path(uri.partition("://")[2] or uri).is_dir()
+
+
+def _secrets(loaded: Loaded, options: Mapping[str, str]) -> dict[str, str]:
+    shared = {"s3a.secretKey": loaded.settings.s3_secret_key or ""}
+    for plugin, given in loaded.plugin_options.items():
+        shared |= {f"{plugin}.{name}": value for name, value in given.items()}
+    return {f"shared.{name}": value for name, value in shared.items()} | dict(options)
+
+
+def stage(settings: Settings, reactor: Any, threads: Threads, uri: str, ufs: IUnderFileSystem) -> IMultipartUploads:
+    """Multipart uploads for ``ufs``, which has none of its own, mounted from ``uri`` (empty: the root).
+
+    What is mounted again finds its uploads, what is mounted in its place does not. Raises PermissionRefused.
+    """
     whose = hashlib.sha256(f"{settings.ufs_root}\n{settings.rest_port}".encode()).hexdigest()[:16]
     base = Path(settings.staging_dir or Path(tempfile.gettempdir()) / f"alluxio-s3-{os.geteuid()}-{whose}")
     base.mkdir(parents=True, exist_ok=True, mode=0o700)
     if base.is_symlink() or base.stat().st_uid != os.geteuid():
         raise PermissionRefused(str(base), f"{base} belongs to somebody else; set alluxio.worker.s3.staging.dir")
-    directory = base / (name or "root")
+    identified = IIdentified(ufs, None)
+    which = identified.identity if identified is not None else uri
+    directory = base / (f"mount-{hashlib.sha256(which.encode()).hexdigest()[:16]}" if uri else "root")
     directory.mkdir(exist_ok=True, mode=0o700)
     return StagedUploads(ufs, _local(settings, str(directory), reactor, threads, buckets=False), reactor)
 

@@ -9,7 +9,7 @@ from alluxio_s3.actions.exchange import Call, Response
 from alluxio_s3.actions.registry import BUCKET, SERVICE, Action, action
 from alluxio_s3.actions.transfer import read_body
 from alluxio_s3.actions.unsupported import check_canned_acl
-from alluxio_s3.namespace.mounts import Bucket
+from alluxio_s3.namespace.mounts import Entry
 from alluxio_s3.s3.buckets import check_new_bucket_name
 from alluxio_s3.s3.conditions import iso_date
 from alluxio_s3.s3.errors import S3Error
@@ -125,7 +125,7 @@ class GetBucketVersioning(Action):
         return Response(headers=XML, body=document("VersioningConfiguration", ""))
 
 
-def _bucket_element(bucket: Bucket, region: str) -> str:
+def _bucket_element(bucket: Entry, region: str) -> str:
     return element("Bucket", tag("Name", bucket.name), tag("CreationDate", iso_date(bucket.created_ns)), tag("BucketRegion", region))
 
 

@@ -48,7 +48,7 @@ class CompleteMultipartUpload(Action):
         condition = write_condition(call.headers)
         body = await read_body(_with_body_headers(call), max(limits.xml_body_bytes, MAX_LIST_BYTES))
         listed = parse_part_list(body)
-        completion = Background(call.services.clock, complete(call, listed, condition))
+        completion = Background(call.services.clock, _complete_to_the_end(call, listed, condition))
         try:
             ended = await completion.ends((limits.complete_keepalive and limits.complete_keepalive_seconds) or None)
         except BaseException:
@@ -104,6 +104,12 @@ def result_document(call: Call, status: Status) -> bytes:
         + tag("ChecksumType", attributes.checksum_type if attributes.checksums else None)
     )
     return document("CompleteMultipartUploadResult", body)
+
+
+async def _complete_to_the_end(call: Call, listed: Sequence[ListedPart], condition: WriteCondition) -> Status:
+    """``complete``, which keeps the under-store in use also when the request has ended."""
+    with call.services.namespace.visits.visit():
+        return await complete(call, listed, condition)
 
 
 def _with_body_headers(call: Call) -> Call:

@@ -14,6 +14,8 @@ from alluxio_s3.settings.properties import Settings, properties_of
 from alluxio_s3.settings.source import Entry, SettingsError, Texts, absolute, find, parse_override, read
 
 PLUGIN_PREFIX = "alluxio.worker.s3.plugin."
+# Of the under-store at the root; the second is Alluxio's own. The first that is there wins.
+ROOT_PREFIXES = ("alluxio.dora.client.ufs.root.option.", "alluxio.master.mount.table.root.option.")
 
 
 @frozen
@@ -21,7 +23,8 @@ class Loaded:
     """The configuration as it was found.
 
     ``source_path`` is None if there is no file. ``warnings`` are for the operator to read at every start, ``notes`` for whoever looks for
-    them. ``plugin_options`` are the properties ``alluxio.worker.s3.plugin.<plugin>.<option>``, by plugin and option.
+    them. ``plugin_options`` are the properties ``alluxio.worker.s3.plugin.<plugin>.<option>``, by plugin and option, ``root_options``
+    those of the under-store at the root, ``alluxio.dora.client.ufs.root.option.<option>``.
     """
 
     settings: Settings
@@ -29,6 +32,7 @@ class Loaded:
     warnings: tuple[str, ...]
     notes: tuple[str, ...] = ()
     plugin_options: Mapping[str, Mapping[str, str]] = field(factory=dict, repr=False)
+    root_options: Mapping[str, str] = field(factory=dict, repr=False)
 
 
 def load(path: str | None, overrides: Sequence[str], environ: Mapping[str, str], cwd: str) -> Loaded:
@@ -56,6 +60,7 @@ def load(path: str | None, overrides: Sequence[str], environ: Mapping[str, str],
         warnings=(*_repeated(in_file), *_outvoted(table, texts), *_idle(settings, entries), *_unknown(texts, known)),
         notes=tuple(f"{name}: not a property of the S3 API" for name in texts.names() if _is_foreign(name, known)),
         plugin_options=_plugin_options(texts),
+        root_options=_root_options(texts),
     )
 
 
@@ -127,16 +132,26 @@ def _unknown(texts: Texts, known: Mapping[str, Property]) -> Iterator[str]:
 
 
 def _is_unknown(name: str, known: Mapping[str, Property]) -> bool:
-    return name not in known and name not in FOREIGN and not name.startswith(PLUGIN_PREFIX)
+    return name not in known and name not in FOREIGN and not name.startswith((PLUGIN_PREFIX, *ROOT_PREFIXES))
 
 
 def _is_foreign(name: str, known: Mapping[str, Property]) -> bool:
-    return name not in known and not name.startswith((WORKER_PREFIX, PROXY_PREFIX))
+    return name not in known and not name.startswith((WORKER_PREFIX, PROXY_PREFIX, *ROOT_PREFIXES))
 
 
 def _nearest(name: str, known: Mapping[str, Property]) -> str:
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def _root_options(texts: Texts) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for prefix in ROOT_PREFIXES:
+        for name in texts.names():
+            entry = texts.find((name,))
+            if name.startswith(prefix) and entry is not None:
+                options.setdefault(name.removeprefix(prefix), texts.expand(entry))
+    return options
 
 
 def _plugin_options(texts: Texts) -> dict[str, dict[str, str]]:

@@ -138,16 +138,16 @@ class UnderStores:
         "alluxio.dora.client.ufs.root",
         location(),
         "",
-        "The under-store mounted at `/`, a local directory or a URI: its top-level directories are buckets."
-        " The daemon does not start without one.",
+        "The under-store mounted at `/`, a local directory or a URI: its top-level directories are buckets. Its options are"
+        " `alluxio.dora.client.ufs.root.option.<option>`, or as Alluxio has them, `alluxio.master.mount.table.root.option.<option>`."
+        " Without one there are mounts only, and clients can't make buckets.",
     )
     mount_table: str | None = setting(
         "alluxio.worker.s3.mount.table",
         location(),
         "",
-        "Where mounts are kept: a file, or `etcd` to share them in a cluster.",
+        "Where [mounts](mounts.md) are kept: a file, which need not be there yet; none: there are no mounts.",
         ours=True,
-        acted_on=False,
     )
     staging_dir: str | None = setting(
         "alluxio.worker.s3.staging.dir",
@@ -174,19 +174,22 @@ class UnderStores:
         "alluxio.proxy.s3.deletetype",
         choice("ALLUXIO_AND_UFS", "ALLUXIO_ONLY"),
         "ALLUXIO_AND_UFS",
-        "Whether a delete goes to the under-store, or only takes the object out of the cache.",
-        acted_on=False,
+        "Whether a delete goes to the under-store, or only takes the object out of the cache. Mounts may have their own (`deletetype`).",
     )
     s3_endpoint: str | None = setting(
-        "alluxio.underfs.s3.endpoint", optional_text(), "", "The endpoint of S3 under-stores; none: Amazon's.", acted_on=False
+        "alluxio.underfs.s3.endpoint", optional_text(), "", "The endpoint of S3 under-stores; none: Amazon's. Mounts may have their own."
     )
-    s3_region: str | None = setting("alluxio.underfs.s3.region", optional_text(), "", "The region of S3 under-stores.", acted_on=False)
+    s3_region: str | None = setting("alluxio.underfs.s3.region", optional_text(), "", "The region of S3 under-stores.")
+    s3_path_style: str | None = setting(
+        "alluxio.underfs.s3.disable.dns.buckets",
+        optional_text(),
+        "",
+        "`true`: the bucket of an S3 under-store is in the path of its URLs, `false`: in the host's name; none: as its endpoint suggests.",
+    )
     s3_access_key: str | None = setting(
-        "s3a.accessKeyId", optional_text(), "", "The access key for S3 under-stores; none: AWS's own chain of sources.", acted_on=False
+        "s3a.accessKeyId", optional_text(), "", "The access key for S3 under-stores; none: AWS's own chain of sources."
     )
-    s3_secret_key: str | None = setting(
-        "s3a.secretKey", optional_text(), "", "The secret key for S3 under-stores.", acted_on=False, secret=True
-    )
+    s3_secret_key: str | None = setting("s3a.secretKey", optional_text(), "", "The secret key for S3 under-stores.", secret=True)
 
 
 @frozen(slots=False, kw_only=True)

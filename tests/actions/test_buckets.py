@@ -9,6 +9,7 @@ import pytest_twisted
 from attrs import evolve
 
 import alluxio_s3.actions.everything  # noqa: F401  # fills the registry
+from alluxio_s3.namespace.mounts import Mounted
 from alluxio_s3.ufs.memory import MemoryUnderFileSystem
 
 S3 = "{http://s3.amazonaws.com/doc/2006-03-01/}"
@@ -62,7 +63,7 @@ async def test_buckets_in_pages(bench):
 @pytest_twisted.ensureDeferred
 async def test_mounts_are_buckets(bench):
     """A mount is listed with the other buckets, and nobody makes or removes one by S3."""
-    bench.services.namespace.mounts = {"mount": MemoryUnderFileSystem(bench.clock, buckets=False)}
+    bench.services.namespace.mounts = {"mount": Mounted("memory://", MemoryUnderFileSystem(bench.clock, buckets=False))}
     assert names((await bench.ask("GET", "/")).body) == ["bucket", "mount"]
     assert (await bench.ask("HEAD", "/mount")).status == 200
     assert (await bench.refusal("PUT", "/mount")).code == "BucketAlreadyExists"

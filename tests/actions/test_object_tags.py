@@ -8,7 +8,7 @@ from attrs import evolve
 from zope.interface import implementer_only
 
 from alluxio_s3.interfaces import IUnderFileSystem
-from alluxio_s3.namespace.mounts import Namespace
+from alluxio_s3.namespace.mounts import Mounted, Namespace
 from alluxio_s3.tags.embedded import EmbeddedTagStore
 from alluxio_s3.ufs.memory import MemoryUnderFileSystem
 
@@ -72,7 +72,7 @@ class NamelessStore(MemoryUnderFileSystem):
 @pytest_twisted.ensureDeferred
 async def test_tags_that_cannot_be_kept(bench):
     """A put whose tags have no place is refused before it changes anything; one without tags is not."""
-    mounts = {"nameless": NamelessStore(bench.clock, buckets=False)}
+    mounts = {"nameless": Mounted("memory://nameless", NamelessStore(bench.clock, buckets=False))}
     bench.services = evolve(bench.services, namespace=Namespace(bench.store, "daemon", mounts=mounts))
     await bench.ask("PUT", "/nameless/k", {}, b"before")
     error = await bench.refusal("PUT", "/nameless/k", {"x-amz-tagging": "a=1"}, b"after")

@@ -1,0 +1,21 @@
+"""The entry point of ``alluxio-s3``, and its groups of commands."""
+
+from __future__ import annotations
+
+import click
+
+from alluxio_s3 import __version__
+from alluxio_s3.cli.mounts import mount
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, prog_name="alluxio-s3")
+def main() -> None:
+    """Look after a daemon that serves the S3 API of an Alluxio worker.
+
+    The daemon itself is started by `twistd alluxio-s3`. Commands end with 0 when done, 1 when that could not be done, 2 when
+    they were told wrongly, by the command line or by the configuration.
+    """
+
+
+main.add_command(mount)

@@ -1,0 +1,221 @@
+"""Mounts that come and go while the daemon runs: what the mount table says becomes what the namespace has.
+
+A mount that was removed disappears at once, and its under-store is let go of when every request has ended that began before. One
+that was changed is removed and added. One that cannot be set up is there and broken, and is tried again and again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any, Protocol
+
+from attrs import define, field, frozen
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredLock
+from twisted.internet.error import AlreadyCalled, AlreadyCancelled
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from alluxio_s3.interfaces import IMountTable, IUnderFileSystem
+from alluxio_s3.namespace.mounts import Mounted, Namespace
+from alluxio_s3.storage import Mount, StorageError
+
+FIRST_RETRY_SECONDS = 1.0
+LAST_RETRY_SECONDS = 60.0
+TABLE_RETRY_SECONDS = 10.0
+# How long an under-store may take to let go of what it holds.
+CLOSE_SECONDS = 5.0
+_NOT_YET = "it is being set up"
+
+
+@frozen(eq=False)
+class Store:
+    """An under-store that was built for one mount. ``ended`` is called once, when it is closed or has hung in closing."""
+
+    ufs: IUnderFileSystem
+    ended: Callable[[], None]
+
+
+class StoreBuilder(Protocol):
+    """Builds the under-store of a mount.
+
+    Raises an Exception whose message is for the operator and shows no secrets. Only with ``at_leisure`` may it wait.
+    """
+
+    def __call__(self, mount: Mount, *, at_leisure: bool) -> Coroutine[Deferred[Any], Any, Store]:
+        """A new one."""
+
+
+@define(eq=False)
+class _Held:
+    """A mount of the table, and how far it has come."""
+
+    mount: Mount
+    store: Store | None = None
+    trouble: str = _NOT_YET
+    failures: int = 0
+    building: Deferred[None] | None = None
+    retry: IDelayedCall | None = None
+
+    def serves(self, mount: Mount) -> bool:
+        """Whether the store for this mount is as good for ``mount``."""
+        return self.mount.uri == mount.uri and dict(self.mount.options) == dict(mount.options)
+
+
+@define(eq=False)
+class LiveMounts:
+    """Keeps the mounts of ``namespace`` as ``table`` has them. ``build`` makes their under-stores; ``first`` was in the table lately."""
+
+    namespace: Namespace
+    table: IMountTable
+    build: StoreBuilder
+    clock: IReactorTime
+    first: Sequence[Mount] = ()
+    _held: dict[str, _Held] = field(factory=dict, init=False)
+    _stores: set[Store] = field(factory=set, init=False)
+    _turn: DeferredLock = field(factory=DeferredLock, init=False)
+    _unwatch: Callable[[], None] | None = field(default=None, init=False)
+    _again: IDelayedCall | None = field(default=None, init=False)
+    _departing: set[Deferred[None]] = field(factory=set, init=False)
+    _complaint: str = field(default="", init=False)
+    _closed: bool = field(default=False, init=False)
+    _log = Logger()
+
+    def start(self) -> None:
+        """Set up what was in the table, and follow it from now on. What can't be set up is broken, and nothing is raised."""
+        for mount in self.first:
+            self._add(mount, at_leisure=False)
+        self._publish()
+        self._unwatch = self.table.watch(self._look)
+        self._look()
+
+    async def close(self) -> None:
+        """Follow no more, and let go of every mount. Called when no request is in progress."""
+        self._closed = True
+        if self._unwatch is not None:
+            self._unwatch()
+        _cancel(self._again)
+        held, self._held = self._held, {}
+        for one in held.values():
+            self._give_up(one)
+        self._publish()
+        for waiting in list(self._departing):
+            waiting.cancel()
+        await DeferredList([Deferred.fromCoroutine(self._let_go(store)) for store in list(self._stores)])
+
+    def _look(self) -> None:
+        looked = Deferred.fromCoroutine(self._apply())
+        looked.addErrback(lambda reason: self._log.failure("The mount table could not be followed", reason))  # type: ignore[unused-awaitable]
+
+    async def _apply(self) -> None:
+        await self._turn.acquire()
+        try:
+            wanted = {mount.path: mount for mount in await self.table.mounts()}
+        except StorageError as problem:
+            if not self._closed:
+                self._complain(str(problem))
+                _cancel(self._again)
+                self._again = self.clock.callLater(TABLE_RETRY_SECONDS, self._look)
+            return
+        finally:
+            self._turn.release()
+        if self._closed:
+            return
+        self._complaint = ""
+        gone = [one for one in self._held.values() if not (one.mount.path in wanted and one.serves(wanted[one.mount.path]))]
+        for one in gone:
+            del self._held[one.mount.path]
+        for mount in wanted.values():
+            if mount.path in self._held:
+                self._held[mount.path].mount = mount
+            else:
+                self._add(mount, at_leisure=True)
+        # What was changed goes over from the old store to the new one, or to a 503, in this one step.
+        self._publish()
+        for one in gone:
+            self._retire(one)
+
+    def _complain(self, problem: str) -> None:
+        if problem != self._complaint:
+            self._complaint = problem
+            self._log.error("{problem}; the mounts stay as they are", problem=problem)
+
+    def _publish(self) -> None:
+        self.namespace.mounts = {
+            one.mount.bucket: Mounted(one.mount.uri, one.store.ufs if one.store else None, one.mount.since_ns, one.trouble)
+            for one in self._held.values()
+        }
+
+    def _add(self, mount: Mount, *, at_leisure: bool) -> None:
+        held = self._held[mount.path] = _Held(mount)
+        self._set_up(held, at_leisure=at_leisure)
+
+    def _set_up(self, held: _Held, *, at_leisure: bool = True) -> None:
+        held.retry = None
+        building = Deferred.fromCoroutine(self._build(held, at_leisure=at_leisure))
+        held.building = None if building.called else building
+        building.addErrback(self._unexpected)  # type: ignore[unused-awaitable]  # it goes on by itself
+
+    def _unexpected(self, reason: Failure) -> None:
+        if not reason.check(CancelledError):
+            self._log.failure("A mount could not be set up", reason)
+
+    async def _build(self, held: _Held, *, at_leisure: bool) -> None:
+        mount = held.mount
+        try:
+            store = await self.build(mount, at_leisure=at_leisure)
+        except Exception as problem:  # noqa: BLE001  # whatever is wrong with one mount, the others are served
+            held.building = None
+            self._fail(held, str(problem) or type(problem).__name__)
+            return
+        self._stores.add(store)
+        held.building = None
+        held.store, held.trouble, held.failures = store, "", 0
+        self._log.info("Mounted {uri} at {path}", uri=mount.uri, path=mount.path)
+        self._publish()
+
+    def _fail(self, held: _Held, trouble: str) -> None:
+        delay = min(FIRST_RETRY_SECONDS * 2.0**held.failures, LAST_RETRY_SECONDS)
+        held.failures = min(held.failures + 1, 10)
+        held.retry = self.clock.callLater(delay, self._set_up, held)
+        if trouble != held.trouble:
+            held.trouble = trouble
+            self._log.warn("{path} is broken: {trouble}; it will be tried again", path=held.mount.path, trouble=trouble)
+            self._publish()
+
+    def _give_up(self, held: _Held) -> None:
+        _cancel(held.retry)
+        if held.building is not None:
+            held.building.cancel()
+
+    def _retire(self, held: _Held) -> None:
+        self._give_up(held)
+        self._log.info("{path} is mounted no more", path=held.mount.path)
+        if held.store is not None:
+            waiting = Deferred.fromCoroutine(self._outlast(held.store))
+            self._departing.add(waiting)
+            waiting.addErrback(self._unexpected)  # type: ignore[unused-awaitable]  # it goes on by itself
+            waiting.addBoth(lambda _: self._departing.discard(waiting))  # type: ignore[unused-awaitable]
+
+    async def _outlast(self, store: Store) -> None:
+        await self.namespace.visits.departed()
+        await self._let_go(store)
+
+    async def _let_go(self, store: Store) -> None:
+        if store not in self._stores:
+            return
+        self._stores.discard(store)
+        closing = Deferred.fromCoroutine(self.namespace.let_go(store.ufs))
+        try:
+            await closing.addTimeout(CLOSE_SECONDS, self.clock)
+        except Exception as problem:  # noqa: BLE001  # it is gone all the same
+            self._log.warn("An under-store did not close: {problem}", problem=f"{type(problem).__name__}: {problem}")
+        finally:
+            store.ended()
+
+
+def _cancel(call: IDelayedCall | None) -> None:
+    if call is not None:
+        with suppress(AlreadyCalled, AlreadyCancelled):
+            call.cancel()
