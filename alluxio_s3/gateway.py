@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import pwd
 import signal
+import threading
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
@@ -17,12 +18,13 @@ from twisted.logger import Logger
 
 from alluxio_s3.actions.everything import REGISTRY
 from alluxio_s3.actions.exchange import Limits, Services
+from alluxio_s3.http.certificates import Certificates
 from alluxio_s3.http.fastpath import FastPath
 from alluxio_s3.http.pipeline import Pipeline
 from alluxio_s3.http.routes import S3Routes
 from alluxio_s3.http.site import S3Site
 from alluxio_s3.interfaces import IAuthenticator
-from alluxio_s3.listening import endpoints, listen, listen_for_admin
+from alluxio_s3.listening import Place, build_certificates, check_https, listen, listen_for_admin, places
 from alluxio_s3.namespace.mounts import Namespace
 from alluxio_s3.ops.access_log import AccessLog, EventAccessLog, FileAccessLog
 from alluxio_s3.ops.admin import AdminPages
@@ -42,22 +44,41 @@ CUT_SECONDS = 2.0
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
+class Reloadable(Protocol):
+    """What is made from files that may be replaced while the daemon runs. ``name`` is what it is, in the plural, for the log."""
+
+    name: str
+
+    async def reload(self) -> None:
+        """Read the files again. If they are no good everything stays as it was, and SettingsError says why."""
+
+
 class Gateway(MultiService):
     """The daemon. ``build`` makes one from settings; starting it listens, stopping it drains.
 
-    ``port`` is the TCP port that it serves on, once it is running. A second signal to stop ends the draining.
+    ``port`` is the TCP port that it serves on, once it is running. A second signal to stop ends the draining; SIGHUP has it read
+    again what ``reloadable`` names.
     """
 
     name = "alluxio-s3"
     _log = Logger()
 
     def __init__(
-        self, settings: Settings, reactor: Any, threads: Threads, pipeline: Pipeline, site: S3Site, operations: Operations
+        self,
+        settings: Settings,
+        reactor: Any,
+        threads: Threads,
+        pipeline: Pipeline,
+        site: S3Site,
+        operations: Operations,
+        certificates: Certificates | None,
     ) -> None:
         super().__init__()
         self.settings = settings
         self.port = 0
         self.operations = operations
+        self.reloadable: list[Reloadable] = [] if certificates is None else [certificates]
+        self._certificates = certificates
         self._reactor = reactor
         self._threads = threads
         self._pipeline = pipeline
@@ -105,23 +126,38 @@ class Gateway(MultiService):
             idle_seconds=settings.idle_max_ms / 1000 or None,
             body_stall_seconds=settings.body_stall_ms / 1000 or None,
         )
-        return cls(settings, reactor, threads, pipeline, site, operations)
+        return cls(settings, reactor, threads, pipeline, site, operations, build_certificates(settings, reactor, threads))
 
     def startService(self) -> None:  # noqa: N802  # Twisted's name
         """Listen, then say where. Raises SystemExit when that can't be done, a port that is taken above all."""
         self._threads.start()
         try:
             self._admin = listen_for_admin(self.settings, self._reactor, AdminPages(self.operations).site())
-            for description, endpoint in endpoints(self.settings, self._reactor):
-                port = listen(description, endpoint, self._site)
+            for place in places(self.settings, self._reactor, self._certificates):
+                port = listen(place.description, place.endpoint, self._site)
                 self._listening.append(port)
-                self._announce(description, port.getHost())
+                self._announce(place, port.getHost())
         except SystemExit:
             self._threads.stop()
             raise
         self.operations.start()
         self._pipeline.services.namespace.start()
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._told_to_reload))
         super().startService()
+
+    async def reload(self) -> None:
+        """Read again what ``reloadable`` names. What is no good stays as it was, and the log says why."""
+        for one in self.reloadable:
+            try:
+                await one.reload()
+            except SettingsError as problem:
+                self._log.error("{name}: as they were, because of {problem}", name=one.name, problem=problem)
+            else:
+                self._log.info("{name}: read again", name=one.name)
+
+    def _told_to_reload(self) -> None:
+        _ = Deferred.fromCoroutine(self.reload()).addErrback(partial(self._log.failure, "Reloading has failed"))
 
     async def _stop(self) -> None:
         self._take_signals()
@@ -166,15 +202,14 @@ class Gateway(MultiService):
     def _hurry(self) -> None:
         self._hurried = True
 
-    def _announce(self, description: str, address: Any) -> None:
+    def _announce(self, place: Place, address: Any) -> None:
         host, port = getattr(address, "host", None), getattr(address, "port", None)
         if host is None or port is None:
-            self._log.info("Serving S3 on {description}", description=description)
+            self._log.info("Serving S3 on {description}", description=place.description)
             return
         self.port = self.port or port
         near = _ANYWHERE.get(host, host)
-        scheme = "https" if description.startswith("ssl:") else "http"
-        endpoint = f"{scheme}://{f'[{near}]' if ':' in near else near}:{port}"
+        endpoint = f"{place.scheme}://{f'[{near}]' if ':' in near else near}:{port}"
         self._log.info("Serving S3 at {endpoint}", endpoint=endpoint)
         self._log.info("Try: aws --endpoint-url {endpoint} s3 mb s3://first-bucket", endpoint=endpoint)
         if self.settings.authentication_type.lower() == "simple" and not host.startswith("127.") and host != "::1":
@@ -209,11 +244,7 @@ def _user() -> str:
 def _check(settings: Settings) -> None:
     if not settings.api_enabled:
         raise SettingsError("The S3 API is not enabled: set alluxio.worker.s3.api.enabled=true.")
-    if settings.only_https and not (settings.endpoints and all(one.startswith("ssl:") for one in settings.endpoints)):
-        raise SettingsError(
-            "alluxio.worker.s3.only.https.access=true, and nothing says with which certificate: set alluxio.worker.s3.endpoints"
-            " to ssl:29996:privateKey=FILE:certKey=FILE."
-        )
+    check_https(settings)
     if settings.processes != 1:
         raise SettingsError("alluxio.worker.s3.processes: this version runs one process.")
 

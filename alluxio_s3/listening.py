@@ -4,29 +4,76 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import frozen
 from twisted.internet.endpoints import TCP4ServerEndpoint, serverFromString
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
+from alluxio_s3.http.certificates import CertificateFiles, Certificates
+from alluxio_s3.http.tls_transport import TlsEndpoint
 from alluxio_s3.http.transport import EagerEndpoint
-from alluxio_s3.settings import Settings
+from alluxio_s3.settings import Settings, SettingsError
+from alluxio_s3.threads import Threads
 
+_TLS_STRING = "ssl:"
 _log = Logger()
 
 
-def endpoints(settings: Settings, reactor: Any) -> list[tuple[str, Any]]:
-    """Where to listen, each with the words for it. Raises SystemExit for an endpoint string that can't be read."""
-    if not settings.endpoints:
-        host, port = settings.bind_host, settings.rest_port
-        return [(f"{host}:{port}", EagerEndpoint(reactor, host, port))]
+@frozen
+class Place:
+    """Where to listen: the ``description`` is for messages, the ``scheme`` that of its URLs."""
+
+    description: str
+    scheme: str
+    endpoint: Any
+
+
+def check_https(settings: Settings) -> None:
+    """See that nothing is served in the clear that must not be. Raises SettingsError."""
+    if not settings.only_https:
+        return
+    if not settings.tls_enabled and not settings.endpoints:
+        raise SettingsError(
+            "alluxio.worker.s3.only.https.access=true, and nothing says with which certificate: set alluxio.network.tls.enabled=true,"
+            " alluxio.network.tls.server.cert and alluxio.network.tls.server.key."
+        )
+    for description in settings.endpoints:
+        if not description.startswith(_TLS_STRING):
+            raise SettingsError(f"alluxio.worker.s3.only.https.access=true, and alluxio.worker.s3.endpoints has {description!r}.")
+
+
+def build_certificates(settings: Settings, reactor: Any, threads: Threads) -> Certificates | None:
+    """The certificates of the HTTPS port, if there is to be one. Raises SettingsError."""
+    if not settings.tls_enabled:
+        return None
+    files = CertificateFiles(
+        certificate=settings.tls_certificate,
+        key=settings.tls_key,
+        keystore=settings.tls_keystore,
+        keystore_password=settings.tls_keystore_password,
+        key_password=settings.tls_key_password,
+        ca=settings.tls_ca,
+        client_auth=settings.tls_client_auth,
+    )
+    return Certificates(files, reactor, threads)
+
+
+def places(settings: Settings, reactor: Any, certificates: Certificates | None) -> list[Place]:
+    """Everywhere to listen. Raises SystemExit for an endpoint string that can't be read."""
+    host, plain, secure = settings.bind_host, settings.rest_port, settings.https_port
     found = []
     for description in settings.endpoints:
         try:
-            found.append((description, serverFromString(reactor, description)))
+            endpoint = serverFromString(reactor, description)
         except Exception as problem:  # noqa: BLE001  # whatever a parser of endpoints makes of a file or a name that is not there
             raise SystemExit(f"alluxio-s3: alluxio.worker.s3.endpoints: {description!r}: {problem}") from None
+        found.append(Place(description, "https" if description.startswith(_TLS_STRING) else "http", endpoint))
+    if not settings.endpoints and not settings.only_https:
+        found.append(Place(f"{host}:{plain}", "http", EagerEndpoint(reactor, host, plain)))
+    if certificates is not None:
+        found.append(Place(f"{host}:{secure}", "https", TlsEndpoint(reactor, host, secure, certificates)))
     return found
 
 

@@ -27,15 +27,15 @@ class Endpoint:
         many(text()),
         "",
         "Twisted endpoint strings to serve on instead of the address and the port above, such as `systemd:domain=INET:index=0`,"
-        " `unix:/run/alluxio-s3.sock`, `ssl:29996:privateKey=key.pem:certKey=cert.pem`. The plain port is faster than `tcp:29998`.",
+        " `unix:/run/alluxio-s3.sock`. The ports above and below are faster than `tcp:29998` and `ssl:29996:...`.",
         ours=True,
     )
-    https_port: int = setting("alluxio.worker.s3.https.port", port(), "29996", "The port of HTTPS.", acted_on=False)
+    https_port: int = setting("alluxio.worker.s3.https.port", port(), "29996", "The port of HTTPS. 0 picks a free one, which is printed.")
     only_https: bool = setting(
         "alluxio.worker.s3.only.https.access",
         boolean(),
         "false",
-        "Serve HTTPS only. This version has no HTTPS, so it refuses to start rather than serve plain HTTP.",
+        "Serve HTTPS only. The daemon does not start without a certificate.",
     )
     region: str = setting(
         "alluxio.worker.s3.region", text(), "us-east-1", "The region that clients are told: GetBucketLocation, HeadBucket.", ours=True
@@ -44,28 +44,34 @@ class Endpoint:
 
 @frozen(slots=False, kw_only=True)
 class Tls:
-    """The certificate of the HTTPS endpoint, and whom it trusts."""
+    """The certificate of the HTTPS endpoint, and whose certificates it trusts. [HTTPS](https.md) tells how to set it up."""
 
-    tls_enabled: bool = setting("alluxio.network.tls.enabled", boolean(), "false", "Serve HTTPS as well as HTTP.", acted_on=False)
-    tls_certificate: str | None = setting(
-        "alluxio.network.tls.server.cert", location(), "", "The server's certificate and its chain, PEM.", acted_on=False
+    tls_enabled: bool = setting("alluxio.network.tls.enabled", boolean(), "false", "Serve HTTPS as well as HTTP.")
+    tls_certificate: str | None = setting("alluxio.network.tls.server.cert", location(), "", "The server's certificate and its chain, PEM.")
+    tls_key: str | None = setting("alluxio.network.tls.server.key", location(), "", "The private key of the certificate, PEM.", ours=True)
+    tls_ca: str | None = setting(
+        "alluxio.network.tls.ca.cert", location(), "", "The certificates of those whom clients' certificates must come from, PEM."
     )
-    tls_key: str | None = setting(
-        "alluxio.network.tls.server.key", location(), "", "The private key of the certificate, PEM.", acted_on=False, ours=True
+    tls_client_auth: str = setting(
+        "alluxio.network.tls.client.auth",
+        choice("none", "optional", "required"),
+        "none",
+        "Whether clients show certificates of their own: they are not asked (`none`), they may (`optional`), or they must (`required`).",
+        ours=True,
     )
-    tls_ca: str | None = setting("alluxio.network.tls.ca.cert", location(), "", "The certificates to trust, PEM.", acted_on=False)
     tls_keystore: str | None = setting(
         "alluxio.network.tls.keystore.path",
         location(),
         "",
-        "A key store that holds certificate and key, instead of the two PEM files.",
-        acted_on=False,
+        "A PKCS12 key store that holds certificate and key, instead of the two PEM files.",
     )
-    tls_keystore_password: str = setting(
-        "alluxio.network.tls.keystore.password", text(), "", "The key store's password.", acted_on=False, secret=True
-    )
+    tls_keystore_password: str = setting("alluxio.network.tls.keystore.password", text(), "", "The key store's password.", secret=True)
     tls_key_password: str = setting(
-        "alluxio.network.tls.keystore.key.password", text(), "", "The password of the key in it.", acted_on=False, secret=True
+        "alluxio.network.tls.keystore.key.password",
+        text(),
+        "",
+        "The password of the PEM key, if it is encrypted. In a PKCS12 key store it can only be that of the store.",
+        secret=True,
     )
 
 
