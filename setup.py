@@ -33,13 +33,18 @@ setup(
         "zope.interface>=8.7",
         "javaproperties>=0.8.2",
         "awscrt>=0.38",
+        # The index of the cache, which all processes of a worker share.
+        "lmdb>=3",
         "click>=8.5",
         "rich>=15",
         "prometheus-client>=0.26",
+        "cryptography>=50",
         # TLS endpoints, and the HTTP client of what talks to other machines.
         "pyopenssl>=26",
         "service-identity>=26",
         "treq>=26",
+        # Credentials and signatures of AWS, for under-stores on S3.
+        "botocore>=1.44",
     ],
     extras_require={
         # What alluxio_s3.testing needs: the contract suites for authors of plugins.
@@ -48,7 +53,7 @@ setup(
             *TESTING,
             "boto3>=1.44",
             "coverage>=7",
-            "cryptography>=50",
+            "moto[server]>=5.2",
             "mypy>=2.4",
             "mypy-zope>=1.0.17",
             "ruff>=0.17",
@@ -62,6 +67,8 @@ setup(
         "alluxio_s3.ufs": [
             "local = alluxio_s3.ufs.local.filesystem:LocalFactory",
             "memory = alluxio_s3.ufs.memory:MemoryFactory",
+            "s3 = alluxio_s3.ufs.s3.filesystem:S3Factory",
+            "s3a = alluxio_s3.ufs.s3.filesystem:S3Factory",
         ],
         "alluxio_s3.authenticators": ["simple = alluxio_s3.auth.simple:SimpleFactory"],
         "alluxio_s3.tag_stores": [

@@ -1,4 +1,7 @@
-"""The page store: pages of objects on local disks, within their sizes, and what is known of paths."""
+"""The page store: pages of objects on local disks, within their sizes, and what is known of paths.
+
+It never fails a read: whatever is wrong with a page, the index or a disk is a miss.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,27 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
 
+import lmdb
 from attrs import frozen
-from awscrt import checksums
+from twisted.logger import Logger
 
+from alluxio_s3.cache import listing
+from alluxio_s3.cache.alarm import Alarm
+from alluxio_s3.cache.directory import FULL, Directory
+from alluxio_s3.cache.index import Found, page_key
 from alluxio_s3.cache.keys import CachedObject, CachedVersion, Freed, Known
-from alluxio_s3.cache.page import Page, trailer, verified_size
+from alluxio_s3.cache.knowledge import Knowledge, settle
+from alluxio_s3.cache.open_pages import Key, OpenPages
+from alluxio_s3.cache.page import Page, verified_size
+from alluxio_s3.cache.session import Session
+from alluxio_s3.cache.stock import Stock
+from alluxio_s3.cache.upkeep import Upkeep
 from alluxio_s3.storage import Status
+
+# The index is tried again so long after it failed.
+RETRY_SECONDS = 60.0
+
+_log = Logger()
 
 
 @frozen
@@ -26,7 +44,7 @@ class Place:
 
 @frozen
 class PlaceStats:
-    """How one directory does: bytes of disk and pages in it, evictions since it was made, and whether it is in use."""
+    """How one directory does: bytes of disk and pages in it, evictions since the index was made, and whether it is in use."""
 
     path: str
     size: int
@@ -46,141 +64,272 @@ class Stats:
 
 
 class PageStore:
-    """Pages of objects. Several processes share the directories; each has one of these.
+    """Pages of objects. Several processes share the directories; each makes one of these, after it has forked.
 
-    ``page_bytes`` is the size of every page but an object's last. ``clock`` is monotonic, in seconds.
-    ``tend`` has to be called about once a second, in a thread.
+    ``page_bytes`` is the size of every page but an object's last. The index is in the first of ``places``, beside the pages, and
+    comes on top of its size: some 200 bytes a page. ``clock`` is monotonic, in seconds. ``tend`` has to be called about once a
+    second, in a thread. Raises ValueError, with a message for the operator, for a directory that is not the daemon's alone.
     """
 
     def __init__(
         self, places: Sequence[Place], page_bytes: int, clock: Callable[[], float] = time.monotonic, open_files: int = 4096
     ) -> None:
         self.page_bytes = page_bytes
-        self._places = places
+        self._places = tuple(places)
         self._clock = clock
-        self._capacity = open_files
-        self._root = Path(places[0].path) / "pages"
-        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._open = OpenPages(open_files)
         self._lock = Lock()
-        self._open: dict[tuple[bytes, int], Page] = {}
-        self._objects: dict[bytes, CachedObject] = {}
-        self._known: dict[tuple[str, str], Known] = {}
+        self._touched: set[Key] = set()
         self._hits = self._misses = 0
-
-    def _path(self, version: bytes, number: int) -> Path:
-        return self._root / f"{version.hex()}.{number}"
+        self._stock: Stock | None = None
+        self._retired: list[Stock] = []
+        self._tried_at = clock()
+        self._alarm = Alarm(os.path.realpath(self._places[0].path))
+        self._settled = b""
+        self._begin()
 
     def hot(self, version: bytes, number: int) -> Page | None:
         """The page if that means to wait for nothing: its file is open here, verified, unchanged, its bytes in memory.
 
         For the reactor's thread. Whoever gets it calls its ``release``.
         """
-        page = self._open.get((version, number))
-        if page is None or not page.take():
-            return None
-        self._hits += 1
+        key = (version, number)
+        page = self._open.find(key)
+        if page is not None:
+            self._hits += 1
+            self._touched.add(key)
         return page
 
     def open(self, version: bytes, number: int) -> Page | None:
         """The page, verified now; None if it is not there or not right (then it is removed). Blocking; raises nothing."""
+        page = self.hot(version, number)
+        if page is not None:
+            return page
+        key = (version, number)
         try:
-            descriptor = os.open(self._path(version, number), os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            self._misses += 1
-            return None
-        found = os.fstat(descriptor)
-        size = verified_size(descriptor, version, number, found.st_size)
-        if size is None:
-            os.close(descriptor)
-            self._path(version, number).unlink(missing_ok=True)
-            self._misses += 1
-            return None
-        page = Page(version, number, size, descriptor, found)
-        page.take()
+            page = self._open_file(version, number)
+        except (OSError, lmdb.Error) as problem:
+            _log.warn("The cache could not look for a page: {problem}", problem=str(problem))
         with self._lock:
-            old, self._open[version, number] = self._open.get((version, number)), page
-        if old is not None:
-            old.drop()
-        self._hits += 1
+            if page is None:
+                self._misses += 1
+                return None
+            self._hits += 1
+        self._touched.add(key)
+        self._open.keep(key, page)
         return page
 
     def holds(self, version: bytes, number: int) -> bool:
         """Whether the page seems to be there; may be wrong either way. For the reactor's thread."""
-        return (version, number) in self._open or self._path(version, number).exists()
+        if (version, number) in self._open:
+            return True
+        try:
+            return self._find(self._stock, page_key(version, number)) is not None
+        except lmdb.Error:
+            return False
 
     def put(self, thing: CachedObject, number: int, data: memoryview) -> bool:
         """Keep a page; False if it was not kept. ``data`` is all of the page. Blocking; raises nothing."""
-        final = self._path(thing.version, number)
-        temporary = final.with_suffix(".tmp")
-        temporary.write_bytes(bytes(data) + trailer(thing.version, number, len(data), checksums.crc32c(data)))
-        temporary.rename(final)
-        self._objects[thing.version] = thing
-        return True
+        stock = self._stock
+        directory = stock.choose(page_key(thing.version, number)) if stock is not None else None
+        if stock is None or directory is None or not 0 < len(data) <= self.page_bytes:
+            return False
+        try:
+            return stock.put(directory, thing, number, data)
+        except OSError as problem:
+            # A disk that has less room than it may take serves with what it has.
+            if problem.errno not in FULL or not directory.limit:
+                directory.failed(problem)
+        except lmdb.Error as problem:
+            self._index_failed(problem)
+        return False
 
     def recall(self, identity: str, path: str) -> Known | None:
         """What is known of a path; None if nothing can be remembered now (then ``learn`` does nothing either).
 
         A path of which nothing is known has a generation all the same. Microseconds, for the reactor's thread.
         """
-        return self._known.get((identity, path), Known(0, None, 0))
+        if self._stock is None or self._alarm.word() != self._settled:
+            return None
+        try:
+            return self._knowledge.recall(identity, path)
+        except lmdb.Error:
+            return None
 
     def learn(self, identity: str, path: str, generation: int, status: Status | None, checked_ns: int) -> bool:
         """Remember ``status`` if ``generation`` is still the path's: if it was recalled before the under-store was asked, and nobody has
         called ``forget`` since. Whether it was. Blocking.
         """
-        with self._lock:
-            known = self._known.get((identity, path), Known(0, None, 0))
-            if known.generation != generation:
-                return False
-            self._known[identity, path] = Known(generation, status, checked_ns)
-            return True
+        if self._stock is None or self._alarm.word() != self._settled:
+            return False
+        try:
+            with self._stock.index.writing() as writing:
+                return self._knowledge.learn(writing, identity, path, Known(generation, status, checked_ns))
+        except lmdb.Error as problem:
+            self._index_failed(problem)
+            return False
 
     def forget(self, identity: str, path: str) -> None:
-        """Know nothing of a path any more, in all processes, and nothing of what was asked before now. Blocking."""
-        with self._lock:
-            known = self._known.get((identity, path), Known(0, None, 0))
-            self._known[identity, path] = Known(known.generation + 1, None, 0)
+        """Know nothing of a path any more, in all processes, and nothing of what was asked before now. Blocking; raises nothing."""
+        if self._stock is None:
+            self._alarm.change()  # other processes may have what this one has not
+            return
+        try:
+            with self._stock.index.writing() as writing:
+                self._knowledge.forget(writing, identity, path)
+        except lmdb.Error as problem:
+            self._alarm.change()
+            self._index_failed(problem)
 
     def objects(self, identity: str, prefix: str, start: str, limit: int) -> list[CachedVersion]:
         """Versions of which pages are kept, of paths that begin with ``prefix`` and are >= ``start``, in order; at most ``limit``.
 
         Blocking.
         """
-        found = sorted(
-            (one for one in self._objects.values() if one.identity == identity and one.path.startswith(prefix) and one.path >= start),
-            key=lambda one: one.path,
-        )
-        return [CachedVersion(one.path, one.validator, one.size, len(self._pages(one)), one.size, None) for one in found[:limit]]
-
-    def _pages(self, one: CachedObject) -> list[Path]:
-        return list(self._root.glob(f"{one.version.hex()}.*"))
+        try:
+            return listing.objects(self._stock, identity, prefix, start, limit) if self._stock is not None else []
+        except lmdb.Error as problem:
+            self._index_failed(problem)
+            return []
 
     def free(self, identity: str, prefix: str) -> Freed:
-        """Remove the pages of the paths that begin with ``prefix``, and forget these paths. Blocking."""
-        objects = stored = 0
-        for version, one in list(self._objects.items()):
-            if one.identity == identity and one.path.startswith(prefix):
-                objects += 1
-                for page in self._pages(one):
-                    stored += page.stat().st_size
-                    page.unlink()
-                del self._objects[version]
-                self.forget(identity, one.path)
-        with self._lock:
-            for page in self._open.values():
-                page.drop()
-            self._open.clear()
-        return Freed(objects, stored)
+        """Remove the pages of the paths that begin with ``prefix``, and forget these paths. Blocking. Raises OSError."""
+        if self._stock is None:
+            return Freed(0, 0)
+        try:
+            return listing.free(self._stock, self._knowledge, identity, prefix)
+        except lmdb.Error as problem:
+            self._alarm.change()
+            self._index_failed(problem)
+            raise OSError(str(problem)) from problem
 
     def stats(self) -> Stats:
-        """How the store does."""
-        return Stats(self._hits, self._misses, tuple(PlaceStats(one.path, one.size, 0, 0, 0, True) for one in self._places))
+        """How the store does. Blocking."""
+        stock = self._stock
+        if stock is None:
+            return Stats(self._hits, self._misses, tuple(PlaceStats(one.path, one.size, 0, 0, 0, on=False) for one in self._places))
+        with stock.index.reading() as transaction:
+            tally = stock.index.tally(transaction)
+        found = []
+        for one in stock.directories:
+            place = tally.place(one.number)
+            found.append(PlaceStats(one.path, one.size, place.taken, place.pages, place.evictions, one.on))
+        return Stats(self._hits, self._misses, tuple(found))
 
     def tend(self) -> None:
-        """What has to be done now and then. Blocking; raises nothing."""
+        """What has to be done now and then. Blocking; raises nothing. Not at the same time in two threads."""
+        if self._stock is not None and not self._stock.session.is_in_place():
+            self._index_lost("its directory has been removed")
+        if self._stock is None:
+            if self._clock() - self._tried_at >= RETRY_SECONDS:
+                self._begin()
+            return
+        touched, self._touched = self._touched, set()
+        self._upkeep.round(touched)
+        self._settle_alarm()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether there is nothing left to repair after a crash."""
+        return self._stock is None or self._upkeep.is_settled
 
     def close(self) -> None:
-        """Let go of everything. Blocking."""
-        for page in self._open.values():
-            page.drop()
+        """Let go of everything. No other thread may use the store any more. Blocking."""
         self._open.clear()
+        for stock in self._retired:
+            stock.session.close(clean=False)
+        if self._stock is not None:
+            stock, self._stock = self._stock, None
+            self._upkeep.close()
+            stock.session.close(clean=self._upkeep.is_settled)
+
+    def _begin(self) -> None:
+        """Take part in the index, if that is possible. Raises ValueError."""
+        self._tried_at = self._clock()
+        try:
+            directories = [Directory(one.path, one.size, self._clock) for one in self._places]
+            directories[0].check()
+            paths = [os.path.realpath(one.path) for one in self._places]
+            session = Session(Path(self._places[0].path, "index"), paths, self.page_bytes, sum(one.size for one in self._places))
+            if session.renewed:  # others may still have the index that was here before
+                self._alarm.change()
+            settle(session.index, word := self._alarm.word())
+        except (OSError, lmdb.Error) as problem:
+            _log.error("There is no cache for now: {problem}", problem=str(problem))
+            return
+        for directory, path in zip(directories, paths, strict=True):
+            directory.number = session.number(path)
+            try:
+                directory.prepare(session.origin.identity)
+            except OSError as problem:
+                _log.error("The cache does without {path} for now: {problem}", path=path, problem=str(problem))
+        stock = Stock(session, directories, self._open)
+        self._settled = word
+        self._upkeep = Upkeep(stock)
+        self._knowledge = Knowledge(session.index)
+        self._stock = stock
+
+    def _find(self, stock: Stock | None, key: bytes) -> Found | None:
+        """Where a page is, if there is one in a directory that is in use."""
+        if stock is None:
+            return None
+        with stock.index.reading() as transaction:
+            found = stock.index.find(transaction, key)
+        return found if found is not None and found.entry.is_page and stock.directory(found.place) is not None else None
+
+    def _open_file(self, version: bytes, number: int) -> Page | None:
+        stock, key = self._stock, page_key(version, number)
+        found = self._find(stock, key)
+        directory = stock.directory(found.place) if stock is not None and found is not None else None
+        if stock is None or found is None or directory is None:
+            return None
+        descriptor = -1
+        try:
+            descriptor = os.open(directory.file(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            looked_ns = time.time_ns()
+            state = os.fstat(descriptor)
+            size = verified_size(descriptor, version, number, state.st_size)
+            if size is not None:
+                page, descriptor = Page(version, number, size, descriptor, state, looked_ns), -1
+                return page
+        except FileNotFoundError:
+            pass
+        except OSError as problem:
+            directory.failed(problem)
+            return None
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
+        stock.discard(key, found.position)
+        return None
+
+    def _settle_alarm(self) -> None:
+        """Drop all that is known, if somebody could not make the index forget a path."""
+        word = self._alarm.word()
+        if self._stock is None or word == self._settled:
+            return
+        try:
+            settle(self._stock.index, word)
+        except lmdb.Error as problem:
+            self._index_failed(problem)
+        else:
+            self._settled = word
+
+    def _index_failed(self, problem: lmdb.Error) -> None:
+        _log.error("The index of the cache failed: {problem}", problem=str(problem))
+        if isinstance(problem, lmdb.CorruptedError | lmdb.PanicError | lmdb.PageNotFoundError | lmdb.InvalidError):
+            self._index_lost(str(problem))
+
+    def _index_lost(self, reason: str) -> None:
+        """Do without a cache for a while."""
+        with self._lock:
+            stock, self._stock = self._stock, None
+        if stock is None:
+            return
+        _log.error("There is no cache for now: {reason}", reason=reason)
+        self._tried_at = self._clock()
+        # Other threads may still look into it, so it is closed at the end only.
+        self._retired.append(stock)
+        self._open.clear()
+        if stock.session.is_in_place():
+            stock.session.distrust()

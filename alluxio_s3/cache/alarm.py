@@ -1,0 +1,41 @@
+"""A word in shared memory: what was known of paths before it was changed is not to be believed.
+
+A write has to make all processes forget what they know of a path. When the index can't take that (its disk is full, or fails, or it has been
+replaced), the word changes instead: each process believes what is known only as long as the word is the one that its index has settled.
+It is kept in memory, so that it can be changed whatever a disk does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import time
+from pathlib import Path
+
+_MEMORY = Path("/dev/shm")  # noqa: S108 - the file is of our own name, opened without following links
+_WORD_BYTES = 8
+
+
+class Alarm:
+    """The alarm of the cache in ``directory``. Raises OSError."""
+
+    def __init__(self, directory: str) -> None:
+        name = hashlib.blake2b(directory.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+        path = (_MEMORY if _MEMORY.is_dir() else Path(directory)) / f"alluxio-s3-{os.geteuid()}-{name}"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            if os.fstat(descriptor).st_uid != os.geteuid():
+                raise PermissionError(f"{path} belongs to somebody else")
+            os.posix_fallocate(descriptor, 0, _WORD_BYTES)
+            self._memory = mmap.mmap(descriptor, _WORD_BYTES)
+        finally:
+            os.close(descriptor)
+
+    def word(self) -> bytes:
+        """The word as it stands. Waits for nothing."""
+        return self._memory[:]
+
+    def change(self) -> None:
+        """Have nothing believed that is known."""
+        self._memory[:] = time.time_ns().to_bytes(_WORD_BYTES, "little")

@@ -1,0 +1,195 @@
+"""A directory of pages: where the files of pages are, how they get there, and whether its disk can be trusted.
+
+A disk that fails is left alone: after three errors within a minute the directory is off, its pages are not there, and reads go on without
+them. It is tried again every minute.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import math
+import os
+import secrets
+import stat
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from twisted.logger import Logger
+
+from alluxio_s3.cache.index import page_key, page_of
+from alluxio_s3.cache.keys import VERSION_BYTES
+from alluxio_s3.cache.session import FORMAT
+
+ERRORS = 3
+WINDOW_SECONDS = 60.0
+RETRY_SECONDS = 60.0
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+_log = Logger()
+
+
+class Directory:
+    """The directory ``path``, whose pages may take ``size`` bytes of disk; ``number`` is its own in the index.
+
+    ``limit`` is less than ``size`` while its disk has less room than that.
+    """
+
+    def __init__(self, path: str, size: int, clock: Callable[[], float]) -> None:
+        self.path = path
+        self.size = size
+        self.number = -1
+        self.limit = size
+        self.on = False
+        self._clock = clock
+        self._errors: deque[float] = deque(maxlen=ERRORS)
+        self._tried_at = clock()
+        self._device: int | None = None
+        self._block = 4096
+
+    def check(self) -> None:
+        """Make the directory if it is not there.
+
+        Raises ValueError, with a message for the operator, if others could change its files; OSError.
+        """
+        Path(self.path).mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = Path(self.path).stat()
+        if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
+            raise ValueError(f"{self.path}: a directory for pages has to be the daemon's own, and closed to others (chmod 700)")
+
+    def prepare(self, identity: str) -> None:
+        """Make it ready for the pages of the index of that identity; what belongs to another goes. Raises OSError, ValueError."""
+        self._tried_at = self._clock()
+        self.check()
+        found = Path(self.path).stat()
+        if self._device not in (None, found.st_dev):
+            raise OSError(errno.ENXIO, "another disk is in its place", self.path)
+        self._device = found.st_dev
+        self._block = max(512, os.statvfs(self.path).f_frsize)
+        root, marker = Path(self.path), Path(self.path) / "origin.json"
+        told = json.dumps({"format": FORMAT, "index": identity})
+        if not marker.exists() or marker.read_text() != told:
+            marker.unlink(missing_ok=True)
+            for name in ("pages", "fills"):
+                with suppress(FileNotFoundError):
+                    (root / name).rename(root / f"discarded-{secrets.token_hex(8)}")
+        for name in ("pages", "fills"):
+            (root / name).mkdir(mode=0o700, exist_ok=True)
+        if not marker.exists():
+            temporary = root / f"origin-{secrets.token_hex(8)}"
+            temporary.write_text(told)
+            temporary.replace(marker)
+        self.limit = self.size
+        self._errors.clear()
+        self.on = not self.discarded()
+
+    def discarded(self) -> list[Path]:
+        """What has to be removed before there is room."""
+        return list(Path(self.path).glob("discarded-*"))
+
+    def failed(self, problem: Exception) -> None:
+        """Count an error of its disk."""
+        now = self._clock()
+        self._errors.append(now)
+        if self.on and len(self._errors) == ERRORS and now - self._errors[0] <= WINDOW_SECONDS:
+            self.on = False
+            self._tried_at = now
+            _log.error("The cache does without {path} for now: {problem}", path=self.path, problem=str(problem))
+
+    def wants_retry(self) -> bool:
+        """Whether it is off, and has not been tried for a while."""
+        return not self.on and self._clock() - self._tried_at >= RETRY_SECONDS
+
+    def tried(self) -> None:
+        """It is still no good."""
+        self._tried_at = self._clock()
+
+    def file(self, key: bytes) -> Path:
+        """Where the page of a key is."""
+        version, number = page_of(key)
+        name = version.hex()
+        return Path(f"{self.path}/pages/{name[:2]}/{name}.{number}")
+
+    def fill(self, token: bytes, number: int) -> Path:
+        """Where a page is while it is written: the ``number``th of the process of that token."""
+        return Path(f"{self.path}/fills/{token.hex()}.{number}")
+
+    def taken(self, length: int) -> int:
+        """How many bytes of disk a file of that length takes."""
+        return -(-length // self._block) * self._block
+
+    def write(self, path: Path, data: memoryview, trailer: bytes) -> None:
+        """Write a file of its own for a page. Raises OSError, and leaves none then. Blocking."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            # So there is room before there are bytes, and no more of it than they need.
+            with suppress_unsupported():
+                os.posix_fallocate(descriptor, 0, len(data) + len(trailer))
+            pieces = [data, memoryview(trailer)]
+            while pieces:
+                count = os.writev(descriptor, pieces)
+                while pieces and count >= len(pieces[0]):
+                    count -= len(pieces.pop(0))
+                if pieces:
+                    pieces[0] = pieces[0][count:]
+        except BaseException:
+            with suppress(OSError):
+                path.unlink()
+            raise
+        finally:
+            os.close(descriptor)
+
+    def publish(self, temporary: Path, key: bytes) -> None:
+        """Give a written file the name of its page. Raises OSError."""
+        final = self.file(key)
+        try:
+            temporary.rename(final)
+        except FileNotFoundError:
+            final.parent.mkdir(mode=0o700)
+            temporary.rename(final)
+
+    def remove(self, key: bytes) -> None:
+        """Remove the file of a page, if it is there. Raises OSError."""
+        with suppress(FileNotFoundError):
+            self.file(key).unlink()
+
+    def files(self) -> Iterator[bytes]:
+        """The keys of all files of pages; what has another name goes. Raises OSError."""
+        for part in sorted(Path(self.path, "pages").iterdir()):
+            with os.scandir(part) as entries:
+                for entry in entries:
+                    key = _key(entry.name)
+                    if key is None or str(self.file(key)) != entry.path:
+                        Path(entry.path).unlink()
+                    else:
+                        yield key
+
+    def share(self, key: bytes) -> float:
+        """How much this directory is meant for a key: that with the most has it.
+
+        So each gets its part by size, and when one is off, only its own keys go to others.
+        """
+        digest = hashlib.blake2b(key + self.path.encode(), digest_size=8).digest()
+        return -self.size / math.log((int.from_bytes(digest, "big") + 1) / (2**64 + 2))
+
+
+class suppress_unsupported:  # noqa: N801 - a context manager, like contextlib's
+    """Go on where the file system cannot do that."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _type: object, problem: object, _trace: object) -> bool:
+        return isinstance(problem, OSError) and problem.errno in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
+
+
+def _key(name: str) -> bytes | None:
+    version, _, number = name.partition(".")
+    try:
+        made = page_key(bytes.fromhex(version), int(number))
+    except (ValueError, OverflowError):
+        return None
+    return made if len(version) == 2 * VERSION_BYTES and f"{version.lower()}.{int(number)}" == name else None
