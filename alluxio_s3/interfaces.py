@@ -21,6 +21,7 @@ from zope.interface import Attribute, Interface
 
 from alluxio_s3.s3.conditions import WriteCondition
 from alluxio_s3.s3.request import RequestHead
+from alluxio_s3.s3.sigv4 import Signature
 from alluxio_s3.storage import Attributes, Listing, Mount, Part, Provenance, Status, Upload
 from alluxio_s3.threads import Threads
 
@@ -197,6 +198,13 @@ class IAttributeUpdater(Interface):
         """Replace the tags of the object, folder or bucket (``"b/"``; ``""`` is the root) at ``path``. Raises NoSuchPath."""
 
 
+class ITagReader(Interface):
+    """An under-store that keeps tags, but does not tell them with the Status: asking for them is a request of its own."""
+
+    async def tags(path: str) -> Mapping[str, str]:
+        """The tags of the object, folder or bucket (``"b/"``; ``""`` is the root) at ``path``. Raises NoSuchPath."""
+
+
 class IIdentified(Interface):
     """An under-store that can be told from every other, by every process that serves it, today and tomorrow."""
 
@@ -278,6 +286,37 @@ class IPrincipal(Interface):
 
     name: str = Attribute("The user's name: the owner of what it makes. Never empty.")
     how: str = Attribute("How it came to be known, for logs: an authenticator's word, such as ``simple`` or ``anonymous``.")
+
+
+class IMember(Interface):
+    """A principal that belongs to groups or has roles."""
+
+    groups: frozenset[str] = Attribute("The names of its groups.")
+    roles: frozenset[str] = Attribute("The names of its roles.")
+
+
+class ISigner(Interface):
+    """A principal whose request was signed."""
+
+    signature: Signature | None = Attribute("The signature, verified; the chunks of the body are verified with it. None: they are not.")
+
+
+class IAuthorizer(Interface):
+    """Says who may do what."""
+
+    async def authorize(principal: IPrincipal, action: str, bucket: str, key: str) -> None:
+        """Return if ``principal`` may do ``action`` (``s3:GetObject``). Raises S3Error: AccessDenied, ServiceUnavailable if none can tell.
+
+        ``bucket`` and ``key`` are what it is done to, as parsed; empty for the service and for a whole bucket. A listing's
+        ``key`` is its prefix.
+        """
+
+
+class IQuickAuthorizer(Interface):
+    """An authorizer that can tell without waiting for anything."""
+
+    def allows(principal: IPrincipal, action: str, bucket: str, key: str) -> bool:
+        """Whether ``authorize`` would return."""
 
 
 class IAuthenticator(Interface):

@@ -15,20 +15,11 @@ from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from alluxio_s3.auth.principals import ANONYMOUS, Principal
 from alluxio_s3.interfaces import IAuthenticator, IPluginFactory, IPrincipal, IQuickAuthenticator
 from alluxio_s3.s3.credentials import check_not_expired, find_credentials
 from alluxio_s3.s3.request import RequestHead
 from alluxio_s3.threads import Threads
-
-
-@implementer(IPrincipal)
-@frozen
-class Principal:
-    """Who is asking."""
-
-    name: str
-    how: str
-
 
 # What SDKs send. ``find_credentials`` takes more; what this does not match is left to it.
 _SDK = re.compile(
@@ -48,7 +39,7 @@ class SimpleAuthenticator:
     def identify(self, authorization: bytes | None) -> IPrincipal | None:
         """See ``IQuickAuthenticator``."""
         if authorization is None:
-            return Principal(self.user, "anonymous")
+            return Principal(self.user, ANONYMOUS)
         match = _SDK.fullmatch(authorization)
         return None if match is None else Principal(match[1].decode(), "simple")
 
@@ -56,7 +47,7 @@ class SimpleAuthenticator:
         """The user that ``head`` names, or the daemon's own. Raises S3Error for malformed or expired credentials."""
         credentials = find_credentials(head)
         if credentials is None:
-            return Principal(self.user, "anonymous")
+            return Principal(self.user, ANONYMOUS)
         check_not_expired(credentials, self.clock.seconds())
         return Principal(credentials.access_key, "simple")
 

@@ -45,6 +45,7 @@ TABLE: Mapping[str, tuple[int, str]] = MappingProxyType(
         "InvalidRequest": (400, "Invalid Request"),
         "InvalidStorageClass": (400, "The storage class you specified is not valid."),
         "InvalidTag": (400, "The tag provided was not a valid tag."),
+        "InvalidToken": (400, "The provided token is malformed or otherwise not valid."),
         "InvalidURI": (400, "The specified URI couldn't be parsed."),
         "KeyTooLongError": (400, "Your key is too long."),
         "MalformedTrailerError": (400, "The request contained trailing data that was not well-formed."),

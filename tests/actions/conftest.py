@@ -18,7 +18,7 @@ from alluxio_s3.actions import object_attributes, object_copy, object_delete, ob
 from alluxio_s3.actions.exchange import Call, Limits, ReaderBody, Response, Services
 from alluxio_s3.actions.registry import REGISTRY
 from alluxio_s3.actions.storage_errors import translate
-from alluxio_s3.auth.simple import Principal
+from alluxio_s3.auth.principals import Principal
 from alluxio_s3.interfaces import IObjectReader, IObjectWriter, IRangeCopier, IRequestBody
 from alluxio_s3.namespace.mounts import Namespace
 from alluxio_s3.s3.errors import S3Error

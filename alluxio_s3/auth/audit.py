@@ -1,0 +1,72 @@
+"""AUDIT: serves as SIMPLE does, and tells who would not get in under SIGV4, and why: the way from one to the other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from attrs import define, field
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from alluxio_s3.auth.principals import ANONYMOUS
+from alluxio_s3.auth.sigv4 import SigV4Authenticator, SigV4Factory
+from alluxio_s3.auth.simple import SimpleAuthenticator, SimpleFactory
+from alluxio_s3.interfaces import IAuthenticator, IPluginFactory, IPrincipal
+from alluxio_s3.s3.errors import S3Error
+from alluxio_s3.s3.request import RequestHead
+from alluxio_s3.threads import Threads
+
+TELL_EVERY_SECONDS = 60.0
+# So many users are told of by name between two reports.
+MAX_NAMED = 1000
+
+
+@implementer(IAuthenticator)
+@define
+class AuditAuthenticator:
+    """Takes users at their word, and keeps account of those whose word would not do. ``failed`` counts them by user and reason."""
+
+    simple: SimpleAuthenticator
+    strict: SigV4Authenticator
+    clock: IReactorTime
+    failed: Counter[tuple[str, str]] = field(factory=Counter, init=False)
+    _pending: Counter[tuple[str, str]] = field(factory=Counter, init=False)
+    _told_at: float | None = field(default=None, init=False)
+    _log = Logger()
+
+    async def authenticate(self, head: RequestHead) -> IPrincipal:
+        """See ``IAuthenticator``. Raises what SIMPLE raises."""
+        principal = await self.simple.authenticate(head)
+        try:
+            verified = await self.strict.authenticate(head)
+        except S3Error as error:
+            self._note(principal.name, error.code)
+            return principal
+        if verified.how == ANONYMOUS:
+            self._note(principal.name, "NoCredentials")
+        elif verified.name != principal.name:
+            self._note(principal.name, f"verified, and would be {verified.name}")
+        return principal
+
+    def _note(self, user: str, reason: str) -> None:
+        if len(self.failed) < MAX_NAMED or (user, reason) in self.failed:
+            self.failed[user, reason] += 1
+            self._pending[user, reason] += 1
+        now = self.clock.seconds()
+        if self._told_at is None or not self._told_at <= now < self._told_at + TELL_EVERY_SECONDS:
+            self._told_at = now
+            for (name, why), count in sorted(self._pending.items()):
+                self._log.warn("Under SIGV4, {user}: {reason} ({count} requests)", user=name, reason=why, count=count)
+            self._pending.clear()
+
+
+@implementer(IPluginFactory)
+class AuditFactory:
+    """Builds the authenticator. Options: those of SIMPLE and of SIGV4."""
+
+    def build(self, options: Mapping[str, str], reactor: object, threads: Threads) -> AuditAuthenticator:
+        """See ``IPluginFactory``."""
+        simple = SimpleFactory().build(options, reactor, threads)
+        return AuditAuthenticator(simple, SigV4Factory().build(options, reactor, threads), simple.clock)

@@ -1,0 +1,74 @@
+"""SIGV4: the user is whose secret key signed the request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+from attrs import frozen
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from alluxio_s3.auth.access_keys import AccessKey, parse_access_keys
+from alluxio_s3.auth.principals import ANONYMOUS, Principal
+from alluxio_s3.auth.watched_file import WatchedFile
+from alluxio_s3.interfaces import IAuthenticator, IPluginFactory
+from alluxio_s3.s3.credentials import V2_QUERY, bearer_token, check_not_expired, find_credentials
+from alluxio_s3.s3.errors import S3Error
+from alluxio_s3.s3.request import RequestHead
+from alluxio_s3.s3.sigv2 import verify_presigned
+from alluxio_s3.s3.sigv4 import verify
+from alluxio_s3.threads import Threads
+
+
+@implementer(IAuthenticator)
+@frozen
+class SigV4Authenticator:
+    """Verifies signatures with the secrets of ``keys``.
+
+    A request without credentials is nobody's: whether it may do anything is for the policy to say. ``version_2`` takes presigned URLs of
+    version 2, too.
+    """
+
+    keys: WatchedFile[Mapping[str, AccessKey]]
+    region: str
+    clock: IReactorTime
+    version_2: bool = False
+
+    async def authenticate(self, head: RequestHead) -> Principal:
+        """See ``IAuthenticator``. Raises S3Error as ``find_credentials`` and ``sigv4.verify`` do, InvalidAccessKeyId, InvalidToken."""
+        if bearer_token(head.headers) is not None:
+            raise S3Error("InvalidArgument", "Unsupported Authorization Type", ArgumentName="Authorization")
+        credentials = find_credentials(head)
+        if credentials is None:
+            return Principal(ANONYMOUS, ANONYMOUS)
+        if credentials.session_token is not None:
+            raise S3Error("InvalidToken")
+        key = self.keys.value.get(credentials.access_key)
+        if key is None:
+            raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=credentials.access_key)
+        now = self.clock.seconds()
+        if credentials.form == V2_QUERY and self.version_2:
+            check_not_expired(credentials, now)
+            verify_presigned(head, credentials, key.secret)
+            return Principal(key.user, "sigv2", key.groups, key.roles)
+        signature = verify(head, credentials, key.secret, region=self.region, service="s3", now_seconds=now)
+        return Principal(key.user, "sigv4", key.groups, key.roles, signature)
+
+
+@implementer(IPluginFactory)
+class SigV4Factory:
+    """Builds the authenticator.
+
+    Options: ``keys``, the file of access keys; ``region``, the one that clients sign for; ``sigv2``, whether presigned URLs of version
+    2 are taken (``true``).
+    """
+
+    def build(self, options: Mapping[str, str], reactor: object, threads: Threads) -> SigV4Authenticator:
+        """See ``IPluginFactory``."""
+        del threads
+        if not options.get("keys"):
+            raise ValueError("it needs a file of access keys: set alluxio.worker.s3.authentication.keys.file")
+        clock = cast("IReactorTime", reactor)
+        keys = WatchedFile(options["keys"], parse_access_keys, clock)
+        return SigV4Authenticator(keys, options.get("region", "us-east-1"), clock, options.get("sigv2") == "true")
