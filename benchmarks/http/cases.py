@@ -7,7 +7,7 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
-from benchmarks.http.load import Alone, Many, Run, Streams, Uploads, requests_file
+from benchmarks.http.load import Alone, Many, OverTls, Run, Streams, Uploads, requests_file
 
 KIB, MIB = 1 << 10, 1 << 20
 BUCKET, LISTED_BUCKET = "bench", "models"
@@ -80,6 +80,8 @@ def reads(scratch: Path) -> list[Case]:
     bucket = requests_file(scratch / "bucket.requests", [f"HEAD /{LISTED_BUCKET}"])
     listing = requests_file(scratch / "listing.requests", [f"GET /{LISTED_BUCKET}?list-type=2&prefix=model/"])
     polled = Goal(rate=3_000)
+    # So much of nginx's rate per second of processor time: 0.5 and 0.85.
+    small_tls, large_tls = Goal(processor_of_nginx=2), Goal(processor_of_nginx=1.18)
     return [
         Case(f"4 KiB GET, 64 connections, {FEW:,} keys", at_random("few", few, 64, SMALL), Goal(of_nginx=0.60, of_rclone=8)),
         Case(f"the same, {MANY:,} keys", at_random("many", many, 64, SMALL), Goal()),
@@ -90,6 +92,10 @@ def reads(scratch: Path) -> list[Case]:
         Case("64 MiB GET, 1 connection", stream, large, unit="GiB"),
         Case("64 MiB GET, 8 connections", evolve(stream, connections=8), large, unit="GiB"),
         Case("4 KiB GET beside those 8", beside, Goal(p99=0.005), unit="GiB", timed=True),
+        Case("4 KiB GET over TLS, 64 connections", OverTls(at_random("few", few, 64, SMALL)), small_tls, rivals=("nginx",)),
+        Case("4 KiB GET over TLS, 1 connection", OverTls(Alone("GET", few, SMALL)), small_tls, timed=True, rivals=("nginx",)),
+        Case("64 MiB GET over TLS, 1 connection", OverTls(stream), large_tls, unit="GiB", rivals=("nginx",)),
+        Case("64 MiB GET over TLS, 8 connections", OverTls(evolve(stream, connections=8)), large_tls, unit="GiB", rivals=("nginx",)),
         Case("HeadBucket, 16 connections", Many(bucket, 16, 0), polled, rivals=()),  # wrk waits for a body after rclone's HEAD
         Case(f"ListObjectsV2 of {LISTED} keys, 16 connections", Many(listing, 16, 0), polled, rivals=("rclone",)),
     ]

@@ -58,7 +58,7 @@ class Many:
         """Run it. Raises LoadFailed."""
         wrk = shutil.which("wrk", path=SBIN) or "wrk"
         given = [word for name, value in headers().items() for word in ("-H", f"{name}: {value}")]
-        url = f"http://{HOST}:{server.port}"
+        url = f"{'https' if server.context else 'http'}://{HOST}:{server.port}"
         shape = ["-t1", f"-c{self.connections}", f"-d{max(1, round(seconds))}s", "-s", str(_REQUESTS)]
         before = server.processor_seconds()
         printed = subprocess.run([wrk, *shape, *given, url, "--", str(self.requests)], check=True, capture_output=True, text=True).stdout
@@ -162,6 +162,17 @@ class Uploads:
         return len(connection.times)
 
 
+@frozen
+class OverTls:
+    """What ``load`` does, over TLS."""
+
+    load: Run
+
+    def __call__(self, server: Server, seconds: float) -> Sample:
+        """Run it. Raises LoadFailed."""
+        return self.load(server.over_tls(), seconds)
+
+
 @define(eq=False)
 class Connection:
     """A connection to ``server`` that asks ``request`` and counts the bytes of the answers' bodies, which have ``size`` each."""
@@ -179,6 +190,8 @@ class Connection:
     def __attrs_post_init__(self) -> None:
         self.socket = socket.create_connection((HOST, self.server.port), 60)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.server.context is not None:
+            self.socket = self.server.context.wrap_socket(self.socket)
         self._buffer = memoryview(bytearray(_BUFFER))
 
     def ask(self) -> None:

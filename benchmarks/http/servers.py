@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -14,9 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from benchmarks.http.processor import seconds_of
+from tests.certificates import Authority
 from tests.running import ROOT, Daemon
 
 HOST = "127.0.0.1"
@@ -41,6 +43,10 @@ http {{
     proxy_temp_path {scratch}/nginx; fastcgi_temp_path {scratch}/nginx; uwsgi_temp_path {scratch}/nginx; scgi_temp_path {scratch}/nginx;
     server {{
         listen {host}:{port} backlog=1024;
+        listen {host}:{secure} ssl backlog=1024;
+        ssl_certificate {scratch}/certificate.pem;
+        ssl_certificate_key {scratch}/key.pem;
+        ssl_protocols TLSv1.2 TLSv1.3;
         root {root};
         location / {{ dav_methods PUT; }}
     }}
@@ -50,11 +56,22 @@ http {{
 
 @frozen
 class Server:
-    """One that runs, at ``port`` of this machine's loopback."""
+    """One that runs, at ``port`` of this machine's loopback, and on TLS at ``secure_port``, if it is there too.
+
+    ``context`` is that of its clients' TLS; None: the port is a plain one.
+    """
 
     name: str
     pid: int
     port: int
+    secure_port: int = 0
+    context: ssl.SSLContext | None = None
+
+    def over_tls(self) -> Server:
+        """The same, as its clients on TLS see it."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return evolve(self, port=self.secure_port, context=context)
 
     def processor_seconds(self) -> float:
         """What it has taken of the processors since it was started."""
@@ -64,11 +81,17 @@ class Server:
 @contextmanager
 def daemon(scratch: Path, root: Path, properties: Mapping[str, object] | None = None) -> Iterator[Server]:
     """This daemon: one process, access log in a file, connections are kept; all else as it comes, or as ``properties`` say."""
+    certificate, key = _certificate(scratch)
+    secure = _free_port()
     with Daemon(scratch / "daemon") as running:
         endpoint = running.start(
             {
                 "alluxio.worker.s3.api.enabled": True,
                 "alluxio.worker.rest.port": 0,
+                "alluxio.worker.s3.https.port": secure,
+                "alluxio.network.tls.enabled": True,
+                "alluxio.network.tls.server.cert": certificate,
+                "alluxio.network.tls.server.key": key,
                 "alluxio.worker.s3.bind.host": HOST,
                 "alluxio.worker.s3.connection.keep.alive.enabled": True,
                 "alluxio.worker.s3.access.log.path": scratch / "daemon.access.log",
@@ -76,7 +99,7 @@ def daemon(scratch: Path, root: Path, properties: Mapping[str, object] | None = 
                 **(properties or {}),
             }
         )
-        yield Server("alluxio-s3", running.pid, urlsplit(endpoint).port or 0)
+        yield Server("alluxio-s3", running.pid, urlsplit(endpoint).port or 0, secure)
         running.stop()
         if running.trouble:
             raise SystemExit("the daemon's log has trouble:\n" + "\n".join(running.trouble))
@@ -85,13 +108,14 @@ def daemon(scratch: Path, root: Path, properties: Mapping[str, object] | None = 
 @contextmanager
 def nginx(scratch: Path, root: Path) -> Iterator[Server]:
     """nginx with one worker, sendfile and an access log; it takes PUT where it was built with WebDAV."""
-    port = _free_port()
+    port, secure = _free_port(), _free_port()
+    _certificate(scratch)
     configuration = scratch / "nginx.conf"
     user = "user root;" if os.geteuid() == 0 else ""
-    configuration.write_text(_NGINX.format(user=user, scratch=scratch, root=root, host=HOST, port=port), encoding="utf-8")
+    configuration.write_text(_NGINX.format(user=user, scratch=scratch, root=root, host=HOST, port=port, secure=secure), encoding="utf-8")
     command = [_found("nginx"), "-e", str(scratch / "nginx.error.log"), "-c", str(configuration)]
     with _process(command, port, scratch / "nginx.log") as pid:
-        yield Server("nginx", pid, port)
+        yield Server("nginx", pid, port, secure)
 
 
 @contextmanager
@@ -143,6 +167,12 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
         else:
             return
     raise SystemExit(f"{process.args!r} does not serve:\n{log.read_text(errors='replace')}")
+
+
+def _certificate(scratch: Path) -> tuple[Path, Path]:
+    """A certificate and its key, on an elliptic curve."""
+    issued = Authority().issue()
+    return issued.certificate_file(scratch / "certificate.pem"), issued.key_file(scratch / "key.pem")
 
 
 def _free_port() -> int:
