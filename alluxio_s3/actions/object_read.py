@@ -8,14 +8,16 @@ from attrs import frozen
 
 from alluxio_s3.actions.exchange import Call, ReaderBody, Response
 from alluxio_s3.actions.multipart import part_number
+from alluxio_s3.actions.provenance import LOAD, RESIDENCY, asks, cache_headers, prepared
 from alluxio_s3.actions.registry import OBJECT, Action, action
+from alluxio_s3.interfaces import IObjectReader
 from alluxio_s3.namespace.mounts import Place
 from alluxio_s3.s3.conditions import check_read, parse_http_date
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.metadata import object_headers, response_overrides
 from alluxio_s3.s3.ranges import Range, parse_range
 from alluxio_s3.s3.target import Query
-from alluxio_s3.storage import Status, StorageError
+from alluxio_s3.storage import ObjectChanged, Status, StorageError
 
 _ACCEPTS = (
     "partNumber",
@@ -39,13 +41,11 @@ class GetObject(Action):
         if path.endswith("/"):
             found = _found(call, await place.ufs.status(path))
             return Response(found.status, found.headers)
-        reader = await place.ufs.open(path)
         try:
-            found = _found(call, reader.status)
-        except Exception:
-            await reader.close()
-            raise
-        return Response(found.status, found.headers, ReaderBody(reader, found.offset, found.count))
+            reader, found, told = await _opened(call, place, path)
+        except ObjectChanged:  # what was remembered of it is old; now that is known
+            reader, found, told = await _opened(call, place, path)
+        return Response(found.status, found.headers | told, ReaderBody(reader, found.offset, found.count))
 
 
 @action("HeadObject", method="HEAD", on=OBJECT, accepts=_ACCEPTS, permission="s3:GetObject")
@@ -55,9 +55,15 @@ class HeadObject(Action):
     async def run(self, call: Call) -> Response:
         """The store is asked for the status only; for the number of tags too, where that is not in the status."""
         place = call.services.namespace.locate(call.bucket)
-        status = await place.ufs.status(place.path(call.key))
-        found = _found(call, status)
-        headers = {**found.headers, "Content-Length": str(found.count)}
+        path = place.path(call.key)
+        if any(asks(call.headers, name) for name in (LOAD, RESIDENCY)) and not path.endswith("/"):
+            reader, found, told = await _opened(call, place, path)
+            status = reader.status
+            await reader.close()
+        else:
+            status = await place.ufs.status(path)
+            found, told = _found(call, status), {}
+        headers = {**found.headers, **told, "Content-Length": str(found.count)}
         if not call.services.tags.travels:
             headers |= await _tag_count(call, place, status)
         return Response(found.status, headers)
@@ -73,6 +79,17 @@ class Found:
     count: int
 
 
+async def _opened(call: Call, place: Place, path: str) -> tuple[IObjectReader, Found, dict[str, str]]:
+    """An open object, what the request finds of it, and what the cache says of that. Raises ObjectChanged, S3Error."""
+    reader = await place.ufs.open(path)
+    try:
+        found = _found(call, reader.status)
+        return reader, found, await prepared(reader, call.headers, found.offset, found.count)
+    except Exception:
+        await reader.close()
+        raise
+
+
 def describe(headers: Mapping[str, str], query: Query, status: Status) -> Found:
     """What a read of ``status`` finds, by the request's headers and query.
 
@@ -86,7 +103,7 @@ def describe(headers: Mapping[str, str], query: Query, status: Status) -> Found:
     elif _range_holds(headers, status):
         stretch = parse_range(headers.get("range"), status.size)
     checksums = stretch is None and headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
-    told = {**object_headers(status, checksums=checksums), **response_overrides(query), **extra}
+    told = {**object_headers(status, checksums=checksums), **response_overrides(query), **extra, **cache_headers(status.provenance)}
     if stretch is None:
         return Found(200, told, 0, status.size)
     told["Content-Range"] = stretch.content_range(status.size)

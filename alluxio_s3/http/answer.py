@@ -18,7 +18,8 @@ from zope.interface import implementer
 from alluxio_s3.actions.exchange import ReaderBody, Response
 from alluxio_s3.http.channel import S3Request
 from alluxio_s3.http.sendfile import FileSender
-from alluxio_s3.interfaces import IFileBacked
+from alluxio_s3.http.spans import SpanSender
+from alluxio_s3.interfaces import IFileBacked, ISpanReader
 from alluxio_s3.storage import ObjectChanged
 from alluxio_s3.threads import Threads
 
@@ -96,19 +97,32 @@ async def _stream(request: S3Request, body: ReaderBody | AsyncIterator[bytes], t
     if not isinstance(body, ReaderBody):
         await _relay(request, body)
         return
+    spanning = ISpanReader(body.reader, None)
+    if spanning is not None and body.count and not request.isSecure():
+        spans = spanning.spans(body.offset, body.count)
+        await _deliver(request, body, SpanSender(request.channel.transport, request.channel, threads, spans, body.count))
+        return
     file = IFileBacked(body.reader, None)
     transport = request.channel.transport
     sends = getattr(transport, "sender", None)
     if sends is None and not request.isSecure():  # a connection of Twisted's own
         sends = partial(FileSender, transport)
     if file is not None and body.count and sends is not None:
-        sender: FileSender = sends(request.channel, threads, file, body.offset, body.count)
-        try:
-            await sender.send()
-        finally:
-            request.bytes_sent = sender.sent
-    else:
-        await _relay(request, body.reader.read(body.offset, body.count))
+        await _deliver(request, body, sends(request.channel, threads, file, body.offset, body.count))
+        return
+    await _relay(request, body.reader.read(body.offset, body.count))
+    _check_whole(request, body)
+
+
+async def _deliver(request: S3Request, body: ReaderBody, sender: FileSender | SpanSender) -> None:
+    try:
+        await sender.send()
+    finally:
+        request.bytes_sent = sender.sent
+    _check_whole(request, body)
+
+
+def _check_whole(request: S3Request, body: ReaderBody) -> None:
     if request.bytes_sent != body.count:
         raise ObjectChanged(body.reader.status.path, "the under-store gave another number of bytes than it announced")
 

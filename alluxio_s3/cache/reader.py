@@ -1,0 +1,113 @@
+"""Reading one version of an object through the cache."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from attrs import evolve
+from zope.interface import implementer
+
+from alluxio_s3.cache.fills import Fills
+from alluxio_s3.cache.loading import Loading
+from alluxio_s3.cache.passage import Passage
+from alluxio_s3.cache.source import Source
+from alluxio_s3.cache.store import PageStore
+from alluxio_s3.interfaces import ICachedReader, IObjectReader, ISpanReader, Span
+from alluxio_s3.storage import ObjectChanged, Provenance, Status
+
+# How many pages are looked for on the reactor's own thread.
+_FEW = 64
+_PIECE = 512 << 10
+
+
+@implementer(IObjectReader, ISpanReader, ICachedReader)
+class CachedReader:
+    """Reads the version of ``status`` from its pages, and what is not there from ``source``, by way of ``fills``.
+
+    ``keeps``: whether pages that are not there are to be kept. Otherwise the store is read past the cache.
+    """
+
+    def __init__(self, status: Status, source: Source, fills: Fills, loading: Loading, *, keeps: bool) -> None:
+        self.status = status
+        self.source = source
+        self._fills = fills
+        self._loading = loading
+        self._keeps = keeps
+        self._version = source.thing.version
+        self._closed = False
+
+    async def close(self) -> None:
+        """See IObjectReader."""
+        if not self._closed:
+            self._closed = True
+            await self.source.release()
+
+    async def prepare(self, offset: int, count: int) -> Provenance:
+        """See ICachedReader."""
+        looked = self.status.provenance or Provenance()
+        if not count:
+            return looked
+        numbers = self._numbers(offset, count)
+        held = await self._held(numbers)
+        if len(held) == len(numbers):
+            # The bytes need no store; whether it was asked what is there is known since the look.
+            return evolve(looked, forward="stale", validated=True, stored=False) if looked.forward else looked
+        if not looked.unreachable or self._fills.find(self._version, numbers[0]) is None:
+            await self.source.open()
+        forward = "bypass" if not self._keeps else "partial" if held else "uri-miss"
+        return evolve(looked, forward=forward, validated=False, stored=self._keeps and not self._fills.refusing)
+
+    async def resident(self, offset: int, count: int) -> int:
+        """See ICachedReader."""
+        size = self._fills.store.page_bytes
+        held = await self._held(self._numbers(offset, count))
+        return sum(min((number + 1) * size, offset + count) - max(number * size, offset) for number in held)
+
+    async def load(self, offset: int, count: int) -> None:
+        """See ICachedReader."""
+        numbers = self._numbers(offset, count)
+        if numbers:
+            await self._loading.load(self.source, numbers)
+
+    def spans(self, offset: int, count: int) -> AsyncIterator[bytes | Span]:
+        """See ISpanReader."""
+        return Passage(self._fills, self.source, offset, count, keeps=self._keeps).spans()
+
+    async def read(self, offset: int, count: int) -> AsyncIterator[bytes]:
+        """See IObjectReader."""
+        items = self.spans(offset, count)
+        async with aclosing(items):  # type: ignore[type-var]  # async generators, by the interface's word
+            async for item in items:
+                if isinstance(item, bytes):
+                    yield item
+                    continue
+                end = item.offset + item.count
+                try:
+                    for at in range(item.offset, end, _PIECE):
+                        yield await self._fills.threads.run(_pread, item, at, min(_PIECE, end - at))
+                finally:
+                    item.file.release()
+
+    def _numbers(self, offset: int, count: int) -> range:
+        """The numbers of the pages that hold these bytes."""
+        size = self._fills.store.page_bytes
+        return range(offset // size, -(-(offset + count) // size)) if count else range(0)
+
+    async def _held(self, numbers: range) -> list[int]:
+        if len(numbers) <= _FEW:
+            return _held(self._fills.store, self._version, numbers)
+        return await self._fills.threads.run(_held, self._fills.store, self._version, numbers)
+
+
+def _held(store: PageStore, version: bytes, numbers: range) -> list[int]:
+    return [number for number in numbers if store.holds(version, number)]
+
+
+def _pread(span: Span, offset: int, count: int) -> bytes:
+    piece = os.pread(span.file.fileno(), count, offset)
+    span.file.check_unchanged()
+    if len(piece) != count:
+        raise ObjectChanged("", "a page of the cache is shorter than it was")
+    return piece

@@ -1,0 +1,131 @@
+"""An under-store with the cache before it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from functools import partial
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from alluxio_s3.cache.fills import Fills
+from alluxio_s3.cache.freshness import CachePolicy, Memory, Moments
+from alluxio_s3.cache.hot import HotObjects
+from alluxio_s3.cache.keys import CachedObject
+from alluxio_s3.cache.loading import Loading
+from alluxio_s3.cache.reader import CachedReader
+from alluxio_s3.cache.source import Source
+from alluxio_s3.cache.store import PageStore
+from alluxio_s3.cache.writes import CachedAttributes, CachedBuckets, CachedUploads, CachedWriter, changing
+from alluxio_s3.interfaces import (
+    IAttributeUpdater,
+    IBucketContainer,
+    IHotObjects,
+    IIdentified,
+    IMultipartUploads,
+    IObjectReader,
+    IObjectWriter,
+    IUnderFileSystem,
+)
+from alluxio_s3.s3.conditions import WriteCondition
+from alluxio_s3.storage import Attributes, Listing, Status
+from alluxio_s3.threads import Threads
+
+# How many objects that were read once are remembered, where the second read counts.
+TOUCHES = 65536
+
+
+class Cache:
+    """What the caches before all under-stores of a process share."""
+
+    def __init__(self, store: PageStore, threads: Threads, clock: IReactorTime, moments: Moments | None = None) -> None:
+        self.store = store
+        self.threads = threads
+        self.moments = moments or Moments()
+        self.fills = Fills(store, threads, clock)
+        self.loading = Loading(self.fills, clock)
+
+
+@implementer(IUnderFileSystem, IIdentified)
+class CachedUnderFileSystem:
+    """``inner``, which must be IIdentified, read through ``cache`` as ``policy`` has it. Raises TypeError when it is not."""
+
+    def __init__(self, inner: IUnderFileSystem, cache: Cache, policy: CachePolicy) -> None:
+        self.identity: str = IIdentified(inner).identity
+        self._inner = inner
+        self._cache = cache
+        self._policy = policy
+        self._memory = Memory(self.identity, cache.store, cache.threads, policy, cache.moments)
+        self._touched: OrderedDict[bytes, None] = OrderedDict()
+        self._offered: dict[Any, object] = {}
+
+    def __conform__(self, interface: Any) -> object:
+        """The optional interfaces of the inner store, so that writes are seen; always the same objects."""
+        if interface not in self._offered:
+            self._offered[interface] = self._offer(interface)
+        return self._offered[interface]
+
+    def _offer(self, interface: Any) -> object:
+        if interface is IHotObjects:
+            if self._policy.freshness == "strong":
+                return None
+            return HotObjects(self.identity, self._cache.store, self._memory)
+        wrap: Any = {IMultipartUploads: CachedUploads, IAttributeUpdater: CachedAttributes, IBucketContainer: CachedBuckets}.get(interface)
+        found = None if wrap is None else interface(self._inner, None)
+        return None if found is None else wrap(found, self._memory)
+
+    async def status(self, path: str) -> Status:
+        """See IUnderFileSystem."""
+        looked = await self._memory.look(path, self._inner.status, lambda status: status)
+        return looked.status
+
+    async def list(self, prefix: str, start: str, limit: int, delimiter: str) -> Listing:
+        """See IUnderFileSystem. The store is asked."""
+        return await self._inner.list(prefix, start, limit, delimiter)
+
+    async def open(self, path: str) -> IObjectReader:
+        """See IUnderFileSystem."""
+        if path.endswith("/") or not path:
+            return await self._inner.open(path)
+        opened: list[IObjectReader] = []
+
+        async def ask(path: str) -> IObjectReader:
+            opened.append(await self._inner.open(path))
+            return opened[0]
+
+        try:
+            looked = await self._memory.look(path, ask, lambda reader: reader.status)
+        except BaseException:
+            if opened:
+                await opened[0].close()
+            raise
+        status = looked.status
+        thing = CachedObject(self.identity, path, status.validator, status.size)
+        source = Source(self._inner, thing, partial(self._memory.forget, path), looked.answer)
+        return CachedReader(status, source, self._cache.fills, self._cache.loading, keeps=self._keeps(thing))
+
+    async def create(self, path: str, attributes: Attributes, length: int | None) -> IObjectWriter:
+        """See IUnderFileSystem."""
+        return CachedWriter(await self._inner.create(path, attributes, length), path, self._memory)
+
+    async def delete(self, path: str, condition: WriteCondition) -> None:
+        """See IUnderFileSystem."""
+        await changing(self._memory, path, lambda: self._inner.delete(path, condition))
+
+    async def close(self) -> None:
+        """See IUnderFileSystem."""
+        await self._cache.fills.end(self._inner)
+        await self._inner.close()
+
+    def _keeps(self, thing: CachedObject) -> bool:
+        """Whether what is read of an object now is to be kept."""
+        if self._policy.pages != "second_touch":
+            return self._policy.pages == "always"
+        if thing.version in self._touched:
+            self._touched.move_to_end(thing.version)
+            return True
+        self._touched[thing.version] = None
+        if len(self._touched) > TOUCHES:
+            self._touched.popitem(last=False)
+        return False

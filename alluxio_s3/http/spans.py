@@ -1,0 +1,235 @@
+"""Bytes that are partly in files and partly on their way, to a plain TCP connection: sendfile(2) for the first, a write for the others.
+
+While one stretch goes out the next one is fetched, so that what has to be opened, verified or waited for does not hold up the client.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPullProducer
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from alluxio_s3.http.sendfile import SLICE_BYTES, TAIL_BYTES, is_hot
+from alluxio_s3.interfaces import Span
+from alluxio_s3.storage import ObjectChanged
+from alluxio_s3.threads import Threads
+
+
+@implementer(IPullProducer)
+class SpanSender:
+    """Sends ``count`` bytes, which are what ``items`` gives, over ``transport``. The files are released as they have gone.
+
+    ``channel`` is the transport's own producer, which gets its place back at the end. ``sent`` counts what the transport has taken.
+    """
+
+    def __init__(self, transport: Any, channel: Any, threads: Threads, items: AsyncIterator[bytes | Span], count: int) -> None:
+        self.sent = 0
+        self._transport = transport
+        self._channel = channel
+        self._threads = threads
+        self._items = items
+        self._count = count
+        # The stretch that goes out now, what of it is left, and up to where it is known to be in memory.
+        self._span: Span | None = None
+        self._offset = 0
+        self._left = 0
+        self._hot_until = 0
+        # What comes next: on its way, or here; ``_ended`` when nothing does.
+        self._coming: Deferred[None] | None = None
+        self._next: bytes | Span | None = None
+        self._ended = False
+        self._starved = False
+        self._warming: Deferred[None] | None = None
+        self._drained = False
+        self._done: Deferred[None] | None = None
+
+    @property
+    def warming(self) -> bool:
+        """Whether the client waits for us: for the store, or for a disk."""
+        return self._starved or self._warming is not None
+
+    async def send(self) -> None:
+        """Return when the transport has all of it. Raises ObjectChanged when it is not what was announced, and what ``items`` raises."""
+        done = self._done = Deferred(self._cancelled)
+        self._transport.unregisterProducer()
+        self._transport.registerProducer(self, False)
+        try:
+            await done
+        finally:
+            await self._let_go()
+
+    def resumeProducing(self) -> None:
+        """All that was written before has gone, or the socket takes more."""
+        if not self._drained:
+            # This is registerProducer's own call. If the head of the answer still waits, the next comes when it has gone.
+            self._drained = True
+            if not getattr(self._transport, "idle", False):
+                self._transport.startWriting()
+                return
+        self._go_on()
+
+    def stopProducing(self) -> None:
+        """The connection has gone; the request's own cancellation ends ``send``."""
+
+    def _go_on(self) -> None:
+        """Give the transport what is here, up to a slice, and have it ask for more."""
+        try:
+            until = self.sent + SLICE_BYTES
+            while self._done is not None and self.sent < until:
+                if not (self._take_next() if self._span is None else self._send_slice(until - self.sent)):
+                    return
+            if self._done is not None:
+                self._transport.startWriting()
+        except BlockingIOError:
+            self._transport.startWriting()
+        except ConnectionError:
+            self._transport.abortConnection()
+        except (OSError, ObjectChanged) as problem:
+            self._finish(Failure(problem))
+
+    def _take_next(self) -> bool:
+        """Make what comes next what goes out now. False if there is nothing to do but to wait, or all is done."""
+        if self.sent == self._count:
+            self._finish(None)
+            return False
+        self._fetch()
+        item, self._next = self._next, None
+        if item is None:
+            if self._ended:
+                raise ObjectChanged("", "there were fewer bytes than announced")
+            self._starved = True
+            return False
+        size = len(item) if isinstance(item, bytes) else item.count
+        if self.sent + size > self._count:
+            self._span = item if isinstance(item, Span) else None
+            raise ObjectChanged("", "there were more bytes than announced")
+        if isinstance(item, Span):
+            self._span, self._offset, self._left = item, item.offset, item.count
+            # Whoever made it has just had it open and verified.
+            self._hot_until = item.offset + SLICE_BYTES
+            if self.sent + size < self._count:
+                self._fetch()
+            return True
+        self.sent += size
+        self._transport.write(item)
+        if self.sent == self._count:
+            self._finish(None)
+        else:
+            self._fetch()
+        return bool(getattr(self._transport, "idle", False))
+
+    def _send_slice(self, room: int) -> bool:
+        """Send up to so much of the file. False if a thread has to read it first."""
+        span = self._span
+        if span is None or not self._is_hot(span):
+            return False
+        last = self.sent + self._left == self._count
+        if last and self._left <= TAIL_BYTES:
+            # The end of the answer goes out only after one more look: what was changed meanwhile is never sent whole.
+            data = os.pread(span.file.fileno(), self._left, self._offset)
+            span.file.check_unchanged()
+            if len(data) != self._left:
+                raise ObjectChanged("", "the file is shorter than it was")
+            self._took(len(data))
+            self._finish(None, data)
+            return True
+        most = min(room, self._left - TAIL_BYTES if last else self._left)
+        taken = os.sendfile(self._transport.fileno(), span.file.fileno(), self._offset, most)
+        if not taken:
+            raise ObjectChanged("", "the file is shorter than it was")
+        self._took(taken)
+        if not self._left:
+            span.file.check_unchanged()
+            self._release_span()
+        return True
+
+    def _took(self, count: int) -> None:
+        self.sent += count
+        self._offset += count
+        self._left -= count
+
+    def _is_hot(self, span: Span) -> bool:
+        if self._offset < self._hot_until:
+            return True
+        size = min(self._left, SLICE_BYTES)
+        if is_hot(span.file.fileno(), self._offset, size):
+            self._hot_until = self._offset + size
+            return True
+        reading = Deferred.fromCoroutine(self._threads.run(os.pread, span.file.fileno(), size, self._offset))
+        self._warming = reading.addBoth(self._warmed, self._offset + size)
+        return False
+
+    def _warmed(self, _: object, until: int) -> None:
+        self._warming = None
+        self._hot_until = until
+        if self._done is not None:
+            self._go_on()
+
+    def _fetch(self) -> None:
+        """Have the next item come, unless it does already."""
+        if self._coming is None and self._next is None and not self._ended:
+            coming = Deferred.fromCoroutine(self._advance())
+            if not coming.called:
+                self._coming = coming
+
+    async def _advance(self) -> None:
+        try:
+            item = await anext(self._items, None)
+        except Exception as problem:  # noqa: BLE001  # whoever sends gets it; the answer is cut, wherever it stands
+            self._coming = None
+            self._finish(Failure(problem))
+            return
+        self._coming = None
+        if item is None:
+            self._ended = True
+        else:
+            self._next = item
+        if self._starved and self._done is not None:
+            self._starved = False
+            self._go_on()
+
+    def _cancelled(self, _: Deferred[None]) -> None:
+        self._done = None
+        self._give_back()
+
+    def _finish(self, failure: Failure | None, tail: bytes = b"") -> None:
+        if self._done is not None:
+            done, self._done = self._done, None
+            self._give_back()
+            if failure is None:
+                self._transport.write(tail)
+                done.callback(None)
+            else:
+                done.errback(failure)
+
+    def _give_back(self) -> None:
+        self._transport.unregisterProducer()
+        if self._transport.connected:
+            self._transport.registerProducer(self._channel, True)
+            # If the transport had told it to pause, it is not the one that was told to go on.
+            self._channel.resumeProducing()
+
+    async def _let_go(self) -> None:
+        """Release what was not sent, and end what would come."""
+        if self._warming is not None:  # the file must stay open under the thread that reads it
+            await self._warming
+        coming = self._coming
+        if coming is not None:
+            coming.cancel()
+            await coming
+        self._release_span()
+        if isinstance(self._next, Span):
+            self._next.file.release()
+        self._next = None
+        closing: Coroutine[Any, Any, None] = self._items.aclose()  # type: ignore[attr-defined]  # an async generator
+        await closing
+
+    def _release_span(self) -> None:
+        span, self._span = self._span, None
+        if span is not None:
+            span.file.release()

@@ -1,0 +1,241 @@
+"""Reading through the cache: right bytes, each page fetched once, nothing more than was asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+import pytest_twisted
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import Clock
+
+from alluxio_s3.cache.fills import STALL_SECONDS
+from alluxio_s3.interfaces import Span
+from alluxio_s3.storage import ObjectChanged, StorageError, Unavailable
+from tests.cache.stores import PAGE, Bench, turn
+
+BODY = os.urandom(20 * PAGE + 123)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_second_read_asks_the_store_for_no_byte(bench: Callable[..., Bench]) -> None:
+    """What was read once comes from the disk, in spans."""
+    made = bench()
+    made.trouble.put_now("a", BODY)
+    assert await made.get("a") == BODY
+    await made.settled()
+    made.trouble.reads.clear()
+    assert await made.get("a") == BODY
+    assert made.trouble.reads == []
+    reader = await made.ufs.open("a")
+    spans = [item async for item in reader.spans(10, 2 * PAGE)]
+    assert [(span.offset, span.count) for span in spans] == [(10, PAGE - 10), (0, PAGE), (0, 10)]
+    for span in spans:
+        assert isinstance(span, Span)
+        span.file.release()
+    await reader.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_fifty_clients_cost_one_read_of_each_page(bench: Callable[..., Bench]) -> None:
+    """However many clients read a cold object at once, the store gives each byte once."""
+    made = bench()
+    made.trouble.put_now("a", BODY)
+    made.trouble.faults.kind = "wait"
+    reads = [Deferred.fromCoroutine(made.get("a")) for _ in range(50)]
+    while not made.trouble.faults.waiting:
+        await turn()
+    made.trouble.faults.go()
+    assert set(await gatherResults(reads)) == {BODY}
+    assert sorted(made.trouble.reads) == [("a", 0, len(BODY))]
+    await made.settled()
+    assert made.trouble.opened == 0
+
+
+@pytest.mark.parametrize(("offset", "count"), [(0, 1), (PAGE - 1, 2), (3 * PAGE, PAGE), (5 * PAGE + 7, 4 * PAGE), (len(BODY) - 1, 1)])
+@pytest_twisted.ensureDeferred
+async def test_a_range_pulls_only_its_pages(bench: Callable[..., Bench], offset: int, count: int) -> None:
+    """The store is asked for the pages that hold the range, and no others."""
+    made = bench()
+    made.trouble.put_now("a", BODY)
+    assert await made.get("a", offset, count) == BODY[offset : offset + count]
+    first, last = offset // PAGE, (offset + count - 1) // PAGE
+    assert made.trouble.reads == [("a", first * PAGE, min((last + 1) * PAGE, len(BODY)) - first * PAGE)]
+    await made.settled()
+    reader = await made.ufs.open("a")
+    assert await reader.resident(0, len(BODY)) == made.trouble.reads[0][2]
+    await reader.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_there_is_not_fetched_again(bench: Callable[..., Bench]) -> None:
+    """A read of an object of which some pages are there fetches the others."""
+    made = bench()
+    made.trouble.put_now("a", BODY)
+    await made.get("a", 4 * PAGE, 3 * PAGE)
+    await made.settled()
+    made.trouble.reads.clear()
+    assert await made.get("a") == BODY
+    assert sorted(made.trouble.reads) == [("a", 0, 4 * PAGE), ("a", 7 * PAGE, len(BODY) - 7 * PAGE)]
+
+
+@pytest.mark.parametrize("kind", ["error", "short", "long", "changed"])
+@pytest.mark.parametrize("at", [0, 1, PAGE, 3 * PAGE + 5])
+@pytest_twisted.ensureDeferred
+async def test_a_failed_fetch_is_seen_by_all_and_keeps_nothing_of_its_page(bench: Callable[..., Bench], kind: str, at: int) -> None:
+    """Every client that waits for a page that fails gets the error, and reads right when the store is well again."""
+    made = bench()
+    made.trouble.put_now("a", BODY)
+    made.trouble.faults.kind, made.trouble.faults.at = kind, at
+    outcomes = await gatherResults([Deferred.fromCoroutine(_outcome(made)) for _ in range(3)])
+    if kind == "long":
+        assert all(isinstance(one, ObjectChanged) or one == BODY for one in outcomes)
+    else:
+        assert all(isinstance(one, StorageError) for one in outcomes), outcomes
+    await made.settled()
+    made.trouble.faults.kind = ""
+    assert await made.get("a") == BODY
+    await made.settled()
+    assert await made.get("a") == BODY
+    assert made.trouble.opened == 0
+
+
+async def _outcome(made: Bench) -> bytes | Exception:
+    try:
+        return await made.get("a")
+    except StorageError as problem:
+        return problem
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_store_that_hangs_fails(bench: Callable[..., Bench]) -> None:
+    """A store that gives nothing for long is Unavailable, for everybody who waits."""
+    clock = Clock()
+    made = bench(clock=clock)
+    made.trouble.put_now("a", BODY)
+    made.trouble.faults.kind, made.trouble.faults.at = "hang", PAGE
+    reading = Deferred.fromCoroutine(_outcome(made))
+    while not made.trouble.faults.waiting:
+        await turn()
+    clock.advance(STALL_SECONDS + 1)
+    assert isinstance(await reading, Unavailable)
+    made.trouble.faults.kind = ""
+    assert await made.get("a") == BODY
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_client_that_leaves_wastes_no_page(bench: Callable[..., Bench]) -> None:
+    """The page that was coming when the last client left is finished and kept; nothing is fetched after it."""
+    made = bench()
+    made.trouble.put_now("a", BODY)
+    made.trouble.faults.kind, made.trouble.faults.at = "wait", PAGE + 1000
+    reading = Deferred.fromCoroutine(_outcome(made))
+    while not made.trouble.faults.waiting:
+        await turn()
+    reading.addErrback(lambda _: None)
+    reading.cancel()
+    made.trouble.faults.go()
+    await made.settled()
+    reader = await made.ufs.open("a")
+    assert await reader.resident(0, len(BODY)) == 2 * PAGE
+    await reader.close()
+    assert made.trouble.opened == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_slow_client_does_not_slow_the_fill(bench: Callable[..., Bench]) -> None:
+    """While one client takes nothing, the run goes on to the disk, and others read it all."""
+    made = bench()
+    made.trouble.put_now("a", BODY)
+    reader = await made.ufs.open("a")
+    spans = reader.spans(0, len(BODY))
+    first = await anext(spans)
+    await made.settled()
+    assert await reader.resident(0, len(BODY)) == len(BODY)
+    assert await made.get("a") == BODY
+    got = first
+    async for item in spans:
+        if isinstance(item, Span):
+            got += os.pread(item.file.fileno(), item.count, item.offset)
+            item.file.release()
+        else:
+            got += item
+    assert got == BODY
+    assert len(made.trouble.reads) == 1
+    await reader.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_cache_that_takes_nothing_lets_bytes_flow(bench: Callable[..., Bench]) -> None:
+    """With a full or broken disk reads go on, from the store."""
+    made = bench()
+    made.trouble.put_now("a", BODY)
+    made.pages.put = lambda *_: False  # type: ignore[method-assign]
+    for _ in range(3):
+        assert await made.get("a") == BODY
+    made.pages.open = lambda *_: None  # type: ignore[method-assign]
+    made.pages.holds = lambda *_: True  # type: ignore[method-assign]
+    assert await made.get("a") == BODY
+
+
+@pytest_twisted.ensureDeferred
+async def test_pages_that_are_lost_at_once_do_not_keep_a_client_waiting(bench: Callable[..., Bench]) -> None:
+    """A disk that forgets each page as soon as it has it costs a slow client its cache, not its bytes."""
+    made = bench()
+    made.trouble.put_now("a", BODY)
+    made.pages.open = lambda *_: None  # type: ignore[method-assign]
+    made.pages.hot = lambda *_: None  # type: ignore[method-assign]
+    reader = await made.ufs.open("a")
+    got = b""
+    async for item in reader.spans(0, len(BODY)):
+        assert isinstance(item, bytes)
+        got += item
+        await made.settled()
+    assert got == BODY
+    await reader.close()
+    assert made.trouble.opened == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_memory_is_bounded(bench: Callable[..., Bench]) -> None:
+    """With room for two pages many clients of many objects still get theirs, and no more than that is ever held."""
+    made = bench()
+    made.cache.fills.budget = type(made.cache.fills.budget)(2 * PAGE)
+    bodies = {f"o{number}": os.urandom(5 * PAGE) for number in range(8)}
+    for path, body in bodies.items():
+        made.trouble.put_now(path, body)
+    got = await gatherResults([Deferred.fromCoroutine(made.get(path)) for path in bodies])
+    assert got == list(bodies.values())
+    await made.settled()
+    assert made.cache.fills.budget.taken == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_pages_kept_as_the_policy_says(bench: Callable[..., Bench]) -> None:
+    """``never`` keeps none, ``second_touch`` those of what was read before."""
+    never, second = bench("never", pages="never"), bench("second", pages="second_touch")
+    for made, kept in ((never, [0, 0, 0]), (second, [0, len(BODY), len(BODY)])):
+        made.trouble.put_now("a", BODY)
+        for expected in kept:
+            assert await made.get("a") == BODY
+            await made.settled()
+            reader = await made.ufs.open("a")
+            assert await reader.resident(0, len(BODY)) == expected
+            await reader.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_loading_fetches_a_range(bench: Callable[..., Bench]) -> None:
+    """What was loaded is there, and no more; loading it again reads nothing."""
+    made = bench()
+    made.trouble.put_now("a", BODY)
+    reader = await made.ufs.open("a")
+    await reader.load(PAGE, 2 * PAGE)
+    await reader.load(PAGE, 2 * PAGE)
+    assert made.trouble.reads == [("a", PAGE, 2 * PAGE)]
+    assert await reader.resident(0, len(BODY)) == 2 * PAGE
+    await reader.load(0, len(BODY))
+    assert await reader.resident(0, len(BODY)) == len(BODY)
+    await reader.close()
+    assert made.trouble.opened == 0
