@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import frozen
+from twisted.internet.defer import CancelledError
 
 from alluxio_s3.interfaces import IBucketContainer, IIdentified, IMultipartUploads, ITagStore, IUnderFileSystem
 from alluxio_s3.namespace.live_mounts import LiveMounts, Store
@@ -150,15 +151,14 @@ class MountBuilder:
             if at_leisure:
                 await threads.run(_foresee, mount.uri)
             ufs = build_mount(mount, self.loaded, self.reactor, threads)
-        except (SettingsError, StorageError) as problem:
-            threads.abandon()
-            raise self._told(mount, str(problem)) from None
-        except Exception as problem:  # noqa: BLE001  # a plugin's mistake: its text may hold a secret, too
-            threads.abandon()
-            raise self._told(mount, f"{type(problem).__name__}: {problem}") from None
-        except BaseException:
+        except CancelledError:
             threads.abandon()
             raise
+        except Exception as problem:  # noqa: BLE001  # a plugin may raise anything
+            threads.abandon()
+            known = isinstance(problem, SettingsError | StorageError)
+            # Whoever wrote it, there may be a secret in it.
+            raise self._told(mount, str(problem) if known else f"{type(problem).__name__}: {problem}") from None
         return Store(ufs, threads.abandon)
 
     def _told(self, mount: Mount, problem: str) -> SettingsError:

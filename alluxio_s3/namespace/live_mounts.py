@@ -1,7 +1,8 @@
 """Mounts that come and go while the daemon runs: what the mount table says becomes what the namespace has.
 
 A mount that was removed disappears at once, and its under-store is let go of when every request has ended that began before. One
-that was changed is removed and added. One that cannot be set up is there and broken, and is tried again and again.
+that was changed gets a new store, and the old one serves until that is set up. One that cannot be set up is there and broken, and
+is tried again and again.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ LAST_RETRY_SECONDS = 60.0
 TABLE_RETRY_SECONDS = 10.0
 # How long an under-store may take to let go of what it holds.
 CLOSE_SECONDS = 5.0
+# How long a mount may take to be set up before it is shown as one that is not.
+SET_UP_SECONDS = 2.0
 _NOT_YET = "it is being set up"
 
 
@@ -49,14 +52,22 @@ class StoreBuilder(Protocol):
 
 @define(eq=False)
 class _Held:
-    """A mount of the table, and how far it has come."""
+    """A mount of the table, and how far it has come. Until it is ``shown``, ``before`` serves in its place."""
 
     mount: Mount
+    before: _Held | None = None
+    shown: bool = False
     store: Store | None = None
     trouble: str = _NOT_YET
     failures: int = 0
     building: Deferred[None] | None = None
     retry: IDelayedCall | None = None
+    late: IDelayedCall | None = None
+
+    @property
+    def visible(self) -> _Held | None:
+        """What of it clients see."""
+        return self if self.shown else self.before
 
     def serves(self, mount: Mount) -> bool:
         """Whether the store for this mount is as good for ``mount``."""
@@ -85,8 +96,7 @@ class LiveMounts:
     def start(self) -> None:
         """Set up what was in the table, and follow it from now on. What can't be set up is broken, and nothing is raised."""
         for mount in self.first:
-            self._add(mount, at_leisure=False)
-        self._publish()
+            self._add(mount, None, at_leisure=False)
         self._unwatch = self.table.watch(self._look)
         self._look()
 
@@ -98,7 +108,7 @@ class LiveMounts:
         _cancel(self._again)
         held, self._held = self._held, {}
         for one in held.values():
-            self._give_up(one)
+            _give_up(one)
         self._publish()
         for waiting in list(self._departing):
             waiting.cancel()
@@ -123,18 +133,18 @@ class LiveMounts:
         if self._closed:
             return
         self._complaint = ""
-        gone = [one for one in self._held.values() if not (one.mount.path in wanted and one.serves(wanted[one.mount.path]))]
-        for one in gone:
-            del self._held[one.mount.path]
+        gone = [self._held.pop(path) for path in list(self._held) if path not in wanted]
         for mount in wanted.values():
-            if mount.path in self._held:
-                self._held[mount.path].mount = mount
+            held = self._held.get(mount.path)
+            if held is not None and held.serves(mount):
+                held.mount = mount
             else:
-                self._add(mount, at_leisure=True)
-        # What was changed goes over from the old store to the new one, or to a 503, in this one step.
+                self._add(mount, held, at_leisure=True)
         self._publish()
         for one in gone:
-            self._retire(one)
+            self._log.info("{path} is mounted no more", path=one.mount.path)
+            for held in (one, one.before):
+                self._retire(held)
 
     def _complain(self, problem: str) -> None:
         if problem != self._complaint:
@@ -144,12 +154,24 @@ class LiveMounts:
     def _publish(self) -> None:
         self.namespace.mounts = {
             one.mount.bucket: Mounted(one.mount.uri, one.store.ufs if one.store else None, one.mount.since_ns, one.trouble)
-            for one in self._held.values()
+            for one in (held.visible for held in self._held.values())
+            if one is not None
         }
 
-    def _add(self, mount: Mount, *, at_leisure: bool) -> None:
-        held = self._held[mount.path] = _Held(mount)
+    def _add(self, mount: Mount, old: _Held | None, *, at_leisure: bool) -> None:
+        held = self._held[mount.path] = _Held(mount, old.visible if old else None)
+        if old is not None and not old.shown:
+            self._retire(old)
+        held.late = self.clock.callLater(SET_UP_SECONDS, self._show, held)
         self._set_up(held, at_leisure=at_leisure)
+
+    def _show(self, held: _Held) -> None:
+        """Have clients see it as it is now, and no more what it takes the place of."""
+        _cancel(held.late)
+        held.shown = True
+        self._publish()
+        before, held.before = held.before, None
+        self._retire(before)
 
     def _set_up(self, held: _Held, *, at_leisure: bool = True) -> None:
         held.retry = None
@@ -165,6 +187,8 @@ class LiveMounts:
         mount = held.mount
         try:
             store = await self.build(mount, at_leisure=at_leisure)
+        except CancelledError:
+            raise
         except Exception as problem:  # noqa: BLE001  # whatever is wrong with one mount, the others are served
             held.building = None
             self._fail(held, str(problem) or type(problem).__name__)
@@ -173,7 +197,7 @@ class LiveMounts:
         held.building = None
         held.store, held.trouble, held.failures = store, "", 0
         self._log.info("Mounted {uri} at {path}", uri=mount.uri, path=mount.path)
-        self._publish()
+        self._show(held)
 
     def _fail(self, held: _Held, trouble: str) -> None:
         delay = min(FIRST_RETRY_SECONDS * 2.0**held.failures, LAST_RETRY_SECONDS)
@@ -182,16 +206,12 @@ class LiveMounts:
         if trouble != held.trouble:
             held.trouble = trouble
             self._log.warn("{path} is broken: {trouble}; it will be tried again", path=held.mount.path, trouble=trouble)
-            self._publish()
+            self._show(held)
 
-    def _give_up(self, held: _Held) -> None:
-        _cancel(held.retry)
-        if held.building is not None:
-            held.building.cancel()
-
-    def _retire(self, held: _Held) -> None:
-        self._give_up(held)
-        self._log.info("{path} is mounted no more", path=held.mount.path)
+    def _retire(self, held: _Held | None) -> None:
+        if held is None:
+            return
+        _give_up(held)
         if held.store is not None:
             waiting = Deferred.fromCoroutine(self._outlast(held.store))
             self._departing.add(waiting)
@@ -213,6 +233,13 @@ class LiveMounts:
             self._log.warn("An under-store did not close: {problem}", problem=f"{type(problem).__name__}: {problem}")
         finally:
             store.ended()
+
+
+def _give_up(held: _Held) -> None:
+    _cancel(held.retry)
+    _cancel(held.late)
+    if held.building is not None:
+        held.building.cancel()
 
 
 def _cancel(call: IDelayedCall | None) -> None:

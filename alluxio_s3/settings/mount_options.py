@@ -141,18 +141,21 @@ def without_secrets(text: str, options: Mapping[str, str]) -> str:
     return text
 
 
+# user:password@ in any form, also one that is not escaped; a port is none.
+_PASSWORD = re.compile(r"://[^:/?#@\[]*:(?![0-9]*(?:[/?#]|$))[^@]*@")
+
+
 def check_uri(uri: str) -> None:
     """Raise SettingsError for a URI that nothing can be mounted from, or that holds a secret, which would show wherever it is shown."""
     if not uri or any(ord(char) < 0x20 or ord(char) == 0x7F for char in uri):
         raise SettingsError("the URI of an under-store is a path or scheme://..., without control characters")
     try:
         parts = urlsplit(uri)
-        password = parts.password
     except ValueError as problem:
         raise SettingsError(f"the URI of an under-store cannot be read: {problem}") from None
     if not parts.scheme and not uri.startswith("/"):
         raise SettingsError(f"the URI of an under-store is an absolute path or scheme://..., not {uri[:100]!r}")
-    if password is not None or any(is_secret(name) for name in _query_names(parts.query)):
+    if _PASSWORD.search(uri) or any(is_secret(name) for name in _query_names(parts.query)):
         raise SettingsError("the URI of the under-store holds a secret; give it as an option of the mount instead")
 
 
