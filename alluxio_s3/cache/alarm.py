@@ -1,8 +1,8 @@
 """A word in shared memory: what was known of paths before it was changed is not to be believed.
 
-A write has to make all processes forget what they know of a path. When the index can't take that (its disk is full, or fails, or it has been
-replaced), the word changes instead: each process believes what is known only as long as the word is the one that its index has settled.
-It is kept in memory, so that it can be changed whatever a disk does.
+A write has to make all processes forget what they know of a path. When the index can't take that (its disk is full, or
+fails, or it has been replaced), the word changes instead: each process believes what is known only as long as the word is
+the one that its index has settled. It is kept in memory, so that it can be changed whatever a disk does.
 """
 
 from __future__ import annotations

@@ -70,8 +70,8 @@ class Directory:
         self._device = found.st_dev
         self._block = max(512, os.statvfs(self.path).f_frsize)
         root, marker = Path(self.path), Path(self.path) / "origin.json"
-        told = json.dumps({"format": FORMAT, "index": identity})
-        if not marker.exists() or marker.read_text() != told:
+        told = json.dumps({"format": FORMAT, "index": identity}).encode()
+        if not marker.exists() or marker.read_bytes() != told:
             marker.unlink(missing_ok=True)
             for name in ("pages", "fills"):
                 with suppress(FileNotFoundError):
@@ -80,7 +80,7 @@ class Directory:
             (root / name).mkdir(mode=0o700, exist_ok=True)
         if not marker.exists():
             temporary = root / f"origin-{secrets.token_hex(8)}"
-            temporary.write_text(told)
+            temporary.write_bytes(told)
             temporary.replace(marker)
         self.limit = self.size
         self._errors.clear()

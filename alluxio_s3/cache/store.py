@@ -5,6 +5,7 @@ It never fails a read: whatever is wrong with a page, the index or a disk is a m
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -67,16 +68,23 @@ class PageStore:
     """Pages of objects. Several processes share the directories; each makes one of these, after it has forked.
 
     ``page_bytes`` is the size of every page but an object's last. The index is in the first of ``places``, beside the pages, and
-    comes on top of its size: some 200 bytes a page. ``clock`` is monotonic, in seconds. ``tend`` has to be called about once a
-    second, in a thread. Raises ValueError, with a message for the operator, for a directory that is not the daemon's alone.
+    comes on top of its size: some 200 bytes a page. ``clock`` is monotonic, in seconds; ``wall_ns`` is the time as file systems
+    have it. ``tend`` has to be called about once a second, in a thread. Raises ValueError, with a message for the operator, for a
+    directory that is not the daemon's alone.
     """
 
     def __init__(
-        self, places: Sequence[Place], page_bytes: int, clock: Callable[[], float] = time.monotonic, open_files: int = 4096
+        self,
+        places: Sequence[Place],
+        page_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
+        open_files: int = 4096,
+        wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.page_bytes = page_bytes
         self._places = tuple(places)
         self._clock = clock
+        self._wall_ns = wall_ns
         self._open = OpenPages(open_files)
         self._lock = Lock()
         self._touched: set[Key] = set()
@@ -286,17 +294,16 @@ class PageStore:
         descriptor = -1
         try:
             descriptor = os.open(directory.file(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-            looked_ns = time.time_ns()
+            looked_ns = self._wall_ns()
             state = os.fstat(descriptor)
             size = verified_size(descriptor, version, number, state.st_size)
             if size is not None:
                 page, descriptor = Page(version, number, size, descriptor, state, looked_ns), -1
                 return page
-        except FileNotFoundError:
-            pass
         except OSError as problem:
-            directory.failed(problem)
-            return None
+            if problem.errno not in (errno.ENOENT, errno.ELOOP):
+                directory.failed(problem)
+                return None
         finally:
             if descriptor >= 0:
                 os.close(descriptor)

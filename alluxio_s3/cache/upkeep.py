@@ -87,10 +87,11 @@ class Upkeep:
                     # What was kept elsewhere meanwhile may have left a file here that nobody knows.
                     self._repair = self._repaired()
                     _log.info("The cache uses {path} again", path=directory.path)
-            for one in directory.discarded()[:1]:
-                _remove_some(one)
-                if not directory.discarded():
-                    directory.prepare(stock.session.origin.identity)
+            discarded = directory.discarded()
+            until = time.monotonic() + REPAIR_SECONDS
+            left = [one for one in discarded if not _removed(one, until)]
+            if discarded and not left:
+                directory.prepare(stock.session.origin.identity)
             if not directory.on:
                 return
             directory.limit = min(directory.size, directory.limit + directory.size // 60)
@@ -156,14 +157,14 @@ def _token(name: str) -> bytes | None:
         return None
 
 
-def _remove_some(path: Path) -> None:
-    """Remove a discarded directory, or a part of it if that takes long."""
-    until = time.monotonic() + REPAIR_SECONDS
+def _removed(path: Path, until: float) -> bool:
+    """Remove a discarded directory, or a part of it if that takes longer than ``until``; whether it has gone."""
     for part in path.iterdir():
+        if time.monotonic() > until:
+            return False
         if part.is_dir():
             shutil.rmtree(part)
         else:
             part.unlink()
-        if time.monotonic() > until:
-            return
     path.rmdir()
+    return True
