@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import pwd
 import signal
+import socket
 import threading
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
+from attrs import frozen
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList
@@ -18,6 +21,7 @@ from twisted.logger import Logger
 
 from alluxio_s3.actions.everything import REGISTRY
 from alluxio_s3.actions.exchange import Limits, Services
+from alluxio_s3.cache.ufs import Cache
 from alluxio_s3.http.certificates import Certificates
 from alluxio_s3.http.fastpath import FastPath
 from alluxio_s3.http.pipeline import Pipeline
@@ -33,7 +37,7 @@ from alluxio_s3.ops.ledger import Ledger
 from alluxio_s3.ops.operations import Operations
 from alluxio_s3.plugins import AUTHENTICATORS, build_plugin
 from alluxio_s3.settings import Loaded, Settings, SettingsError
-from alluxio_s3.stores import build_mounts, build_root, build_tag_store, stage
+from alluxio_s3.stores import build_cache, build_mounts, build_root, build_tag_store, stage
 from alluxio_s3.threads import Threads
 
 EXPIRE_EVERY_SECONDS = 3600.0
@@ -53,11 +57,22 @@ class Reloadable(Protocol):
         """Read the files again. If they are no good everything stays as it was, and SettingsError says why."""
 
 
+@frozen
+class Share:
+    """What one of several processes has of the whole: ``sockets`` that listen already, in the order of its places.
+
+    Signals to stop are its parent's business. ``announces`` is whether it says where it serves.
+    """
+
+    sockets: Sequence[socket.socket]
+    announces: bool
+
+
 class Gateway(MultiService):
     """The daemon. ``build`` makes one from settings; starting it listens, stopping it drains.
 
     ``port`` is the TCP port that it serves on, once it is running. A second signal to stop ends the draining; SIGHUP has it read
-    again what ``reloadable`` names.
+    again what ``reloadable`` names. ``share`` makes it one of several processes.
     """
 
     name = "alluxio-s3"
@@ -72,6 +87,8 @@ class Gateway(MultiService):
         site: S3Site,
         operations: Operations,
         certificates: Certificates | None,
+        share: Share | None,
+        cache: Cache | None,
     ) -> None:
         super().__init__()
         self.settings = settings
@@ -79,6 +96,8 @@ class Gateway(MultiService):
         self.operations = operations
         self.reloadable: list[Reloadable] = [] if certificates is None else [certificates]
         self._certificates = certificates
+        self._cache = cache
+        self._share = share
         self._reactor = reactor
         self._threads = threads
         self._pipeline = pipeline
@@ -94,7 +113,7 @@ class Gateway(MultiService):
             expiry.setServiceParent(self)
 
     @classmethod
-    def build(cls, loaded: Loaded, reactor: Any) -> Gateway:
+    def build(cls, loaded: Loaded, reactor: Any, share: Share | None = None) -> Gateway:
         """Everything, in the order of its dependencies. Raises SettingsError."""
         settings = loaded.settings
         for warning in loaded.warnings:
@@ -102,8 +121,9 @@ class Gateway(MultiService):
         _check(settings)
         threads = Threads(reactor, settings.io_threads, "alluxio-s3-io")
         user = _user()
-        namespace = Namespace(build_root(loaded, reactor, threads), user, partial(stage, settings, reactor, threads))
-        namespace.source = build_mounts(loaded, namespace, reactor, threads)
+        cache = build_cache(settings, reactor, threads)
+        namespace = Namespace(build_root(loaded, reactor, threads, cache), user, partial(stage, settings, reactor, threads))
+        namespace.source = build_mounts(loaded, namespace, reactor, threads, cache)
         services = Services(
             namespace=namespace,
             tags=build_tag_store(loaded, reactor, threads),
@@ -126,25 +146,38 @@ class Gateway(MultiService):
             idle_seconds=settings.idle_max_ms / 1000 or None,
             body_stall_seconds=settings.body_stall_ms / 1000 or None,
         )
-        return cls(settings, reactor, threads, pipeline, site, operations, build_certificates(settings, reactor, threads))
+        return cls(settings, reactor, threads, pipeline, site, operations, build_certificates(settings, reactor, threads), share, cache)
 
     def startService(self) -> None:  # noqa: N802  # Twisted's name
         """Listen, then say where. Raises SystemExit when that can't be done, a port that is taken above all."""
         self._threads.start()
         try:
             self._admin = listen_for_admin(self.settings, self._reactor, AdminPages(self.operations).site())
-            for place in places(self.settings, self._reactor, self._certificates):
+            for place in self.places(self._reactor):
                 port = listen(place.description, place.endpoint, self._site)
                 self._listening.append(port)
-                self._announce(place, port.getHost())
+                if self._share is None or self._share.announces:
+                    self._announce(place, port.getHost())
         except SystemExit:
             self._threads.stop()
             raise
         self.operations.start()
+        if self._cache is not None:
+            self._cache.start()
         self._pipeline.services.namespace.start()
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._told_to_reload))
+            signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.told_to_reload))
         super().startService()
+
+    def places(self, reactor: Any) -> list[Place]:
+        """Everywhere it listens, with ``reactor``. Raises SystemExit."""
+        return places(self.settings, reactor, self._certificates, () if self._share is None else self._share.sockets)
+
+    def abandon(self) -> None:
+        """Let go of what a gateway holds that is not to be started."""
+        self._pipeline.access_log.close()
+        if self._cache is not None:
+            self._cache.store.close()
 
     async def reload(self) -> None:
         """Read again what ``reloadable`` names. What is no good stays as it was, and the log says why."""
@@ -156,11 +189,13 @@ class Gateway(MultiService):
             else:
                 self._log.info("{name}: read again", name=one.name)
 
-    def _told_to_reload(self) -> None:
+    def told_to_reload(self) -> None:
+        """``reload``, without waiting for it."""
         _ = Deferred.fromCoroutine(self.reload()).addErrback(partial(self._log.failure, "Reloading has failed"))
 
     async def _stop(self) -> None:
-        self._take_signals()
+        if self._share is None:
+            take_signals(self._reactor, self.hurry)
         self.operations.health.stopping = True
         await DeferredList([Deferred.fromCoroutine(_stop_listening(port)) for port in self._listening])
         self._site.end()
@@ -172,6 +207,8 @@ class Gateway(MultiService):
             await self._drained(CUT_SECONDS)
         await self._pipeline.services.namespace.close()
         await self._pipeline.services.tags.close()
+        if self._cache is not None:
+            await self._cache.close()
         self._threads.stop()
         self._pipeline.access_log.close()
         self.operations.stop()
@@ -193,13 +230,8 @@ class Gateway(MultiService):
         while self._busy and not self._hurried and self._reactor.seconds() < deadline:
             await deferLater(self._reactor, DRAIN_POLL_SECONDS)
 
-    def _take_signals(self) -> None:
-        """Have the reactor's own signals end the draining: it would take a second one for an error."""
-        for number, name in ((signal.SIGTERM, "sigTerm"), (signal.SIGINT, "sigInt")):
-            if signal.getsignal(number) == getattr(self._reactor, name, None):
-                signal.signal(number, lambda *_: self._reactor.callFromThread(self._hurry))
-
-    def _hurry(self) -> None:
+    def hurry(self) -> None:
+        """End the draining, if it has begun."""
         self._hurried = True
 
     def _announce(self, place: Place, address: Any) -> None:
@@ -227,6 +259,13 @@ class Gateway(MultiService):
                     self._log.info("{count} abandoned uploads expired", count=expired)
 
 
+def take_signals(reactor: Any, hurry: Callable[[], None]) -> None:
+    """Have the reactor's own signals call ``hurry``: while it stops it would take a second one for an error."""
+    for number, name in ((signal.SIGTERM, "sigTerm"), (signal.SIGINT, "sigInt")):
+        if signal.getsignal(number) == getattr(reactor, name, None):
+            signal.signal(number, lambda *_: reactor.callFromThread(hurry))
+
+
 async def _stop_listening(port: IListeningPort) -> None:
     stopped = port.stopListening()
     if stopped is not None:
@@ -245,8 +284,6 @@ def _check(settings: Settings) -> None:
     if not settings.api_enabled:
         raise SettingsError("The S3 API is not enabled: set alluxio.worker.s3.api.enabled=true.")
     check_https(settings)
-    if settings.processes != 1:
-        raise SettingsError("alluxio.worker.s3.processes: this version runs one process.")
 
 
 def _access_log(settings: Settings, reactor: Any) -> AccessLog:

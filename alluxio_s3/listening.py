@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterable
 from typing import Any
 
 from attrs import frozen
-from twisted.internet.endpoints import TCP4ServerEndpoint, serverFromString
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint, TCP4ServerEndpoint, serverFromString
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
@@ -60,21 +63,58 @@ def build_certificates(settings: Settings, reactor: Any, threads: Threads) -> Ce
     return Certificates(files, reactor, threads)
 
 
-def places(settings: Settings, reactor: Any, certificates: Certificates | None) -> list[Place]:
-    """Everywhere to listen. Raises SystemExit for an endpoint string that can't be read."""
+def places(settings: Settings, reactor: Any, certificates: Certificates | None, sockets: Iterable[socket.socket] = ()) -> list[Place]:
+    """Everywhere to listen. Raises SystemExit for an endpoint string that can't be read.
+
+    ``sockets`` listen in these places already, in this order; they belong to what is returned.
+    """
     host, plain, secure = settings.bind_host, settings.rest_port, settings.https_port
+    opened = iter(sockets)
     found = []
     for description in settings.endpoints:
+        given = next(opened, None)
         try:
-            endpoint = serverFromString(reactor, description)
+            endpoint = serverFromString(reactor, description) if given is None else _adopting(reactor, description, given)
         except Exception as problem:  # noqa: BLE001  # whatever a parser of endpoints makes of a file or a name that is not there
             raise SystemExit(f"alluxio-s3: alluxio.worker.s3.endpoints: {description!r}: {problem}") from None
         found.append(Place(description, "https" if description.startswith(_TLS_STRING) else "http", endpoint))
     if not settings.endpoints and not settings.only_https:
-        found.append(Place(f"{host}:{plain}", "http", EagerEndpoint(reactor, host, plain)))
+        found.append(Place(f"{host}:{plain}", "http", EagerEndpoint(reactor, host, plain, opened=next(opened, None))))
     if certificates is not None:
-        found.append(Place(f"{host}:{secure}", "https", TlsEndpoint(reactor, host, secure, certificates)))
+        found.append(Place(f"{host}:{secure}", "https", TlsEndpoint(reactor, host, secure, certificates, opened=next(opened, None))))
     return found
+
+
+def _adopting(reactor: Any, description: str, opened: socket.socket) -> Any:
+    """The endpoint that ``description`` is, on a socket that listens already."""
+    if description.startswith("systemd:"):  # it names a socket by what the first process inherited
+        return AdoptedStreamServerEndpoint(reactor, opened.detach(), opened.family)
+    return serverFromString(_Adopting(reactor, opened), description)
+
+
+@frozen
+class _Adopting:
+    """A reactor that listens on what is open already."""
+
+    reactor: Any
+    opened: socket.socket
+
+    def listenTCP(self, port: int, factory: IProtocolFactory, *_args: Any, **_kwargs: Any) -> IListeningPort:  # noqa: ARG002, N802
+        """See ``IReactorTCP``."""
+        return self._adopt(factory)
+
+    def listenSSL(self, port: int, factory: IProtocolFactory, context: Any, *_args: Any, **_kwargs: Any) -> IListeningPort:  # noqa: ARG002, N802
+        """See ``IReactorSSL``."""
+        return self._adopt(TLSMemoryBIOFactory(context, False, factory))
+
+    def listenUNIX(self, address: str, factory: IProtocolFactory, *_args: Any, **_kwargs: Any) -> IListeningPort:  # noqa: ARG002, N802
+        """See ``IReactorUNIX``."""
+        return self._adopt(factory)
+
+    def _adopt(self, factory: IProtocolFactory) -> IListeningPort:
+        with self.opened as opened:  # the port has one of its own
+            port: IListeningPort = self.reactor.adoptStreamPort(opened.fileno(), opened.family, factory)
+            return port
 
 
 def listen(description: str, endpoint: Any, factory: IProtocolFactory) -> IListeningPort:

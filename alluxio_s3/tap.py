@@ -34,11 +34,21 @@ def makeService(options: Options, reactor: Any = None) -> IService:  # noqa: N80
     """The gateway, configured. Raises SystemExit with what is wrong with the configuration (twistd shows a trace for any other error)."""
     from alluxio_s3.gateway import Gateway  # noqa: PLC0415  # twistd imports this module for its help text too
     from alluxio_s3.settings import SettingsError, load  # noqa: PLC0415
+    from alluxio_s3.supervisor.parent import Supervisor  # noqa: PLC0415
 
     if reactor is None:
         from twisted.internet import reactor  # noqa: PLC0415  # the one place that names the global reactor
     try:
         loaded = load(options["config"], options["overrides"], os.environ, str(Path.cwd()))
-        return Gateway.build(loaded, reactor)
+        return (Gateway if loaded.settings.processes == 1 else Supervisor).build(loaded, reactor)
     except SettingsError as problem:
         raise SystemExit(f"alluxio-s3: {problem}") from None
+
+
+def work() -> None:
+    """The main program of each of several processes."""
+    from twisted.internet import reactor  # noqa: PLC0415
+
+    from alluxio_s3.supervisor.worker import serve  # noqa: PLC0415
+
+    serve(reactor)

@@ -19,33 +19,34 @@ WIDTH = LEFT + COLUMNS * (COLUMN + GAP) + 10
 CLEARANCE, APART, MARGIN = 5, 18, 20
 
 # Where each room is drawn: row from the top, first column, number of columns.
-PLACES: Mapping[str, tuple[int, int, int]] = {
+PLACES: Mapping[str, tuple[int, float, float]] = {
     "tap": (0, 0, 4),
     "cli": (0, 4, 3),
     "testing": (0, 7, 1),
-    "gateway": (1, 0, 7),
-    "listening": (2, 0, 2),
-    "stores": (2, 2, 5),
-    "http": (3, 0, 2),
-    "actions": (4, 1, 1),
-    "plugins": (4, 4, 4),
-    "ops": (5, 0, 1),
-    "namespace": (5, 1, 2),
-    "cache": (5, 3, 1),
-    "ufs": (5, 4, 1),
-    "tags": (5, 5, 1),
-    "auth": (5, 6, 1),
-    "settings": (5, 7, 1),
-    "interfaces": (6, 0, 8),
-    "s3": (7, 0, 6),
-    "threads": (7, 6, 2),
-    "storage": (8, 0, 8),
+    "supervisor": (1, 0, 4),
+    "gateway": (2, 0, 5),
+    "listening": (3, 0, 2),
+    "stores": (3, 2, 5),
+    "http": (4, 0, 2),
+    "actions": (5, 1, 1),
+    "plugins": (5, 4.5, 3.5),
+    "ops": (6, 0, 1),
+    "namespace": (6, 1, 2),
+    "cache": (6, 3, 1),
+    "ufs": (6, 4, 1),
+    "tags": (6, 5, 1),
+    "auth": (6, 6, 1),
+    "settings": (6, 7, 1),
+    "interfaces": (7, 0, 8),
+    "s3": (8, 0, 6),
+    "threads": (8, 6, 2),
+    "storage": (9, 0, 8),
 }
 # Rooms that take the place of a neighbour which is still empty.
 SPREADS: Mapping[str, str] = {"namespace": "cache", "tap": "cli"}
 # Whatever builds something reads it: the arrows would say no more, and hide the others.
 READ_BY_BUILDERS = "settings"
-ROW_TITLES = ("doors", "wiring", "assembly", "wire", "actions", "rooms", "promises", "protocol", "vocabulary")
+ROW_TITLES = ("doors", "supervision", "wiring", "assembly", "wire", "actions", "rooms", "promises", "protocol", "vocabulary")
 
 STYLE = """\
     text { font-family: system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif; }
@@ -56,12 +57,13 @@ STYLE = """\
     .row0 { fill: #f1f3f5; stroke: #adb7c1; }
     .row1 { fill: #f1f3f5; stroke: #adb7c1; }
     .row2 { fill: #f1f3f5; stroke: #adb7c1; }
-    .row3 { fill: #e4effb; stroke: #7fb0e3; }
-    .row4 { fill: #e2f3ec; stroke: #76c0a0; }
-    .row5 { fill: #fdf3dc; stroke: #e0b95c; }
-    .row6 { fill: #f2eafa; stroke: #b394d6; }
-    .row7 { fill: #fbe9e6; stroke: #df9a8d; }
-    .row8 { fill: #f1f3f5; stroke: #adb7c1; }
+    .row3 { fill: #f1f3f5; stroke: #adb7c1; }
+    .row4 { fill: #e4effb; stroke: #7fb0e3; }
+    .row5 { fill: #e2f3ec; stroke: #76c0a0; }
+    .row6 { fill: #fdf3dc; stroke: #e0b95c; }
+    .row7 { fill: #f2eafa; stroke: #b394d6; }
+    .row8 { fill: #fbe9e6; stroke: #df9a8d; }
+    .row9 { fill: #f1f3f5; stroke: #adb7c1; }
     .import { stroke: #64727f; stroke-width: 1.5; fill: none; }
     .entry { stroke: #64727f; stroke-width: 1.5; stroke-dasharray: 4 4; fill: none; }
     .head { fill: #64727f; }
@@ -69,12 +71,12 @@ STYLE = """\
       .name { fill: #e8edf2; }
       .purpose { fill: #a9b5c1; }
       .title { fill: #8794a1; }
-      .row0, .row1, .row2, .row8 { fill: #232b33; stroke: #56626e; }
-      .row3 { fill: #16304a; stroke: #3f79b3; }
-      .row4 { fill: #153529; stroke: #3c8d6b; }
-      .row5 { fill: #3a2f14; stroke: #a3822f; }
-      .row6 { fill: #30243f; stroke: #7f61a4; }
-      .row7 { fill: #3c2320; stroke: #a8604f; }
+      .row0, .row1, .row2, .row3, .row9 { fill: #232b33; stroke: #56626e; }
+      .row4 { fill: #16304a; stroke: #3f79b3; }
+      .row5 { fill: #153529; stroke: #3c8d6b; }
+      .row6 { fill: #3a2f14; stroke: #a3822f; }
+      .row7 { fill: #30243f; stroke: #7f61a4; }
+      .row8 { fill: #3c2320; stroke: #a8604f; }
       .import, .entry { stroke: #93a1ae; }
       .head { fill: #93a1ae; }
     }
@@ -137,8 +139,8 @@ def _box(room: str) -> Box:
     row, first, columns = PLACES[room]
     if room in SPREADS and SPREADS[room] not in rooms.rooms():
         columns += PLACES[SPREADS[room]][2]
-    left = LEFT + first * (COLUMN + GAP)
-    return Box(room, row, left, left + columns * (COLUMN + GAP) - GAP)
+    left = LEFT + round(first * (COLUMN + GAP))
+    return Box(room, row, left, left + round(columns * (COLUMN + GAP)) - GAP)
 
 
 def _arrows(boxes: Mapping[str, Box]) -> list[Arrow]:

@@ -1,7 +1,8 @@
 """Plain TCP connections that send at once: a write goes to the kernel when it is made, not at the next turn of the reactor.
 
 An answer then costs one system call and no round through the poller. It looks into the buffers
-that Twisted's FileDescriptor keeps (``dataBuffer``, ``_tempDataBuffer``, ``_writeDisconnected``, ``_aborting``);
+that Twisted's FileDescriptor keeps (``dataBuffer``, ``_tempDataBuffer``, ``_writeDisconnected``, ``_aborting``), and gives
+its Port a socket (``_preexistingSocket``);
 ``tests/http/test_transport.py`` holds this to Twisted's version.
 """
 
@@ -11,7 +12,7 @@ import socket
 from collections.abc import Iterable
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
@@ -72,11 +73,12 @@ class EagerPort(tcp.Port):
 @implementer(IStreamServerEndpoint)
 @frozen
 class EagerEndpoint:
-    """Where to listen: an address and a port (0 for a free one)."""
+    """Where to listen: an address and a port (0 for a free one). ``opened`` is a socket that listens there already, to be used."""
 
     reactor: Any
     interface: str
     port: int
+    opened: socket.socket | None = field(default=None, kw_only=True)
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
         """See ``IStreamServerEndpoint``."""
@@ -84,6 +86,8 @@ class EagerEndpoint:
 
     def _listen(self, factory: IProtocolFactory) -> IListeningPort:
         port = self._port(factory)
+        if self.opened is not None:
+            port._preexistingSocket = self.opened  # noqa: SLF001
         port.startListening()
         return port
 

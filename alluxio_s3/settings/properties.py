@@ -124,7 +124,7 @@ class Connections:
         "alluxio.worker.s3.processes",
         integer(1, 1024),
         "1",
-        "How many processes serve the endpoint. This version runs one, and refuses to start with any other number.",
+        "How many processes serve the endpoint: one for each core is good for many clients. More than one have a parent that keeps them running.",
         ours=True,
     )
     io_threads: int = setting(
@@ -355,11 +355,13 @@ class Cluster:
 class Cache:
     """The page store: what was read from the under-stores, on local disks."""
 
-    page_store_dirs: tuple[str, ...] = setting("alluxio.worker.page.store.dirs", many(text()), "", "Directories for pages.", acted_on=False)
-    page_store_sizes: tuple[int, ...] = setting(
-        "alluxio.worker.page.store.sizes", many(size()), "", "How much each of them may hold, in the same order.", acted_on=False
+    page_store_dirs: tuple[str, ...] = setting(
+        "alluxio.worker.page.store.dirs", many(text()), "", "Directories for pages, the daemon's own; none: no cache."
     )
-    page_size: int = setting("alluxio.worker.page.store.page.size", size(minimum=1), "1MB", "The size of a page.", acted_on=False)
+    page_store_sizes: tuple[int, ...] = setting(
+        "alluxio.worker.page.store.sizes", many(size()), "", "How much each of them may hold, in the same order."
+    )
+    page_size: int = setting("alluxio.worker.page.store.page.size", size(minimum=1), "1MB", "The size of a page.")
     read_rate_mb: int = setting(
         "alluxio.proxy.s3.global.read.rate.limit.mb",
         integer(0),

@@ -1,0 +1,118 @@
+"""The parent: holds the ports, keeps its children running, and speaks for all of them."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import evolve
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import TimeoutError as TookTooLong
+from twisted.internet.interfaces import IDelayedCall, IListeningPort
+from twisted.logger import Logger
+
+from alluxio_s3.gateway import CUT_SECONDS, Gateway, take_signals
+from alluxio_s3.listening import listen_for_admin
+from alluxio_s3.ops.admin import AdminPages
+from alluxio_s3.ops.metrics import Snapshot
+from alluxio_s3.ops.totals import merged
+from alluxio_s3.settings import Loaded, SettingsError
+from alluxio_s3.supervisor.messages import HURRY, RELOAD
+from alluxio_s3.supervisor.slot import Job, Slot
+from alluxio_s3.supervisor.sockets import Listening, open_sockets
+
+# How long the answer to a scrape waits for the figures of now; then those of at most a second ago will do.
+NEWS_SECONDS = 1.0
+# How long children may take beyond what they may drain.
+GRACE_SECONDS = 10.0
+
+
+class Supervisor(Service):
+    """The daemon, as several processes. ``build`` makes one; it starts and stops as a Gateway does. It is a ``Witness`` of them all."""
+
+    name = "alluxio-s3"
+    _log = Logger()
+
+    def __init__(self, loaded: Loaded, gateway: Gateway, reactor: Any) -> None:
+        self._loaded = loaded
+        self._gateway = gateway
+        self._reactor = reactor
+        self._slots: list[Slot] = []
+        self._listening: Listening | None = None
+        self._admin: IListeningPort | None = None
+        self._stopping = False
+
+    @classmethod
+    def build(cls, loaded: Loaded, reactor: Any) -> Supervisor:
+        """A parent for as many children as ``loaded`` says. Raises SettingsError for whatever would keep a child from starting."""
+        if (loaded.settings.ufs_root or "").startswith("memory:"):
+            raise SettingsError("alluxio.worker.s3.processes: what is kept in memory is one process's own.")
+        gateway = Gateway.build(loaded, reactor)
+        gateway.abandon()
+        return cls(evolve(loaded, warnings=()), gateway, reactor)
+
+    def startService(self) -> None:  # noqa: N802  # Twisted's name
+        """Listen, for the children. Raises SystemExit when that can't be done."""
+        super().startService()
+        settings = self._loaded.settings
+        self._listening = open_sockets(self._gateway.places, self._reactor, settings.processes)
+        self._admin = listen_for_admin(settings, self._reactor, AdminPages(self).site())
+        for number, sockets in enumerate(self._listening.shares):
+            # One of them is enough to look for abandoned uploads.
+            cleans = settings.upload_cleaner_enabled and number == 0
+            own = evolve(settings, processes=1, admin_port=None, upload_cleaner_enabled=cleans)
+            self._slots.append(Slot(number, Job(evolve(self._loaded, settings=own), sockets, announces=number == 0), self._reactor))
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._tell, RELOAD))
+        self._reactor.callWhenRunning(self._start)
+
+    def stopService(self) -> Deferred[None]:  # noqa: N802  # Twisted's name
+        """Have all children stop listening, let requests end (up to the drain limit), and end. A second signal ends the draining."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def snapshot(self) -> Snapshot:
+        """Every figure, of all."""
+        news = DeferredList([Deferred.fromCoroutine(slot.news()) for slot in self._slots], consumeErrors=True)
+        try:
+            await news.addTimeout(NEWS_SECONDS, self._reactor)
+        except TookTooLong:
+            self._log.warn("A process is too busy to say how it is")
+        return merged(slot.figures for slot in self._slots)
+
+    async def reasons(self) -> Mapping[str, str]:
+        """Why no requests should come: what any of them says."""
+        if self._stopping:
+            return {"daemon": "it is stopping"}
+        return {name: reason for slot in self._slots for name, reason in slot.reasons.items()}
+
+    def _start(self) -> None:
+        for slot in self._slots:
+            slot.start()
+
+    def _tell(self, word: bytes) -> None:
+        for slot in self._slots:
+            slot.tell(word)
+
+    async def _stop(self) -> None:
+        self._stopping = True
+        take_signals(self._reactor, lambda: self._tell(HURRY))
+        if self._listening is not None:
+            self._listening.close()
+        limit = self._loaded.settings.drain_ms / 1000 + CUT_SECONDS + GRACE_SECONDS
+        late: IDelayedCall = self._reactor.callLater(limit, self._kill)
+        await DeferredList([slot.stop() for slot in self._slots])
+        if late.active():
+            late.cancel()
+        if self._admin is not None:
+            stopped = self._admin.stopListening()
+            if stopped is not None:
+                await stopped
+
+    def _kill(self) -> None:
+        self._log.error("Processes that do not end are killed")
+        for slot in self._slots:
+            slot.kill()

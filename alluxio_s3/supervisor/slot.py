@@ -1,0 +1,207 @@
+"""A place for a child: who is in it, what those counted who were, and when the next one starts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from alluxio_s3.ops.metrics import Snapshot
+from alluxio_s3.ops.totals import lasting, merged
+from alluxio_s3.settings import Loaded
+from alluxio_s3.supervisor.messages import (
+    COMPLAINTS,
+    FIRST_SOCKET,
+    LOG,
+    REPORT,
+    REPORTS,
+    STOP,
+    WORDS,
+    Commission,
+    Report,
+    log_of_child,
+    read_report,
+)
+from alluxio_s3.supervisor.sockets import Sockets
+
+# A child that lived for so long is replaced at once; of those that did not, each waits twice as long as the one before.
+SETTLED_SECONDS = 10.0
+FIRST_DELAY_SECONDS = 0.1
+LONGEST_DELAY_SECONDS = 10.0
+MAX_LINE_BYTES = 16 << 20
+
+
+class Child(ProcessProtocol):
+    """A child process. ``report`` is its latest, None before it serves; ``ended`` is called, with its status, when it is gone."""
+
+    transport: Any
+
+    def __init__(self, number: int, commission: Commission, ended: Callable[[Failure], None]) -> None:
+        self.report: Report | None = None
+        self.reported: list[Deferred[None]] = []
+        self._number = number
+        self._commission = commission
+        self._ended = ended
+        self._rest = {LOG: b"", COMPLAINTS: b"", REPORTS: b""}
+
+    def connectionMade(self) -> None:  # noqa: N802  # Twisted's name
+        """It runs."""
+        self.transport.write(self._commission.encode())
+
+    def tell(self, word: bytes) -> None:
+        """Send it a word, if it is still there."""
+        self.transport.write(word + b"\n")
+
+    def kill(self) -> None:
+        """End it at once."""
+        with suppress(ProcessExitedAlready):
+            self.transport.signalProcess("KILL")
+
+    async def news(self) -> None:
+        """Return when it has reported anew, or is gone."""
+        waiting: Deferred[None] = Deferred()
+        self.reported.append(waiting)
+        self.tell(REPORT)
+        await waiting
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:  # noqa: N802, N803  # Twisted's names
+        """What it writes."""
+        *lines, rest = (self._rest[childFD] + data).split(b"\n")
+        self._rest[childFD] = rest if len(rest) <= MAX_LINE_BYTES else b""
+        for line in lines:
+            if childFD == REPORTS:
+                self._take(line)
+            else:
+                log_of_child(line, self._number)
+
+    def processEnded(self, reason: Failure) -> None:  # noqa: N802  # Twisted's name
+        """It is gone, and has said all that it had to say."""
+        self._ended(reason)
+        self._told()
+
+    def _take(self, line: bytes) -> None:
+        with suppress(ValueError, KeyError, TypeError):  # cut short, where it died
+            self.report = read_report(line)
+            self._told()
+
+    def _told(self) -> None:
+        waiting, self.reported = self.reported, []
+        for one in waiting:
+            one.callback(None)
+
+
+@frozen
+class Job:
+    """What children of a slot do: serve by ``loaded``, on sockets of their own."""
+
+    loaded: Loaded
+    sockets: Sockets
+    announces: bool
+
+
+class Slot:
+    """Keeps one child running, until ``stop``."""
+
+    _log = Logger()
+
+    def __init__(self, number: int, job: Job, reactor: Any) -> None:
+        self._number = number
+        self._job = job
+        self._reactor = reactor
+        self._child: Child | None = None
+        self._settled: Snapshot = ()
+        self._starting: IDelayedCall | None = None
+        self._started = 0.0
+        self._delay = 0.0
+        self._announced = False
+        self._empty: Deferred[None] | None = None
+
+    def start(self) -> None:
+        """Start a child."""
+        self._starting = None
+        files: dict[int, Any] = {WORDS: "w", LOG: "r", COMPLAINTS: "r", REPORTS: "r"}
+        files |= {descriptor: one.fileno() for descriptor, one in enumerate(self._job.sockets, FIRST_SOCKET)}
+        sockets = range(FIRST_SOCKET, FIRST_SOCKET + len(self._job.sockets))
+        commission = Commission(self._job.loaded, sockets, self._job.announces and not self._announced)
+        self._started = self._reactor.seconds()
+        self._child = Child(self._number, commission, self._ended)
+        # The path is the parent's, whatever it was that made it.
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        command = [sys.executable, "-P", "-c", "from alluxio_s3.tap import work; work()", f"alluxio-s3 process {self._number}"]
+        self._reactor.spawnProcess(self._child, sys.executable, command, environment, childFDs=files)
+
+    def tell(self, word: bytes) -> None:
+        """Send the child a word."""
+        if self._child is not None:
+            self._child.tell(word)
+
+    def stop(self) -> Deferred[None]:
+        """Have the child stop, and no other start. Fires when it is gone."""
+        self._empty = Deferred()
+        if self._starting is not None:
+            self._starting.cancel()
+            self._starting = None
+        if self._child is None:
+            self._empty.callback(None)
+        else:
+            self._child.tell(STOP)
+        return self._empty
+
+    def kill(self) -> None:
+        """End the child at once."""
+        if self._child is not None:
+            self._child.kill()
+
+    async def news(self) -> None:
+        """Return when the child has reported anew."""
+        if self._child is not None:
+            await self._child.news()
+
+    @property
+    def figures(self) -> Snapshot:
+        """What the child counted, and all those before it."""
+        report = None if self._child is None else self._child.report
+        return merged([self._settled, report.figures if report is not None else ()])
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """Why the child should get no requests."""
+        if self._child is None or self._child.report is None:
+            return {f"process {self._number}": "it is not there yet"}
+        return self._child.report.reasons
+
+    def _ended(self, reason: Failure) -> None:
+        child, self._child = self._child, None
+        if child is not None and child.report is not None:
+            self._announced = True
+            self._settled = merged([self._settled, lasting(child.report.figures)])
+        if self._empty is not None:
+            self._empty.callback(None)
+            return
+        lived = self._reactor.seconds() - self._started
+        self._delay = 0.0 if lived >= SETTLED_SECONDS else min(max(2 * self._delay, FIRST_DELAY_SECONDS), LONGEST_DELAY_SECONDS)
+        self._log.error(
+            "Process {number} has ended ({reason}); the next one starts in {delay:.1f} s",
+            number=self._number,
+            reason=_in_words(reason),
+            delay=self._delay,
+        )
+        self._starting = self._reactor.callLater(self._delay, self.start)
+
+
+def _in_words(reason: Failure) -> str:
+    number = getattr(reason.value, "signal", None)
+    if number is not None:
+        return signal.Signals(number).name
+    return f"status {getattr(reason.value, 'exitCode', None)}"
