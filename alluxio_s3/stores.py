@@ -7,11 +7,15 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from attrs import frozen
 from twisted.internet.defer import CancelledError
 
+from alluxio_s3.cache.freshness import CachePolicy
+from alluxio_s3.cache.store import PageStore
+from alluxio_s3.cache.store import Place as PagePlace
+from alluxio_s3.cache.ufs import Cache, CachedUnderFileSystem
 from alluxio_s3.interfaces import IBucketContainer, IIdentified, IMultipartUploads, ITagStore, IUnderFileSystem
 from alluxio_s3.namespace.live_mounts import LiveMounts, Store
 from alluxio_s3.namespace.mount_table import FileMountTable, MountFile
@@ -39,7 +43,42 @@ def plugin_of(uri: str) -> str:
     return _ALIASES.get(scheme, scheme)
 
 
-def build_root(loaded: Loaded, reactor: Any, threads: Threads) -> IUnderFileSystem | None:
+def build_cache(settings: Settings, reactor: Any, threads: Threads) -> Cache | None:
+    """The page cache, if there are directories for it. Raises SettingsError."""
+    directories, sizes = settings.page_store_dirs, settings.page_store_sizes
+    if not directories:
+        return None
+    if len(sizes) != len(directories):
+        raise SettingsError("alluxio.worker.page.store.sizes: as many as alluxio.worker.page.store.dirs are needed.")
+    try:
+        store = PageStore([PagePlace(path, size) for path, size in zip(directories, sizes, strict=True)], settings.page_size)
+    except ValueError as problem:
+        raise SettingsError(f"alluxio.worker.page.store.dirs: {problem}") from None
+    return Cache(store, threads, reactor)
+
+
+def _cached(ufs: IUnderFileSystem, own: MountOptions, cache: Cache | None, *, wanted: bool) -> IUnderFileSystem:
+    """``ufs`` with the page cache before it, where there is one and it is of use; ``wanted`` says whether the mount asks for it."""
+    freshness = own.freshness
+    idle = own.cache == "never" and freshness.kind == "strong" and not (own.negative_ms or own.stale_if_error_ms)
+    if cache is None or not wanted or idle or IIdentified(ufs, None) is None:
+        return ufs
+    policy = CachePolicy(
+        freshness=cast("Any", freshness.kind),
+        max_age=freshness.max_age_ms / 1000,
+        negative_max_age=own.negative_ms / 1000,
+        stale_if_error=own.stale_if_error_ms / 1000,
+        pages=cast("Any", own.cache),
+    )
+    return CachedUnderFileSystem(ufs, cache, policy)
+
+
+def _asks_for_cache(uri: str, options: Mapping[str, str]) -> bool:
+    """A local directory is as fast without, unless it is on a network: so there the mount has to say it."""
+    return plugin_of(uri) != LOCAL or any(name.strip().lower() in ("cache", "freshness") for name in options)
+
+
+def build_root(loaded: Loaded, reactor: Any, threads: Threads, cache: Cache | None = None) -> IUnderFileSystem | None:
     """The under-store that is mounted at ``/``, if one is. Raises SettingsError."""
     settings = loaded.settings
     if settings.ufs_root is None:
@@ -56,13 +95,14 @@ def build_root(loaded: Loaded, reactor: Any, threads: Threads) -> IUnderFileSyst
         raise SettingsError(without_secrets(str(problem), _secrets(loaded, rest))) from None
     if IBucketContainer(ufs, None) is None:
         raise SettingsError(f"alluxio.dora.client.ufs.root: a store of {plugin_of(settings.ufs_root)}:// cannot be mounted at '/'.")
-    return _decorated(ufs, own, reactor)
+    return _cached(_decorated(ufs, own, reactor), own, cache, wanted=_asks_for_cache(settings.ufs_root, loaded.root_options))
 
 
-def build_mount(mount: Mount, loaded: Loaded, reactor: Any, threads: Threads) -> IUnderFileSystem:
+def build_mount(mount: Mount, loaded: Loaded, reactor: Any, threads: Threads, cache: Cache | None = None) -> IUnderFileSystem:
     """The under-store of ``mount``, with what the mount's options ask for around it. Raises SettingsError, secrets and all."""
     own, rest = split_options(mount.options, MountOptions(delete_type=loaded.settings.delete_type))
-    return _decorated(_plain(loaded, mount.uri, rest, reactor, threads, buckets=False), own, reactor)
+    ufs = _decorated(_plain(loaded, mount.uri, rest, reactor, threads, buckets=False), own, reactor)
+    return _cached(ufs, own, cache, wanted=_asks_for_cache(mount.uri, mount.options))
 
 
 def _decorated(ufs: IUnderFileSystem, own: MountOptions, reactor: Any) -> IUnderFileSystem:
@@ -72,7 +112,6 @@ def _decorated(ufs: IUnderFileSystem, own: MountOptions, reactor: Any) -> IUnder
         ufs = UndeletingUnderFileSystem(ufs)
     if own.readonly:
         ufs = ReadOnlyUnderFileSystem(ufs)
-    # The page cache goes around all of it, here.
     return ufs
 
 
@@ -123,7 +162,7 @@ def build_mount_table(settings: Settings, reactor: Any, threads: Threads) -> Fil
     return FileMountTable(MountFile(settings.mount_table), threads, reactor)
 
 
-def build_mounts(loaded: Loaded, namespace: Namespace, reactor: Any, threads: Threads) -> LiveMounts | None:
+def build_mounts(loaded: Loaded, namespace: Namespace, reactor: Any, threads: Threads, cache: Cache | None = None) -> LiveMounts | None:
     """The mounts beside the root, if there is a mount table. Raises SettingsError for one that cannot be read."""
     table = build_mount_table(loaded.settings, reactor, threads)
     if table is None:
@@ -132,7 +171,7 @@ def build_mounts(loaded: Loaded, namespace: Namespace, reactor: Any, threads: Th
         first = table.file.read()
     except StorageError as problem:
         raise SettingsError(str(problem)) from None
-    return LiveMounts(namespace, table, MountBuilder(loaded, reactor), reactor, first)
+    return LiveMounts(namespace, table, MountBuilder(loaded, reactor, cache), reactor, first)
 
 
 @frozen
@@ -141,6 +180,7 @@ class MountBuilder:
 
     loaded: Loaded
     reactor: Any
+    cache: Cache | None = None
 
     async def __call__(self, mount: Mount, *, at_leisure: bool) -> Store:
         """See ``StoreBuilder``. Raises SettingsError."""
@@ -150,7 +190,7 @@ class MountBuilder:
             check_uri(mount.uri)
             if at_leisure:
                 await threads.run(_foresee, mount.uri)
-            ufs = build_mount(mount, self.loaded, self.reactor, threads)
+            ufs = build_mount(mount, self.loaded, self.reactor, threads, self.cache)
         except CancelledError:
             threads.abandon()
             raise

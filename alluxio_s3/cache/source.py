@@ -74,10 +74,12 @@ class Source:
                 async for piece in pieces:
                     left -= len(piece)
                     if left < 0:
-                        raise ObjectChanged(self.thing.path, "the under-store gave more bytes than it was asked for")
+                        break
                     yield piece
         except ObjectChanged:
             await self._changed()
             raise
+        if left < 0:
+            raise ObjectChanged(self.thing.path, "the under-store gave more bytes than it was asked for")
         if left:
             raise ObjectChanged(self.thing.path, "the under-store gave fewer bytes than it was asked for")

@@ -6,7 +6,10 @@ from collections import OrderedDict
 from functools import partial
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from alluxio_s3.cache.fills import Fills
@@ -34,10 +37,13 @@ from alluxio_s3.threads import Threads
 
 # How many objects that were read once are remembered, where the second read counts.
 TOUCHES = 65536
+TEND_SECONDS = 1.0
 
 
 class Cache:
-    """What the caches before all under-stores of a process share."""
+    """What the caches before all under-stores of a process share. ``start`` has the page store tended, ``close`` closes it."""
+
+    _log = Logger()
 
     def __init__(self, store: PageStore, threads: Threads, clock: IReactorTime, moments: Moments | None = None) -> None:
         self.store = store
@@ -45,6 +51,22 @@ class Cache:
         self.moments = moments or Moments()
         self.fills = Fills(store, threads, clock)
         self.loading = Loading(self.fills, clock)
+        self._tending = LoopingCall(lambda: Deferred.fromCoroutine(threads.run(store.tend)))
+        self._tending.clock = clock
+        self._tended: Deferred[Any] | None = None
+
+    def start(self) -> None:
+        """Begin to tend the page store."""
+        ended: Deferred[Any] = self._tending.start(TEND_SECONDS)
+        self._tended = ended.addErrback(partial(self._log.failure, "Tending of the cache has ended"))
+
+    async def close(self) -> None:
+        """Let go of everything. All stores are closed before it."""
+        if self._tending.running:
+            self._tending.stop()
+        if self._tended is not None:
+            await self._tended
+        await self.threads.run(self.store.close)
 
 
 @implementer(IUnderFileSystem, IIdentified)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from attrs import define, evolve, field
+from attrs import define, field
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
@@ -14,9 +14,9 @@ from zope.interface import implementer
 from alluxio_s3.cache.freshness import CachePolicy, Moments
 from alluxio_s3.cache.store import PageStore, Place
 from alluxio_s3.cache.ufs import Cache, CachedUnderFileSystem
-from alluxio_s3.interfaces import IIdentified, IObjectReader, ISpanReader, IUnderFileSystem
+from alluxio_s3.interfaces import IIdentified, IObjectReader, IUnderFileSystem
 from alluxio_s3.s3.conditions import ALWAYS
-from alluxio_s3.storage import Attributes, NoSuchPath, ObjectChanged, Status, Unavailable
+from alluxio_s3.storage import Attributes, ObjectChanged, Status, Unavailable
 from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.memory import MemoryUnderFileSystem
 

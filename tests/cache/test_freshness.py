@@ -72,7 +72,7 @@ async def test_immutable_asks_once(bench: Callable[..., Bench]) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_versions_are_never_mixed(bench: Callable[..., Bench]) -> None:
-    """Where pages of what is remembered are missing and the store has another version, the read fails, and the next one sees that version."""
+    """Where pages of what is remembered are missing and the store has another version a read fails; the next one sees that version."""
     made = bench(freshness="immutable")
     made.trouble.put_now("a", OLD)
     assert await made.get("a", 0, 10) == OLD[:10]
