@@ -1,4 +1,4 @@
-"""Local directories to test on."""
+"""Local directories, and servers of stores, to test on."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from alluxio_s3.ufs.local.reader import open_object
 from alluxio_s3.ufs.local.tree import Tree
 from alluxio_s3.ufs.local.walk import list_keys
 from alluxio_s3.ufs.local.windows import Windows
+from tests.ufs.servers.moto import MotoServer
+from tests.ufs.servers.hdfs import Hdfs, is_installed
 
 NO_ATTRIBUTES = Attributes()
 
@@ -106,3 +108,20 @@ def directory(tmp_path):
         one.close()
     for place in places:
         shutil.rmtree(place)
+
+
+@pytest.fixture(scope="session")
+def hdfs(tmp_path_factory):
+    """A real HDFS, the same for all tests: each works in a directory of its own."""
+    if not is_installed():
+        pytest.skip("HDFS is not installed: make test-ufs")
+    server = Hdfs(tmp_path_factory.mktemp("hdfs"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def moto():
+    """An S3 store."""
+    with MotoServer() as server:
+        yield server

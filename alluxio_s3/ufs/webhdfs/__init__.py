@@ -1,0 +1,1 @@
+"""HDFS as an under-store, through WebHDFS: the HTTP interface that every NameNode and DataNode has."""
