@@ -7,20 +7,24 @@ from typing import ClassVar
 
 from zope.interface import implementer
 
-from alluxio_s3.interfaces import IAttributeUpdater, IPluginFactory, ITagStore, IUnderFileSystem
+from alluxio_s3.interfaces import IAttributeUpdater, IPluginFactory, ITagReader, ITagStore, IUnderFileSystem
 from alluxio_s3.storage import Status, Unsupported
 from alluxio_s3.threads import Threads
 
 
 @implementer(ITagStore)
 class CarriedTagStore:
-    """Reads tags from an object's Status, and changes them where the under-store can (``IAttributeUpdater``)."""
+    """Reads tags from an object's Status, or asks for them (``ITagReader``).
+
+    It changes them where the under-store can (``IAttributeUpdater``).
+    """
 
     travels: ClassVar[bool] = True
 
-    async def get(self, ufs: IUnderFileSystem, status: Status) -> Mapping[str, str]:  # noqa: ARG002 status has them
-        """The tags that ``status`` came with."""
-        return status.attributes.tags
+    async def get(self, ufs: IUnderFileSystem, status: Status) -> Mapping[str, str]:
+        """The tags that ``status`` came with, or those that its path has now."""
+        reader = ITagReader(ufs, None)
+        return status.attributes.tags if reader is None else await reader.tags(status.path)
 
     async def put(self, ufs: IUnderFileSystem, status: Status, tags: Mapping[str, str]) -> None:
         """Have the under-store replace them. Raises NoSuchPath, Unsupported."""
