@@ -1,0 +1,118 @@
+"""A daemon with a cache, from outside."""
+
+from __future__ import annotations
+
+import os
+import signal
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from email.message import Message
+from pathlib import Path
+
+import pytest
+
+from tests.running import Daemon
+
+BODY = os.urandom((5 << 20) + 12345)
+
+
+class Client:
+    """Speaks to one endpoint; the worst that is read of an error is its status."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+
+    def call(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, Message, bytes]:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        request = urllib.request.Request(f"{self.endpoint}/{path}", body, named, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, answer.headers, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers, error.read()
+
+
+@pytest.fixture
+def properties(tmp_path: Path) -> dict[str, object]:
+    """Of a daemon that reads a directory through a cache, believing what it was told for ten minutes."""
+    (tmp_path / "data" / "b").mkdir(parents=True)
+    return {
+        "alluxio.worker.s3.api.enabled": True,
+        "alluxio.worker.rest.port": 0,
+        "alluxio.worker.s3.bind.host": "127.0.0.1",
+        "alluxio.dora.client.ufs.root": tmp_path / "data",
+        "alluxio.dora.client.ufs.root.option.freshness": "max_age=600",
+        "alluxio.worker.page.store.dirs": tmp_path / "pages",
+        "alluxio.worker.page.store.sizes": "64MB",
+    }
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    """Ended and looked at afterwards."""
+    with Daemon(tmp_path / "conf") as made:
+        yield made
+        assert made.stop() == -signal.SIGTERM
+        assert made.trouble == []
+
+
+def test_reads_come_from_the_cache_and_writes_are_seen(daemon: Daemon, properties: dict[str, object], tmp_path: Path) -> None:
+    """The second answer is a hit with an age, also after a restart; a change behind the daemon's back waits, one through it does not."""
+    client = Client(daemon.start(properties))
+    assert client.call("PUT", "b/k", BODY)[0] == 200
+    status, headers, body = client.call("GET", "b/k")
+    assert (status, body) == (200, BODY)
+    assert headers["Cache-Status"] == "alluxio-s3; fwd=uri-miss; stored"
+    assert headers["Age"] is None
+    seen = set()
+    for _ in range(2):
+        status, headers, body = client.call("GET", "b/k", Range="bytes=1000000-3000000")
+        assert (status, body) == (206, BODY[1000000:3000001])
+        seen.add(headers["Cache-Status"])
+        assert int(headers["Age"]) >= 0
+    assert seen == {"alluxio-s3; hit"}
+    (tmp_path / "data" / "b" / "k").write_bytes(b"changed")
+    assert client.call("GET", "b/k")[2] == BODY
+    daemon.stop()
+    client = Client(daemon.start(properties))
+    status, headers, body = client.call("GET", "b/k")
+    assert (body, headers["Cache-Status"]) == (BODY, "alluxio-s3; hit")
+    assert client.call("PUT", "b/k", b"new")[0] == 200
+    assert client.call("GET", "b/k")[2] == b"new"
+    assert client.call("HEAD", "b/k")[1]["Cache-Status"] == "alluxio-s3; hit"
+    assert client.call("DELETE", "b/k")[0] == 204
+    assert client.call("GET", "b/k")[0] == 404
+
+
+def test_small_objects_take_the_short_way(daemon: Daemon, properties: dict[str, object]) -> None:
+    """A small object that was read is answered as before, with its age."""
+    client = Client(daemon.start(properties))
+    client.call("PUT", "b/small", b"small")
+    answers = [client.call("GET", "b/small") for _ in range(20)]
+    assert {body for _, _, body in answers} == {b"small"}
+    assert [headers["Cache-Status"] for _, headers, _ in answers[1:]] == ["alluxio-s3; hit"] * 19
+    assert len({tuple(sorted(set(headers) - {"Age"})) for _, headers, _ in answers}) == 1
+
+
+def test_loading_and_residency_by_header(daemon: Daemon, properties: dict[str, object]) -> None:
+    """HEAD with a header loads a range, and tells how much of one was there."""
+    client = Client(daemon.start(properties))
+    client.call("PUT", "b/k", BODY)
+    whole = {"x-alluxio-residency": "true"}
+    assert client.call("HEAD", "b/k", **whole)[1]["x-alluxio-residency"] == "0"
+    assert client.call("HEAD", "b/k", Range="bytes=1048576-2097151", x_alluxio_load="true")[0] == 206
+    assert client.call("HEAD", "b/k", **whole)[1]["x-alluxio-residency"] == str(1 << 20)
+    assert client.call("HEAD", "b/k", x_alluxio_load="true")[0] == 200
+    assert client.call("HEAD", "b/k", **whole)[1]["x-alluxio-residency"] == str(len(BODY))
+    assert client.call("GET", "b/k")[1]["Cache-Status"] == "alluxio-s3; hit"
+
+
+def test_without_a_cache_nothing_is_said_of_one(daemon: Daemon, properties: dict[str, object]) -> None:
+    """A local directory is not cached unless the mount asks, and its answers have no such headers."""
+    client = Client(daemon.start({name: value for name, value in properties.items() if "freshness" not in name}))
+    client.call("PUT", "b/k", b"1")
+    for _ in range(3):
+        headers = client.call("GET", "b/k")[1]
+        assert headers["Cache-Status"] is None
+        assert headers["Age"] is None
