@@ -72,7 +72,9 @@ class TlsServer(EagerServer):
     @property
     def idle(self) -> bool:
         """Whether nothing waits to be sent, so that what is sent now keeps its place."""
-        return not self._shaking and super().idle
+        return bool(self.connected) and not (
+            self._tempDataBuffer or self.dataBuffer or self._writeDisconnected or self.disconnecting or self._aborting or self._shaking
+        )
 
     def getPeerCertificate(self) -> x509.Certificate | None:
         """The certificate that the client has shown, and that was verified, if it has."""
@@ -159,7 +161,7 @@ class TlsServer(EagerServer):
         given = 0
         try:
             if len(data) <= UNIT_BYTES:
-                return int(self.socket.write(data))
+                return self.socket.write(data)  # type: ignore[no-any-return]
             view = memoryview(data)
             while given < len(data):
                 given += self.socket.write(view[given : given + UNIT_BYTES])
