@@ -148,7 +148,7 @@ def distributions(paths: Iterable[Path]) -> set[str]:
             top = name.split(".", maxsplit=1)[0]
             if top not in sys.stdlib_module_names and top not in OURS:
                 owned = ["zope.interface"] if name.startswith("zope.interface") else owners[top]
-                found |= {one.lower() for one in owned} - {"alluxio-s3"}
+                found |= {one.lower().replace("_", "-") for one in owned} - {"alluxio-s3"}
     return found
 
 
