@@ -39,6 +39,7 @@ setup(
         "rich>=15",
         "prometheus-client>=0.26",
         "cryptography>=50",
+        "joserfc>=1.8",
         # TLS endpoints, and the HTTP client of what talks to other machines.
         "pyopenssl>=26",
         "service-identity>=26",
@@ -69,8 +70,20 @@ setup(
             "memory = alluxio_s3.ufs.memory:MemoryFactory",
             "s3 = alluxio_s3.ufs.s3.filesystem:S3Factory",
             "s3a = alluxio_s3.ufs.s3.filesystem:S3Factory",
+            "hdfs = alluxio_s3.ufs.webhdfs.filesystem:WebHdfsFactory",
+            "webhdfs = alluxio_s3.ufs.webhdfs.filesystem:WebHdfsFactory",
+            "swebhdfs = alluxio_s3.ufs.webhdfs.filesystem:WebHdfsFactory",
         ],
-        "alluxio_s3.authenticators": ["simple = alluxio_s3.auth.simple:SimpleFactory"],
+        "alluxio_s3.authenticators": [
+            "simple = alluxio_s3.auth.simple:SimpleFactory",
+            "audit = alluxio_s3.auth.audit:AuditFactory",
+            "sigv4 = alluxio_s3.auth.sigv4:SigV4Factory",
+            "oidc = alluxio_s3.auth.oidc:OidcFactory",
+        ],
+        "alluxio_s3.authorizers": [
+            "open = alluxio_s3.auth.authorizers:OpenFactory",
+            "policy = alluxio_s3.auth.authorizers:PolicyFactory",
+        ],
         "alluxio_s3.tag_stores": [
             "object = alluxio_s3.tags.carried:CarriedFactory",
             "embedded = alluxio_s3.tags.embedded:EmbeddedFactory",

@@ -1,0 +1,192 @@
+"""OIDC: the user is whom a JSON Web Token of a trusted issuer names.
+
+The token comes in ``Authorization: Bearer``, or where SDKs put a session token; then the signature beside it is not looked at, since
+the daemon has no secret to verify it with. Rules: RFC 7519, RFC 8725; promises C8.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from base64 import urlsafe_b64decode
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from attrs import define, field, frozen
+from joserfc import jwt
+from joserfc.errors import ExpiredTokenError, JoseError
+from joserfc.jwk import Key
+from treq.client import HTTPClient
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.client import Agent
+from zope.interface import implementer
+
+from alluxio_s3.auth.key_sets import FetchedKeys, FileKeys, KeySource
+from alluxio_s3.auth.principals import ANONYMOUS, Principal
+from alluxio_s3.interfaces import IAuthenticator, IPluginFactory
+from alluxio_s3.s3.credentials import bearer_token, check_not_expired, find_credentials
+from alluxio_s3.s3.errors import S3Error
+from alluxio_s3.s3.request import RequestHead
+from alluxio_s3.threads import Threads
+
+MAX_TOKEN_BYTES = 16 << 10
+LEEWAY_SECONDS = 60
+# Which kind of key an algorithm needs. Symmetric ones and "none" are not among them: a public key must never be taken for a secret.
+_KEY_TYPES = {
+    **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), "RSA"),
+    **dict.fromkeys(("ES256", "ES384", "ES512"), "EC"),
+    "EdDSA": "OKP",
+}
+_REMEMBERED = 4096
+
+
+@frozen
+class Issuer:
+    """Whose tokens are taken, if they are for ``audience``."""
+
+    name: str
+    audience: str
+    keys: KeySource
+
+
+@frozen
+class Claims:
+    """Which claims name the user, the groups and the roles."""
+
+    user: str = "sub"
+    groups: str = "groups"
+    roles: str = "roles"
+
+
+@implementer(IAuthenticator)
+@define
+class OidcAuthenticator:
+    """Verifies tokens. One that was found right is remembered until it expires."""
+
+    issuers: Mapping[str, Issuer]
+    claims: Claims
+    clock: IReactorTime
+    _known: OrderedDict[bytes, tuple[float, Principal]] = field(factory=OrderedDict, init=False)
+
+    async def authenticate(self, head: RequestHead) -> Principal:
+        """See ``IAuthenticator``. Raises S3Error: InvalidToken, ExpiredToken, AccessDenied, ServiceUnavailable (no keys to verify with)."""
+        token = bearer_token(head.headers)
+        if token is not None and any(name in head.target.query for name in ("X-Amz-Algorithm", "X-Amz-Signature", "AWSAccessKeyId")):
+            raise S3Error("InvalidArgument", "Only one auth mechanism allowed", ArgumentName="Authorization")
+        if token is None:
+            credentials = find_credentials(head)
+            if credentials is None:
+                return Principal(ANONYMOUS, ANONYMOUS)
+            check_not_expired(credentials, self.clock.seconds())
+            token = credentials.session_token
+            if token is None:
+                raise S3Error("AccessDenied", "A token is needed: as Authorization: Bearer, or as the session token of the credentials.")
+        return await self.principal(token)
+
+    async def principal(self, token: str) -> Principal:
+        """Whom ``token`` names. Raises S3Error as ``authenticate``."""
+        mark = hashlib.sha256(token.encode()).digest()
+        known = self._known.get(mark)
+        now = self.clock.seconds()
+        if known is not None and now < known[0]:
+            return known[1]
+        claims = await self._verified(token)
+        principal = self._named(claims)
+        self._known[mark] = (float(claims["exp"]) + LEEWAY_SECONDS, principal)
+        while len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+        return principal
+
+    async def _verified(self, token: str) -> Mapping[str, Any]:
+        header, claims = _unverified(token)
+        algorithm, kid = header.get("alg"), header.get("kid")
+        key_type = _KEY_TYPES.get(algorithm) if isinstance(algorithm, str) else None
+        issuer = self.issuers.get(claims.get("iss", "")) if isinstance(claims.get("iss"), str) else None
+        if key_type is None or issuer is None or not isinstance(kid, str | None):
+            raise S3Error("InvalidToken")
+        keys = [key for key in await issuer.keys.keys(kid) if key.key_type == key_type]
+        verified = _decode(token, keys, str(algorithm))
+        registry = jwt.JWTClaimsRegistry(
+            now=lambda: int(self.clock.seconds()),
+            leeway=LEEWAY_SECONDS,
+            iss={"essential": True, "value": issuer.name},
+            aud={"essential": True, "value": issuer.audience},
+            exp={"essential": True},
+        )
+        try:
+            registry.validate(dict(verified))
+        except ExpiredTokenError:
+            raise S3Error("ExpiredToken") from None
+        except (JoseError, TypeError, ValueError):
+            raise S3Error("InvalidToken") from None
+        return verified
+
+    def _named(self, claims: Mapping[str, Any]) -> Principal:
+        user = claims.get(self.claims.user)
+        if not isinstance(user, str) or not user or not user.isprintable():
+            raise S3Error("AccessDenied", f"The token has no claim {self.claims.user!r} that names a user.")
+        return Principal(user, "oidc", _names(claims.get(self.claims.groups)), _names(claims.get(self.claims.roles)))
+
+
+def _unverified(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Header and claims of a token of which nothing is proven. Raises S3Error InvalidToken."""
+    pieces = token.split(".")
+    if len(token) > MAX_TOKEN_BYTES or len(pieces) != 3 or not token.isascii():
+        raise S3Error("InvalidToken")
+    try:
+        header, claims = (json.loads(urlsafe_b64decode(piece + "=" * (-len(piece) % 4))) for piece in pieces[:2])
+    except (ValueError, RecursionError):
+        raise S3Error("InvalidToken") from None
+    if not isinstance(header, dict) or not isinstance(claims, dict):
+        raise S3Error("InvalidToken")
+    return header, claims
+
+
+def _decode(token: str, keys: Sequence[Key], algorithm: str) -> Mapping[str, Any]:
+    for key in keys:
+        try:
+            return jwt.decode(token, key, algorithms=[algorithm]).claims
+        except (JoseError, ValueError, TypeError):
+            continue
+    raise S3Error("InvalidToken")
+
+
+def _names(value: Any) -> frozenset[str]:
+    """The names in a claim: a list, or a text with spaces or commas between."""
+    if isinstance(value, str):
+        value = value.replace(",", " ").split()
+    return frozenset(one for one in value if isinstance(one, str)) if isinstance(value, list) else frozenset()
+
+
+@implementer(IPluginFactory)
+class OidcFactory:
+    """Builds the authenticator.
+
+    Options: ``issuers``, ``audiences`` and ``keys`` (a file, a URL, or nothing: what the issuer says), each a list with commas, all
+    of one length; ``user_claim``, ``groups_claim``, ``roles_claim``.
+    """
+
+    def build(self, options: Mapping[str, str], reactor: object, threads: Threads) -> OidcAuthenticator:
+        """See ``IPluginFactory``."""
+        del threads
+        clock = cast("IReactorTime", reactor)
+        names, audiences, keys = ([one.strip() for one in options.get(name, "").split(",")] for name in ("issuers", "audiences", "keys"))
+        if not all(names) or not all(audiences):
+            raise ValueError("it needs alluxio.worker.s3.authentication.oidc.issuer and .audience")
+        if len(audiences) != len(names) or (keys != [""] and len(keys) != len(names)):
+            raise ValueError("it needs as many audiences, and as many jwks.uri or none, as there are issuers")
+        client = HTTPClient(Agent(reactor, connectTimeout=5))
+        sources = keys if len(keys) == len(names) else [""] * len(names)
+        issuers = {
+            name: Issuer(name, audience, _source(name, source, client, clock))
+            for name, audience, source in zip(names, audiences, sources, strict=True)
+        }
+        claims = Claims(options.get("user_claim", "sub"), options.get("groups_claim", "groups"), options.get("roles_claim", "roles"))
+        return OidcAuthenticator(issuers, claims, clock)
+
+
+def _source(issuer: str, where: str, client: HTTPClient, clock: IReactorTime) -> KeySource:
+    if where and "://" not in where:
+        return FileKeys(where, clock)
+    return FetchedKeys(issuer, where, client, clock)
