@@ -13,6 +13,10 @@ from attrs import field, frozen
 # Hadoop's own: dfs.namenode.http-address and dfs.namenode.https-address since 3.0 (50070 and 50470 before).
 _HTTP_PORT, _HTTPS_PORT = 9870, 9871
 _MOST_RETRIES = 100
+OPTIONS = (
+    "user", "alluxio.security.login.username", "delegation.token", "delegation.token.file",
+    "namenodes", "http.port", "connect.timeout", "timeout", "retries", "ca.file",
+)  # fmt: skip
 
 
 @frozen
@@ -54,6 +58,9 @@ def parse_place(options: Mapping[str, str]) -> Place:
     whose port is that of another protocol: the HTTP port is the option ``http.port`` then. Several NameNodes are separated
     by commas. The other options are in docs/understores.md.
     """
+    unknown = sorted(set(options) - {*OPTIONS, "uri", "buckets"})
+    if unknown:
+        raise ValueError(f"there is no option {unknown[0]!r}; the options are {', '.join(OPTIONS)}")
     scheme, separator, rest = options.get("uri", "").partition("://")
     scheme = scheme.lower()
     if not separator or scheme not in ("hdfs", "webhdfs", "swebhdfs"):

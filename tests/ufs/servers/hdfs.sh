@@ -75,7 +75,6 @@ format() {
         property dfs.datanode.address "127.0.0.1:$((port + 3))"
         property dfs.datanode.ipc.address "127.0.0.1:$((port + 4))"
         property dfs.datanode.hostname 127.0.0.1
-        property dfs.client.block.write.locateFollowingBlock.initial.delay.ms 10
         for one; do
             property "${one%%=*}" "${one#*=}"
         done
