@@ -18,8 +18,8 @@ from alluxio_s3.ufs.local.reader import open_object
 from alluxio_s3.ufs.local.tree import Tree
 from alluxio_s3.ufs.local.walk import list_keys
 from alluxio_s3.ufs.local.windows import Windows
-from tests.ufs.servers.moto import MotoServer
 from tests.ufs.servers.hdfs import Hdfs, is_installed
+from tests.ufs.servers.moto import MotoServer
 
 NO_ATTRIBUTES = Attributes()
 
