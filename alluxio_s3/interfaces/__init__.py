@@ -1,0 +1,67 @@
+"""What the rooms of the house, and plugins, promise each other.
+
+Every method that is ``async`` may be called from the reactor thread only, must not block it, and
+may be cancelled (its Deferred is cancelled when the client goes away): release what you hold in
+``finally`` and let ``CancelledError`` pass. Unless a method says otherwise it raises the
+``StorageError`` of ``alluxio_s3.storage`` that fits, and any other exception is an internal error
+to the client. Paths, values and errors are described in ``alluxio_s3.storage``.
+
+A store needs ``IUnderFileSystem``, ``IObjectReader`` and ``IObjectWriter``. The others are for
+stores that can do better than the daemon can from outside; the daemon asks with
+``IBucketContainer(ufs, None)`` and falls back to its own way. ``alluxio_s3.testing`` has the
+contract suite that checks an implementation.
+"""
+
+from __future__ import annotations
+
+from alluxio_s3.interfaces.files import ICachedReader, IFileBacked, IHotObject, IHotObjects, IHotReader, ISpanReader, Span
+from alluxio_s3.interfaces.identity import IAuthenticator, IAuthorizer, IMember, IPrincipal, IQuickAuthenticator, IQuickAuthorizer, ISigner
+from alluxio_s3.interfaces.metrics import IMetrics, ISpread, ITally
+from alluxio_s3.interfaces.plugins import IPluginFactory
+from alluxio_s3.interfaces.requests import IRequestBody
+from alluxio_s3.interfaces.stores import (
+    IAttributeUpdater,
+    IBucketContainer,
+    IIdentified,
+    IMountTable,
+    IMultipartUploads,
+    IObjectReader,
+    IObjectWriter,
+    IRangeCopier,
+    ITagReader,
+    ITagStore,
+    IUnderFileSystem,
+)
+
+__all__ = [
+    "IAttributeUpdater",
+    "IAuthenticator",
+    "IAuthorizer",
+    "IBucketContainer",
+    "ICachedReader",
+    "IFileBacked",
+    "IHotObject",
+    "IHotObjects",
+    "IHotReader",
+    "IIdentified",
+    "IMember",
+    "IMetrics",
+    "IMountTable",
+    "IMultipartUploads",
+    "IObjectReader",
+    "IObjectWriter",
+    "IPluginFactory",
+    "IPrincipal",
+    "IQuickAuthenticator",
+    "IQuickAuthorizer",
+    "IRangeCopier",
+    "IRequestBody",
+    "ISigner",
+    "ISpanReader",
+    "ISpread",
+    "ITagReader",
+    "ITagStore",
+    "ITally",
+    "IUnderFileSystem",
+    "Span",
+]

@@ -1,0 +1,79 @@
+"""What readers of local files promise, whose bytes need not pass through the process. See the package for the rules that hold for all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from attrs import frozen
+from zope.interface import Attribute, Interface
+
+from alluxio_s3.storage import Provenance, Status
+
+
+class IFileBacked(Interface):
+    """A reader whose bytes are one open local file, at the same offsets (so sendfile can serve it)."""
+
+    def fileno() -> int:
+        """The open file descriptor; the reader's to close."""
+
+    def check_unchanged() -> None:
+        """Raise ObjectChanged if the bytes may not be those of ``status`` any more. Does not wait (an fstat)."""
+
+
+class IHotReader(IFileBacked):
+    """A reader of what is open already, shared with other readers."""
+
+    status: Status = Attribute("As IObjectReader's.")
+    rendered: dict[object, object] = Attribute("What earlier readers of this very version made of its status, to be used again.")
+
+    def release() -> None:
+        """What IObjectReader's ``close`` does, without waiting. Called once."""
+
+
+@frozen
+class Span:
+    """``count`` bytes of ``file`` from ``offset``: a stretch of an object. Whoever has sent it calls ``file.release()``."""
+
+    file: IHotReader
+    offset: int
+    count: int
+
+
+class ISpanReader(Interface):
+    """A reader some of whose bytes are in local files (so sendfile can serve them), others not."""
+
+    def spans(offset: int, count: int) -> AsyncIterator[bytes | Span]:
+        """What ``read`` gives, with a Span for what is in a file and is proven to be right."""
+
+
+class ICachedReader(Interface):
+    """A reader before whose store a cache stands. What is asked of it here comes before its bytes."""
+
+    async def prepare(offset: int, count: int) -> Provenance:
+        """Make sure that these bytes can be given, as far as that can be known before they are, and say where they come from.
+
+        Raises ObjectChanged when the store has another version by now: opening it again may help. Unavailable.
+        """
+
+    async def load(offset: int, count: int) -> None:
+        """Have these bytes in the cache, with less haste than what clients wait for. Raises what ``read`` raises."""
+
+    async def resident(offset: int, count: int) -> int:
+        """How many of these bytes are in the cache."""
+
+
+class IHotObject(IHotReader):
+    """An object that is open since it was read lately; what it says is right only if it is proven afterwards."""
+
+    def is_current() -> bool:
+        """Whether its path still means what is open here, untouched since it was opened. Does not wait (a stat).
+
+        To be asked when all has been read that is to be proven. False: it is of no use any more.
+        """
+
+
+class IHotObjects(Interface):
+    """An under-store that keeps open what was read lately."""
+
+    def hot(path: str) -> IHotObject | None:
+        """What was the object at ``path``, or None if to know that would mean to wait. Raises nothing. It is to be proven, and released."""

@@ -1,0 +1,63 @@
+"""Who is asking, and what they may do. See the package for the rules that hold for all."""
+
+from __future__ import annotations
+
+from zope.interface import Attribute, Interface
+
+from alluxio_s3.s3.request import RequestHead
+from alluxio_s3.s3.sigv4 import Signature
+
+
+class IPrincipal(Interface):
+    """Who is asking."""
+
+    name: str = Attribute("The user's name: the owner of what it makes. Never empty.")
+    how: str = Attribute("How it came to be known, for logs: an authenticator's word, such as ``simple`` or ``anonymous``.")
+
+
+class IMember(Interface):
+    """A principal that belongs to groups or has roles."""
+
+    groups: frozenset[str] = Attribute("The names of its groups.")
+    roles: frozenset[str] = Attribute("The names of its roles.")
+
+
+class ISigner(Interface):
+    """A principal whose request was signed."""
+
+    signature: Signature | None = Attribute("The signature, verified; the chunks of the body are verified with it. None: they are not.")
+
+
+class IAuthorizer(Interface):
+    """Says who may do what."""
+
+    async def authorize(principal: IPrincipal, action: str, bucket: str, key: str) -> None:
+        """Return if ``principal`` may do ``action`` (``s3:GetObject``). Raises S3Error: AccessDenied, ServiceUnavailable if none can tell.
+
+        ``bucket`` and ``key`` are what it is done to, as parsed; empty for the service and for a whole bucket. A listing's
+        ``key`` is its prefix.
+        """
+
+
+class IQuickAuthorizer(Interface):
+    """An authorizer that can tell without waiting for anything."""
+
+    def allows(principal: IPrincipal, action: str, bucket: str, key: str) -> bool:
+        """Whether ``authorize`` would return."""
+
+
+class IAuthenticator(Interface):
+    """Finds out who is asking."""
+
+    async def authenticate(head: RequestHead) -> IPrincipal:
+        """Who sent ``head``. Raises S3Error; never returns anything for a request that is to be refused."""
+
+
+class IQuickAuthenticator(Interface):
+    """An authenticator that can tell who is asking without waiting for anything, for the plainest of requests."""
+
+    def identify(authorization: bytes | None) -> IPrincipal | None:
+        """Who sent a request with that one Authorization header (or none) and no other credentials.
+
+        None if it takes ``authenticate`` to tell. For the same request it is whom ``authenticate`` returns.
+        """
