@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from attrs import frozen
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint, TCP4ServerEndpoint, serverFromString
@@ -109,7 +109,9 @@ class _Adopting:
 
     def listenUNIX(self, address: str, factory: IProtocolFactory, *_args: Any, **_kwargs: Any) -> IListeningPort:  # noqa: ARG002, N802
         """See ``IReactorUNIX``."""
-        return self._adopt(factory)
+        port: Any = self._adopt(factory)
+        port._bindPath = b"\0"  # noqa: SLF001  # its file is not this process's to remove
+        return cast("IListeningPort", port)
 
     def _adopt(self, factory: IProtocolFactory) -> IListeningPort:
         with self.opened as opened:  # the port has one of its own
