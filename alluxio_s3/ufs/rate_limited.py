@@ -27,7 +27,7 @@ class Allowance:
 
     rate: int
     clock: IReactorTime
-    _spent_until: float = field(default=0.0, init=False)
+    _spent_until: float = field(default=float("-inf"), init=False)
 
     async def take(self, count: int) -> None:
         """Return when ``count`` bytes more may go. Whoever is cancelled while waiting has taken nothing."""
