@@ -52,10 +52,10 @@ class Upkeep:
         try:
             self.mark(touched)
             self._stock.open_pages.drop_removed()
-            self._stock.reclaim()
             self._stock.index.clear_dead_readers()
             for directory in self._stock.directories:
                 self._look_after(directory)
+            self._stock.reclaim()
             self._go_on()
         except (OSError, lmdb.Error, ValueError) as problem:
             _log.warn("The upkeep of the cache failed: {problem}", problem=str(problem))
