@@ -20,6 +20,7 @@ from alluxio_s3.interfaces import (
     IMultipartUploads,
     IObjectReader,
     IObjectWriter,
+    ITagReader,
     IUnderFileSystem,
 )
 from alluxio_s3.s3.conditions import WriteCondition
@@ -42,7 +43,7 @@ class ForwardingUnderFileSystem:
 
     def offers(self, interface: Any) -> Any:
         """What of the other store's ``interface`` shows, or None."""
-        if interface in (IAttributeUpdater, IBucketContainer, IHotObjects, IIdentified, IMultipartUploads):
+        if interface in (IAttributeUpdater, IBucketContainer, IHotObjects, IIdentified, IMultipartUploads, ITagReader):
             return interface(self.ufs, None)
         return None
 

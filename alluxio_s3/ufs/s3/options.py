@@ -111,7 +111,7 @@ def read_options(options: Mapping[str, str]) -> Options:
 def _place(uri: str) -> tuple[str, str]:
     scheme, separator, rest = uri.partition("://")
     bucket, _, prefix = rest.partition("/")
-    if not separator or scheme.lower() not in ("s3", "s3a") or not _BUCKET.fullmatch(bucket):
+    if not separator or scheme.lower() not in ("s3", "s3a", "s3n") or not _BUCKET.fullmatch(bucket):
         raise ValueError("the option uri is s3://BUCKET or s3://BUCKET/PREFIX")
     prefix = prefix.strip("/")
     if any(part in ("", ".", "..") for part in prefix.split("/")) and prefix:
