@@ -1,0 +1,222 @@
+"""Files and bytes go out in their order, whole or visibly not, and everything is let go of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.protocol import Factory
+
+from alluxio_s3.http.sendfile import SLICE_BYTES
+from alluxio_s3.http.spans import SpanSender
+from alluxio_s3.http.transport import EagerPort
+from alluxio_s3.interfaces import Span
+from alluxio_s3.storage import ObjectChanged, Unavailable
+from alluxio_s3.threads import Threads
+from tests.http.conftest import RawClient
+from tests.http.test_sendfile import OpenedFile, Sending, turns
+
+
+class Shared(OpenedFile):
+    """A file that counts who holds it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.held = 0
+
+    def hold(self) -> None:
+        self.held += 1
+
+    def release(self) -> None:
+        self.held -= 1
+
+
+class Pair:
+    """A server's end and a client's end of one connection, and files to send."""
+
+    def __init__(self, directory: Path, threads: Threads, sending: Sending, client: RawClient) -> None:
+        self.directory, self.threads, self.sending, self.client = directory, threads, sending, client
+        self.files: list[Shared] = []
+        self.closed = False
+
+    def span(self, data: bytes, before: int = 0) -> Span:
+        """``data`` in a file, behind so many other bytes."""
+        path = self.directory / f"file{len(self.files)}"
+        path.write_bytes(os.urandom(before) + data + b"beyond")
+        self.files.append(Shared(path))
+        return Span(self.files[-1], before, len(data))  # type: ignore[arg-type]
+
+    async def items(self, given: Sequence[bytes | Span | Exception | Deferred[None]]) -> AsyncIterator[bytes | Span]:
+        """What ``given`` says, with errors and waits."""
+        try:
+            for one in given:
+                if isinstance(one, Deferred):
+                    await one
+                elif isinstance(one, Exception):
+                    raise one
+                else:
+                    if isinstance(one, Span):
+                        one.file.hold()  # type: ignore[attr-defined]
+                    yield one
+        finally:
+            self.closed = True
+
+    def sender(self, given: Sequence[Any], count: int) -> SpanSender:
+        return SpanSender(self.sending.transport, self.sending, self.threads, self.items(given), count)
+
+    @property
+    def let_go(self) -> bool:
+        """Whether nothing is held any more."""
+        return self.closed and not any(file.held for file in self.files)
+
+
+@pytest.fixture(params=["twisted", "eager"])
+def pair(request: Any, tmp_path: Path) -> Any:
+    """Both ends, connected, on a port of Twisted's own and on the gateway's."""
+
+    async def connect() -> Pair:
+        factory = Factory.forProtocol(Sending)
+        factory.made = Deferred()  # type: ignore[attr-defined]
+        if request.param == "eager":
+            port = EagerPort(0, factory, 5, "127.0.0.1", reactor)
+            port.startListening()
+        else:
+            port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+        client = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port), RawClient())
+        sending = await factory.made  # type: ignore[attr-defined]
+        await port.stopListening()
+        return Pair(tmp_path, threads, sending, client)
+
+    threads = Threads(reactor, 2, "spans-test")
+    threads.start()
+    made = pytest_twisted.blockon(Deferred.fromCoroutine(connect()))
+    yield made
+    made.client.leave()
+    pytest_twisted.blockon(made.client.closed)
+    threads.stop()
+
+
+def small(pair: Pair) -> list[tuple[bytes | Span, bytes]]:
+    return [(b"one,", b"one,"), (pair.span(b"two,", 3), b"two,"), (pair.span(b"three,"), b"three,"), (b"four", b"four")]
+
+
+def large(pair: Pair) -> list[tuple[bytes | Span, bytes]]:
+    pieces = [os.urandom(size) for size in (3 * SLICE_BYTES + 17, 5 << 20, SLICE_BYTES, 1, 4096)]
+    return [(piece if number == 1 else pair.span(piece, number), piece) for number, piece in enumerate(pieces)]
+
+
+def spans(pair: Pair) -> list[tuple[bytes | Span, bytes]]:
+    pieces = [os.urandom(1 << 20) for _ in range(8)]
+    return [(pair.span(piece), piece) for piece in pieces]
+
+
+@pytest.mark.parametrize("made", [small, large, spans])
+@pytest_twisted.ensureDeferred
+async def test_all_goes_out_between_what_is_written_before_and_after(pair: Pair, made: Callable[[Pair], Any]) -> None:
+    """Head, files, bytes and tail arrive in that order, exactly; the files are released, the connection's own producer is back."""
+    given = made(pair)
+    body = b"".join(piece for _, piece in given)
+    transport: Any = pair.sending.transport
+    transport.write(b"head:")
+    sender = pair.sender([item for item, _ in given], len(body))
+    await sender.send()
+    assert sender.sent == len(body)
+    transport.write(b":tail!")
+    assert await pair.client.until(b":tail!") == b"head:" + body + b":tail!"
+    assert transport.producer is pair.sending
+    assert pair.let_go
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_comes_late_is_waited_for(pair: Pair) -> None:
+    """While the next stretch is not there, what was before it goes, and the client is known to wait for us."""
+    late: Deferred[None] = Deferred()
+    sender = pair.sender([b"first,", late, pair.span(b"second")], 12)
+    sending = Deferred.fromCoroutine(sender.send())
+    await pair.client.until(b"first,")
+    assert sender.warming
+    late.callback(None)
+    await sending
+    assert await pair.client.until(b"second") == b"first,second"
+    assert pair.let_go
+
+
+@pytest.mark.parametrize("given", [[b"12", Unavailable("p")], [b"12"], [b"12", b"3456"], [Unavailable("p")]])
+@pytest_twisted.ensureDeferred
+async def test_what_cannot_be_whole_is_an_error(pair: Pair, given: list[Any]) -> None:
+    """An error on the way, too few bytes and too many are all errors, and no byte too many is sent."""
+    sender = pair.sender([pair.span(b"0"), *given], 5)
+    with pytest.raises((Unavailable, ObjectChanged)):
+        await sender.send()
+    assert sender.sent < 5
+    assert pair.let_go
+
+
+@pytest.mark.parametrize("changed", [0, 2])
+@pytest_twisted.ensureDeferred
+async def test_a_page_that_is_changed_meanwhile_is_never_sent_whole(pair: Pair, changed: int) -> None:
+    """A file that somebody touches while a slow client reads it ends the answer before its last bytes."""
+    pair.client.transport.pauseProducing()  # type: ignore[union-attr]
+    given = [pair.span(bytes(16 << 20)) for _ in range(3)]
+    sender = pair.sender(given, 48 << 20)
+    sending = Deferred.fromCoroutine(sender.send())
+    await turns(200)
+    with (pair.directory / f"file{changed}").open("r+b") as file:
+        file.write(b"x" * (16 << 20))
+    pair.client.transport.resumeProducing()  # type: ignore[union-attr]
+    with pytest.raises(ObjectChanged):
+        await sending
+    assert sender.sent < 48 << 20
+    assert pair.let_go
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_client_that_does_not_read_holds_the_sender(pair: Pair) -> None:
+    """No more is taken than the sockets hold and the next stretch, and it goes on when the client does."""
+    pair.client.transport.pauseProducing()  # type: ignore[union-attr]
+    piece = bytes(1 << 20)
+    taken: list[int] = []
+
+    async def endless() -> AsyncIterator[bytes | Span]:
+        for number in range(64):
+            taken.append(number)
+            span = pair.span(piece)
+            if number % 2:
+                pair.files[-1].hold()
+            yield span if number % 2 else piece
+        pair.closed = True
+
+    sender = SpanSender(pair.sending.transport, pair.sending, pair.threads, endless(), 64 << 20)
+    sending = Deferred.fromCoroutine(sender.send())
+    await turns(1000)
+    assert 0 < sender.sent < 64 << 20
+    assert len(taken) <= sender.sent // len(piece) + 2
+    assert not sender.warming
+    pair.client.transport.resumeProducing()  # type: ignore[union-attr]
+    await sending
+    assert sender.sent == 64 << 20
+    assert not any(file.held for file in pair.files)
+
+
+@pytest.mark.parametrize("waiting", [True, False])
+@pytest_twisted.ensureDeferred
+async def test_a_client_that_leaves_ends_everything(pair: Pair, waiting: bool) -> None:
+    """Cancelled while it sends or while it waits, it ends what would have come and releases the files."""
+    given = [b"x", Deferred()] if waiting else [pair.span(bytes(32 << 20)), pair.span(bytes(32 << 20))]
+    sending = Deferred.fromCoroutine(pair.sender(given, 64 << 20).send())
+    await turns(5)
+    pair.client.leave()
+    await pair.client.all()
+    failures: list[Any] = []
+    sending.addErrback(failures.append)
+    sending.cancel()
+    await turns(3)
+    assert failures[0].check(CancelledError)
+    assert pair.let_go
