@@ -47,6 +47,7 @@ class S3Channel(HTTPChannel):
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the client: a whole plain request, perhaps, for which there is a short way."""
+        self.site.asked += 1
         if (
             data[-4:] == b"\r\n\r\n"
             and not self.requests
@@ -60,6 +61,11 @@ class S3Channel(HTTPChannel):
             self.resetTimeout()
             return
         super().dataReceived(data)
+
+    @property
+    def asked(self) -> int:
+        """How often any client of the site has sent something."""
+        return self.site.asked
 
     @property
     def peer(self) -> str:

@@ -19,8 +19,9 @@ from alluxio_s3.interfaces import IFileBacked
 from alluxio_s3.storage import ObjectChanged
 from alluxio_s3.threads import Threads
 
-# The most that one turn of the reactor gives to one connection, so that a fast reader does not hold up the others.
+# The most that one turn of the reactor gives to one connection, so that a fast reader does not hold up the others; and when no others ask.
 SLICE_BYTES = 512 << 10
+ALONE_BYTES = 2 << 20
 # The end of a file is copied, looked at once more, and only then sent: so a file that was changed in place meanwhile is never sent whole.
 TAIL_BYTES = 4096
 
@@ -29,7 +30,8 @@ TAIL_BYTES = 4096
 class FileSender:
     """Sends ``count`` bytes of ``file`` from ``offset`` over ``transport``; the file stays the caller's to close.
 
-    ``channel`` is the transport's own producer, which gets its place back at the end. ``sent`` counts what the transport has taken.
+    ``channel`` is the transport's own producer, which gets its place back at the end; if it has ``asked``, that grows with each
+    time that a client of the same server sends something. ``sent`` counts what the transport has taken.
     """
 
     def __init__(self, transport: Any, channel: Any, threads: Threads, file: IFileBacked, offset: int, count: int) -> None:
@@ -42,6 +44,7 @@ class FileSender:
         self._left = count
         self._hot_until = offset
         self._drained = False
+        self._asked: int | None = None
         self._done: Deferred[None] | None = None
         self._warming: Deferred[None] | None = None
 
@@ -94,6 +97,12 @@ class FileSender:
         if self._offset < self._hot_until or self._probe():
             self._send_slice()
 
+    def _slice(self) -> int:
+        """How much one turn may take: little, if anybody has asked for something since the turn before."""
+        asked = getattr(self._channel, "asked", None)
+        before, self._asked = self._asked, asked
+        return ALONE_BYTES if asked is not None and asked == before else SLICE_BYTES
+
     def stopProducing(self) -> None:
         """The connection has gone; the request's own cancellation ends ``send``."""
 
@@ -102,7 +111,7 @@ class FileSender:
             if self._left <= TAIL_BYTES:
                 self._finish_with_tail()
                 return
-            taken = self._move(self._offset, min(self._left - TAIL_BYTES, SLICE_BYTES))
+            taken = self._move(self._offset, min(self._left - TAIL_BYTES, self._hot_until - self._offset))
         except BlockingIOError:
             self._transport.startWriting()
         except ConnectionError:
@@ -144,10 +153,11 @@ class FileSender:
 
     def _probe(self) -> bool:
         """Whether the next slice is hot; if not, a thread reads it and then lets the transport go on."""
-        size = min(self._left, SLICE_BYTES)
+        size = min(self._left, self._slice())
         if is_hot(self._file.fileno(), self._offset, size):
             self._hot_until = self._offset + size
             return True
+        size = min(size, SLICE_BYTES)
         reading = Deferred.fromCoroutine(self._threads.run(os.pread, self._file.fileno(), size, self._offset))
         self._warming = reading.addBoth(self._warmed, self._offset + size)
         return False

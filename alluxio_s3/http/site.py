@@ -17,7 +17,10 @@ from alluxio_s3.s3.xml import error_document
 
 
 class S3Site(Site):
-    """Builds connections. ``idle_seconds`` None keeps idle ones for ever, ``body_stall_seconds`` None those that stall."""
+    """Builds connections. ``idle_seconds`` None keeps idle ones for ever, ``body_stall_seconds`` None those that stall.
+
+    ``asked`` is how often clients have sent something.
+    """
 
     protocol = S3Channel  # type: ignore[assignment]  # HTTP/2 is not on offer, so neither is its switch
     requestFactory = S3Request
@@ -38,6 +41,7 @@ class S3Site(Site):
         self.keep_alive = keep_alive
         self.body_stall_seconds = body_stall_seconds
         self.connections: set[S3Channel] = set()
+        self.asked = 0
         self._stalls = None if body_stall_seconds is None else Stalls(self.connections, reactor, body_stall_seconds)
 
     def startFactory(self) -> None:

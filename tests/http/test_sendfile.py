@@ -15,7 +15,8 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Factory, Protocol
 from zope.interface import implementer
 
-from alluxio_s3.http.sendfile import SLICE_BYTES, FileSender, is_hot
+from alluxio_s3.http.sendfile import ALONE_BYTES, SLICE_BYTES, TAIL_BYTES, FileSender, is_hot
+from alluxio_s3.http.transport import EagerEndpoint
 from alluxio_s3.interfaces import IFileBacked
 from alluxio_s3.storage import ObjectChanged
 from alluxio_s3.threads import Threads
@@ -77,14 +78,17 @@ async def turns(count: int) -> None:
         await turn
 
 
-@pytest.fixture
-def pair() -> Any:
-    """Both ends, connected."""
+@pytest.fixture(params=["twisted", "eager"])
+def pair(request: Any) -> Any:
+    """Both ends, connected, over each kind of plain connection."""
 
     async def connect() -> Pair:
         factory = Factory.forProtocol(Sending)
         factory.made = Deferred()  # type: ignore[attr-defined]
-        port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+        if request.param == "eager":
+            port = await EagerEndpoint(reactor, "127.0.0.1", 0).listen(factory)
+        else:
+            port = reactor.listenTCP(0, factory, interface="127.0.0.1")
         client = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port), RawClient())
         sending = await factory.made  # type: ignore[attr-defined]
         await port.stopListening()
@@ -233,3 +237,100 @@ async def test_a_sender_that_is_cancelled_waits_for_the_thread_that_reads(
     assert ended[0].check(CancelledError)
     assert sender.sent == 0
     assert not sender.warming
+
+
+eager = pytest.mark.parametrize("pair", ["eager"], indirect=True)
+
+
+@eager
+@pytest.mark.parametrize("size", [0, 1, TAIL_BYTES, TAIL_BYTES + 1, 100 << 10])
+@pytest_twisted.ensureDeferred
+async def test_what_the_socket_takes_goes_at_once(pair: Pair, tmp_path: Path, size: int) -> None:
+    """A hot file that fits into the socket is gone when ``send_now`` returns, behind the head, and nothing is registered."""
+    body = os.urandom(size)
+    (tmp_path / "file").write_bytes(body)
+    transport: Any = pair.sending.transport
+    transport.write_more(b"head")
+    sender = pair.sender(tmp_path / "file", 0, size)
+    assert sender.send_now()
+    assert transport.idle
+    assert sender.sent == size
+    assert transport.producer is pair.sending
+    transport.write(b"!end")
+    assert await pair.client.until(b"!end") == b"head" + body + b"!end"
+
+
+@eager
+@pytest_twisted.ensureDeferred
+async def test_what_the_socket_does_not_take_at_once_is_sent_after_it(pair: Pair, tmp_path: Path) -> None:
+    """What ``send_now`` leaves over ``send`` sends, from where it stood, whatever is hot and whoever reads slowly."""
+    body = os.urandom(24 << 20)
+    (tmp_path / "file").write_bytes(body)
+    pair.client.transport.pauseProducing()  # type: ignore[union-attr]
+    sender = pair.sender(tmp_path / "file", 3, len(body) - 3)
+    assert not sender.send_now()
+    assert 0 < sender.sent <= SLICE_BYTES
+    sending = Deferred.fromCoroutine(sender.send())
+    await turns(100)
+    pair.client.transport.resumeProducing()  # type: ignore[union-attr]
+    await sending
+    assert pair.sending.transport is not None
+    pair.sending.transport.write(b"!end")
+    assert await pair.client.until(b"!end") == body[3:] + b"!end"
+
+
+@eager
+@pytest_twisted.ensureDeferred
+async def test_nothing_goes_at_once_that_is_cold_or_would_overtake(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind what still waits, or before a disk has been read, ``send_now`` sends nothing."""
+    (tmp_path / "file").write_bytes(b"x" * 10_000)
+    with monkeypatch.context() as patched:
+        patched.setattr("alluxio_s3.http.sendfile.is_hot", lambda *_: False)
+        assert not pair.sender(tmp_path / "file", 0, 10_000).send_now()
+    transport: Any = pair.sending.transport
+    waiting = bytes(24 << 20)
+    transport.write(waiting)
+    sender = pair.sender(tmp_path / "file", 0, 10_000)
+    assert not sender.send_now()
+    assert sender.sent == 0
+    await sender.send()
+    assert await pair.client.until(b"x", 10_000) == waiting + b"x" * 10_000
+
+
+@eager
+@pytest_twisted.ensureDeferred
+async def test_a_file_that_changes_is_not_sent_whole_at_once_either(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is changed in place or shrinks between the first bytes and the last is ObjectChanged before the last have gone."""
+    path = tmp_path / "file"
+    for change in (b"y" * 100_000, b"y" * 5_000):
+        path.write_bytes(b"x" * 100_000)
+        os.utime(path, ns=(10**18, 10**18))
+        sender = pair.sender(path, 0, 100_000)
+        monkeypatch.setattr(sender, "_took", lambda count, one=sender, body=change: (FileSender._took(one, count), path.write_bytes(body)))
+        with pytest.raises(ObjectChanged):
+            sender.send_now()
+        assert sender.sent < 100_000
+
+
+@eager
+@pytest_twisted.ensureDeferred
+async def test_a_turn_takes_less_when_others_ask(pair: Pair, tmp_path: Path) -> None:
+    """While clients send requests no turn gives a connection more than its slice; when none does, turns are larger."""
+    asked = [0]
+    channel: Any = pair.sending
+    taken: list[int] = []
+
+    class Counting(FileSender):
+        def _move(self, offset: int, count: int) -> int:
+            taken.append(count)
+            return super()._move(offset, count)
+
+    with (tmp_path / "file").open("wb") as file:
+        file.truncate(64 << 20)
+    for step, most in ((1, SLICE_BYTES), (0, ALONE_BYTES)):
+        channel.__class__ = type(
+            "Asking", (Sending,), {"asked": property(lambda _, by=step: asked.__setitem__(0, asked[0] + by) or asked[0])}
+        )
+        del taken[:]
+        await Counting(channel.transport, channel, pair.threads, OpenedFile(tmp_path / "file"), 0, 64 << 20).send()
+        assert max(taken) == most

@@ -24,6 +24,8 @@ from alluxio_s3.ufs.local.record import Record
 CAPACITY = 16384
 # A file that somebody deleted keeps its blocks while it is open here; so nothing stays for long that nobody reads.
 IDLE_SECONDS = 30.0
+# How exactly it is remembered which was read last: what is read again within so long keeps its place.
+ORDER_SECONDS = 1.0
 # After so long a change has another time than the one before. Some disks count in whole seconds (ext4 with small inodes).
 SETTLED_NS = 50_000_000
 SETTLED_ON_WHOLE_SECONDS_NS = 2 * 10**9
@@ -117,8 +119,9 @@ class OpenFiles:
         file = self._files.get(path)
         if file is not None:
             file.readers += 1
-            file.used_at = now
-            self._files.move_to_end(path)
+            if now - file.used_at >= ORDER_SECONDS:
+                file.used_at = now
+                self._files.move_to_end(path)
         return file
 
     def keep(self, file: OpenFile, now: float) -> None:
