@@ -109,6 +109,7 @@ def _load(files: CertificateFiles) -> tuple[ssl.SSLContext, x509.Certificate]:
     context.set_ciphers(CIPHERS)
     # All that are left are good: a client knows best which one its processor is quick at.
     context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
     with _in_memory(identity) as path:

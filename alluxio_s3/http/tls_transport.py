@@ -93,7 +93,11 @@ class TlsServer(EagerServer):
         """See ``IWriteDescriptor``."""
         if self._shaking:
             self.stopWriting()  # it goes on when hands are shaken
-            return main.CONNECTION_DONE if self.disconnecting else self._shake()
+            if self.disconnecting:
+                if not self._tempDataBuffer:
+                    return main.CONNECTION_DONE
+                self.startReading()
+            return self._shake()
         if self._read_waits:
             self._read_waits = False
             why = self._read()
@@ -119,6 +123,8 @@ class TlsServer(EagerServer):
         self._shaking = False
         self._no_deadline()
         self.startWriting()
+        if self.disconnecting:
+            self.stopReading()
         return None
 
     def _wrap(self) -> None:
