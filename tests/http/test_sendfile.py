@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,20 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol, wrapClientTLS
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.ssl import optionsForClientTLS
 from zope.interface import implementer
 
+from alluxio_s3.http.certificates import Certificates
 from alluxio_s3.http.sendfile import ALONE_BYTES, SLICE_BYTES, TAIL_BYTES, FileSender, is_hot
+from alluxio_s3.http.tls_transport import TlsEndpoint
 from alluxio_s3.http.transport import EagerEndpoint
 from alluxio_s3.interfaces import IFileBacked
 from alluxio_s3.storage import ObjectChanged
 from alluxio_s3.threads import Threads
-from tests.http.conftest import RawClient
+from tests.certificates import Authority
+from tests.http.conftest import RawClient, trusting
 
 
 class Sending(Protocol):
@@ -67,7 +72,14 @@ class Pair:
         self.threads, self.sending, self.client = threads, sending, client
 
     def sender(self, path: Path, offset: int, count: int) -> FileSender:
-        return FileSender(self.sending.transport, self.sending, self.threads, OpenedFile(path), offset, count)
+        return self.send_file(OpenedFile(path), offset, count)
+
+    def send_file(self, file: OpenedFile, offset: int, count: int) -> FileSender:
+        """As the connection would have it."""
+        transport: Any = self.sending.transport
+        makes = getattr(transport, "sender", partial(FileSender, transport))
+        sender: FileSender = makes(self.sending, self.threads, file, offset, count)
+        return sender
 
 
 async def turns(count: int) -> None:
@@ -78,19 +90,26 @@ async def turns(count: int) -> None:
         await turn
 
 
-@pytest.fixture(params=["twisted", "eager"])
-def pair(request: Any) -> Any:
-    """Both ends, connected, over each kind of plain connection."""
+@pytest.fixture(params=["twisted", "eager", "tls"])
+def pair(request: Any, authority: Authority, certificates: Certificates) -> Any:
+    """Both ends, connected, over each kind of connection."""
 
     async def connect() -> Pair:
         factory = Factory.forProtocol(Sending)
         factory.made = Deferred()  # type: ignore[attr-defined]
         if request.param == "eager":
             port = await EagerEndpoint(reactor, "127.0.0.1", 0).listen(factory)
+        elif request.param == "tls":
+            port = await TlsEndpoint(reactor, "127.0.0.1", 0, certificates).listen(factory)
         else:
             port = reactor.listenTCP(0, factory, interface="127.0.0.1")
-        client = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port), RawClient())
+        endpoint: Any = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
+        if request.param == "tls":
+            endpoint = wrapClientTLS(optionsForClientTLS("localhost", trusting(authority)), endpoint)
+        client = await connectProtocol(endpoint, RawClient())
         sending = await factory.made  # type: ignore[attr-defined]
+        if request.param == "tls":
+            await client.shaken
         await port.stopListening()
         return Pair(threads, sending, client)
 
@@ -130,7 +149,7 @@ async def test_a_cold_file_is_read_in_a_thread_first(pair: Pair, tmp_path: Path)
     os.fsync(descriptor)
     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     cold = not is_hot(descriptor, 0, SLICE_BYTES)
-    await FileSender(pair.sending.transport, pair.sending, pair.threads, file, 0, len(body)).send()
+    await pair.send_file(file, 0, len(body)).send()
     assert pair.sending.transport is not None
     pair.sending.transport.write(b"!end")
     assert await pair.client.until(b"!end") == body + b"!end"
