@@ -75,7 +75,8 @@ class NameNodes:
             response = await self.request(method, self._url(node, path, op, parameters))
             body = await self.body(response)
             places: list[bytes] = response.headers.getRawHeaders(b"location") or []
-            if response.code != 307 or not places:
+            # A token must not leave by a way that is less safe than the one it was given for.
+            if response.code != 307 or not places or not places[0].startswith(node.partition("://")[0].encode() + b"://"):
                 raise refusal(path, response.code, body)
             return places[0]
 

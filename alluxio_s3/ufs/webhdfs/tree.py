@@ -134,18 +134,21 @@ class Tree:
         except StorageError as problem:
             _log.warn("A temporary file in HDFS could not be removed: {problem}", problem=problem)
 
-    async def publish(self, temporary: str, path: str, attributes: Attributes, condition: WriteCondition) -> Status:
-        """Make the file at ``temporary``, which is complete, the object at ``path`` if ``condition`` holds. On an error it is removed.
+    async def publish(self, temporary: str, size: int, path: str, attributes: Attributes, condition: WriteCondition) -> Status:
+        """Make the file at ``temporary``, to which ``size`` bytes were written, the object at ``path`` if ``condition`` holds.
 
-        HDFS's rename replaces a file in one step (``renameoptions=OVERWRITE``, as its own clients ask for it).
+        On an error it is removed. HDFS's rename replaces a file in one step (``renameoptions=OVERWRITE``, as its own clients ask for it).
         """
         try:
             inode = await self.inode(temporary)
+            _check_whole(path, inode, size)
             record = await self.records.seal(inode, attributes)
             async with self.turns.of(path):
                 await self._place(temporary, inode, path, condition)
-        except BaseException:
+        except BaseException as problem:
             await self.discard(temporary)
+            if not isinstance(problem, Unavailable):
+                await self.prune(split(path)[0])
             raise
         return object_status(path, inode, record)
 
@@ -243,7 +246,6 @@ class Tree:
                 await self.make_parents(path)
             else:
                 return
-        await self.prune(split(path)[0])
         raise Unavailable(path, f"Unavailable: {path}: its directory changes faster than it can be written to")
 
     async def rename(self, temporary: str, inode: Inode, path: str, option: str) -> None:
@@ -285,3 +287,9 @@ class Tree:
         for one in found:
             if one["modificationTime"] < oldest:
                 await self.discard(f"{TEMPORARY}/{one['pathSuffix']}")
+
+
+def _check_whole(path: str, inode: Inode, size: int) -> None:
+    """Raise Unavailable if bytes are missing: a DataNode of Hadoop 2.7 answers 201 even where a quota kept it from closing the file."""
+    if inode.size != size:
+        raise Unavailable(path, f"Unavailable: {path}: HDFS kept {inode.size} of {size} bytes; is a quota used up?")

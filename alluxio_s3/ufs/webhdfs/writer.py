@@ -34,6 +34,7 @@ class WebHdfsWriter:
     _problem: StorageError | None = field(default=None, init=False)
     _begun: bool = field(default=False, init=False)
     _ended: bool = field(default=False, init=False)
+    _sent: int = field(default=0, init=False)
     _answered: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -45,6 +46,7 @@ class WebHdfsWriter:
         await self._begin()
         try:
             taken = await self._flow.send(data)
+            self._sent += len(data)
         except LOST as caught:
             raise lost(self.path, caught) from None
         if not taken:
@@ -60,7 +62,7 @@ class WebHdfsWriter:
             raise lost(self.path, caught) from None
         await self._end()
         self._ended = True
-        return await self._tree.turns.to_the_end(self._tree.publish(self._temporary, self.path, attributes, condition))
+        return await self._tree.turns.to_the_end(self._tree.publish(self._temporary, self._sent, self.path, attributes, condition))
 
     async def abort(self) -> None:
         """See IObjectWriter."""

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import threading
+import urllib.error
 import urllib.request
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -56,7 +57,7 @@ class Hdfs:
     def write(self, path: str, data: bytes, op: str = "CREATE", user: str = "hdfs") -> None:
         """Write a file as another program does; with ``op="APPEND"`` add to it."""
         method = "POST" if op == "APPEND" else "PUT"
-        query = urlencode({"op": op, "user.name": user, "noredirect": "false"} | ({} if op == "APPEND" else {"overwrite": "true"}))
+        query = urlencode({"op": op, "user.name": user} | ({} if op == "APPEND" else {"overwrite": "true"}))
         url = f"http://127.0.0.1:{self.port}/webhdfs/v1{quote(path)}?{query}"
         opener = urllib.request.build_opener(_NoRedirect)
         try:
@@ -66,6 +67,10 @@ class Hdfs:
                 url = answer.headers["Location"]
         with urllib.request.urlopen(urllib.request.Request(url, data, method=method), timeout=_SECONDS):
             pass
+
+    def admin(self, *arguments: str) -> None:
+        """What ``hdfs dfsadmin`` does."""
+        subprocess.run([SCRIPT, "admin", self.directory, *arguments], check=True, capture_output=True)
 
     def stop(self) -> None:
         """End both servers."""

@@ -6,6 +6,7 @@
 #   hdfs.sh format DIRECTORY PORT [NAME=VALUE ...]   make a new, empty file system in DIRECTORY, with properties of hdfs-site.xml
 #   hdfs.sh namenode DIRECTORY    run its NameNode here (the web port is PORT, the RPC port PORT + 1)
 #   hdfs.sh datanode DIRECTORY    run its DataNode here (its ports are PORT + 2 to PORT + 4)
+#   hdfs.sh admin DIRECTORY ...   what "hdfs dfsadmin ..." does
 #
 # Hadoop's own servers come from the jars in PyPI's pyspark 2.4.8, the last one that has them; what Spark leaves out comes from
 # Debian's packages. Needs Java 11 or newer (Debian: openjdk-17-jre-headless), apt-get and dpkg-deb.
@@ -105,8 +106,9 @@ case "${1-}" in
     format) shift; format "$@" ;;
     namenode) run "$2" org.apache.hadoop.hdfs.server.namenode.NameNode ;;
     datanode) run "$2" org.apache.hadoop.hdfs.server.datanode.DataNode ;;
+    admin) directory=$2; shift 2; run "$directory" org.apache.hadoop.hdfs.tools.DFSAdmin "$@" ;;
     *)
-        sed -n '2,13s/^# \{0,1\}//p' "$0"
+        sed -n '2,14s/^# \{0,1\}//p' "$0"
         exit 2
         ;;
 esac
