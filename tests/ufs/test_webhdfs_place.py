@@ -68,7 +68,7 @@ def test_users(tmp_path):
 )
 def test_wrong_options(uri, options):
     """What can't be meant is an error at start, for the operator."""
-    with pytest.raises(ValueError, match="uri|option|token"):
+    with pytest.raises(ValueError, match=r"uri|option|token"):
         place(uri, **options)
 
 

@@ -205,8 +205,9 @@ class Tree:
         with suppress(StorageError):
             while not self.is_top(path):
                 async with self.turns.of(_SHAPE):
-                    if not await self._prune_one(await self.inode(path)):
-                        return
+                    with suppress(NoSuchPath):
+                        if not await self._prune_one(await self.inode(path)):
+                            return
                 path = split(path)[0]
 
     async def _prune_one(self, inode: Inode) -> bool:
