@@ -36,12 +36,18 @@ run: $(VENV)/.installed ## Serve S3 from a local directory (HOST=127.0.0.1 PORT=
 .PHONY: test
 test: $(VENV)/.dev ## Run the tests, with the clients of the CI subset
 	tests/clients/install.sh --ci || echo "The tests of what could not be installed are skipped." >&2
+	@for server in tests/ufs/servers/*.sh; do $$server installed || echo "make test-ufs installs $$server; till then its tests are skipped." >&2; done
 	$(PYTHON) -m pytest -m "not clients or ci" $(ARGS)
 
 .PHONY: test-clients
 test-clients: $(VENV)/.dev ## Run the tests with every client program
 	tests/clients/install.sh || echo "The tests of what could not be installed are skipped." >&2
 	$(PYTHON) -m pytest -m clients tests/clients $(ARGS)
+
+.PHONY: test-ufs
+test-ufs: $(VENV)/.dev ## Run the tests of under-stores against real servers (HDFS and others), which are installed
+	@for server in tests/ufs/servers/*.sh; do $$server install || echo "The tests with $$server are skipped." >&2; done
+	$(PYTHON) -m pytest -m servers tests $(ARGS)
 
 .PHONY: check
 check: $(VENV)/.dev ## Lint, format, types, the rules of the house, generated docs
