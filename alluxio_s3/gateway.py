@@ -27,7 +27,7 @@ from alluxio_s3.http.fastpath import FastPath
 from alluxio_s3.http.pipeline import Pipeline
 from alluxio_s3.http.routes import S3Routes
 from alluxio_s3.http.site import S3Site
-from alluxio_s3.interfaces import IAuthenticator
+from alluxio_s3.interfaces import IAuthenticator, IAuthorizer
 from alluxio_s3.listening import Place, build_certificates, check_https, listen, listen_for_admin, places
 from alluxio_s3.namespace.mounts import Namespace
 from alluxio_s3.ops.access_log import AccessLog, EventAccessLog, FileAccessLog
@@ -35,7 +35,7 @@ from alluxio_s3.ops.admin import AdminPages
 from alluxio_s3.ops.health import store_check
 from alluxio_s3.ops.ledger import Ledger
 from alluxio_s3.ops.operations import Operations
-from alluxio_s3.plugins import AUTHENTICATORS, build_plugin
+from alluxio_s3.plugins import AUTHENTICATORS, AUTHORIZERS, build_plugin
 from alluxio_s3.settings import Loaded, Settings, SettingsError
 from alluxio_s3.stores import build_cache, build_mounts, build_root, build_tag_store, stage
 from alluxio_s3.threads import Threads
@@ -46,6 +46,8 @@ DRAIN_POLL_SECONDS = 0.05
 CUT_SECONDS = 2.0
 # Addresses that mean every interface, and one by which this machine reaches itself there.
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+# Those under which the daemon's own user asks where nobody else does.
+_TRUSTING = frozenset({"simple", "audit"})
 
 
 class Reloadable(Protocol):
@@ -126,14 +128,14 @@ class Gateway(MultiService):
         namespace.source = build_mounts(loaded, namespace, reactor, threads, cache)
         services = Services(
             namespace=namespace,
+            authorizer=_authorizer(loaded, reactor, threads),
             tags=build_tag_store(loaded, reactor, threads),
             threads=threads,
             clock=reactor,
             limits=_limits(settings),
             region=settings.region,
         )
-        options = {"user": user, **loaded.plugin_options.get(settings.authentication_type, {})}
-        authenticator = build_plugin(AUTHENTICATORS, settings.authentication_type, IAuthenticator, options, reactor, threads)
+        authenticator = _authenticator(loaded, user, reactor, threads)
         operations = Operations(reactor)
         if namespace.root is not None:
             operations.health.watch("store", store_check(namespace.root))
@@ -305,3 +307,40 @@ def _limits(settings: Settings) -> Limits:
         complete_keepalive=settings.complete_keepalive_enabled,
         complete_keepalive_seconds=settings.complete_keepalive_ms / 1000,
     )
+
+
+def _authenticator(loaded: Loaded, user: str, reactor: Any, threads: Threads) -> IAuthenticator:
+    settings = loaded.settings
+    options = {
+        "user": user,
+        "region": settings.region,
+        "keys": settings.access_keys or "",
+        "sigv2": str(settings.sigv2_presigned).lower(),
+        **(_oidc_options(settings) if settings.authentication_type.lower() == "oidc" else {}),
+        **loaded.plugin_options.get(settings.authentication_type.lower(), {}),
+    }
+    return build_plugin(AUTHENTICATORS, settings.authentication_type, IAuthenticator, options, reactor, threads)
+
+
+def _authorizer(loaded: Loaded, reactor: Any, threads: Threads) -> IAuthorizer:
+    settings = loaded.settings
+    name = settings.authorization_type or ("policy" if settings.policy_file else "open")
+    trusting = settings.authentication_type.lower() in _TRUSTING if settings.anonymous == "auto" else settings.anonymous == "true"
+    options = {
+        "anonymous": str(trusting).lower(),
+        "file": settings.policy_file or "",
+        "actions": ",".join(sorted(REGISTRY.permissions())),
+        **loaded.plugin_options.get(name.lower(), {}),
+    }
+    return build_plugin(AUTHORIZERS, name, IAuthorizer, options, reactor, threads)
+
+
+def _oidc_options(settings: Settings) -> dict[str, str]:
+    return {
+        "issuers": ",".join(settings.oidc_issuer),
+        "audiences": ",".join(settings.oidc_audience),
+        "keys": ",".join(settings.oidc_jwks_uri),
+        "user_claim": settings.oidc_user_claim,
+        "groups_claim": settings.oidc_groups_claim,
+        "roles_claim": settings.oidc_roles_claim,
+    }

@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 UFS = "alluxio_s3.ufs"
 AUTHENTICATORS = "alluxio_s3.authenticators"
+AUTHORIZERS = "alluxio_s3.authorizers"
 TAG_STORES = "alluxio_s3.tag_stores"
 
 

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Mapping
 from attrs import field, frozen
 from twisted.internet.interfaces import IReactorTime
 
-from alluxio_s3.interfaces import IObjectReader, IPrincipal, IRequestBody, ITagStore
+from alluxio_s3.interfaces import IAuthorizer, IObjectReader, IPrincipal, IRequestBody, ISigner, ITagStore
 from alluxio_s3.namespace.mounts import Namespace
 from alluxio_s3.s3.request import Headers, RequestHead
+from alluxio_s3.s3.sigv4 import Signature
 from alluxio_s3.s3.target import Query
 from alluxio_s3.threads import Threads
 
@@ -33,6 +34,7 @@ class Services:
     """What actions work with; the same for every request of a gateway."""
 
     namespace: Namespace
+    authorizer: IAuthorizer
     tags: ITagStore
     threads: Threads
     clock: IReactorTime
@@ -69,6 +71,16 @@ class Call:
     def headers(self) -> Headers:
         """Its headers."""
         return self.head.headers
+
+    @property
+    def signature(self) -> Signature | None:
+        """Its signature, if that was verified."""
+        signer = ISigner(self.principal, None)
+        return None if signer is None else signer.signature
+
+    async def authorize(self, permission: str, bucket: str, key: str) -> None:
+        """Return if its sender may do that, too: what the request is about has been asked before. Raises S3Error AccessDenied."""
+        await self.services.authorizer.authorize(self.principal, permission, bucket, key)
 
 
 @frozen

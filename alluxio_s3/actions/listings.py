@@ -7,14 +7,14 @@ does not matter which worker is asked.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 
 from attrs import frozen
 
 from alluxio_s3.actions.buckets import XML
 from alluxio_s3.actions.exchange import Call, Response
-from alluxio_s3.actions.registry import BUCKET, Action, action
+from alluxio_s3.actions.registry import BUCKET, Action, Need, action
 from alluxio_s3.namespace.mounts import Place
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.listing import (
@@ -27,6 +27,7 @@ from alluxio_s3.s3.listing import (
     parse_max_keys,
     successor,
 )
+from alluxio_s3.s3.request import RequestHead
 from alluxio_s3.s3.target import MAX_KEY_BYTES, key_problem
 from alluxio_s3.s3.xml import document, tag
 from alluxio_s3.storage import Status, Unavailable
@@ -100,6 +101,14 @@ class Selection:
         return encode_key(key, self.encoding_type)
 
 
+class Listing(Action):
+    """An action that lists what begins with a prefix."""
+
+    def needs(self, head: RequestHead) -> Iterator[Need]:
+        """Permission for the prefix: whoever may read it all may list it."""
+        yield self.route.permission, head.target.bucket, head.target.query.get("prefix") or ""
+
+
 @action(
     "ListObjects",
     method="GET",
@@ -107,7 +116,7 @@ class Selection:
     accepts={"delimiter", "encoding-type", "marker", "max-keys", "prefix"},
     permission="s3:ListBucket",
 )
-class ListObjects(Action):
+class ListObjects(Listing):
     """The first version: pages go on after a marker, which is a key."""
 
     async def run(self, call: Call) -> Response:
@@ -136,7 +145,7 @@ class ListObjects(Action):
     accepts={"continuation-token", "delimiter", "encoding-type", "fetch-owner", "max-keys", "prefix", "start-after"},
     permission="s3:ListBucket",
 )
-class ListObjectsV2(Action):
+class ListObjectsV2(Listing):
     """The second version: pages go on at a token."""
 
     async def run(self, call: Call) -> Response:

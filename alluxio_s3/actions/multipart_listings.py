@@ -9,7 +9,7 @@ from attrs import frozen
 
 from alluxio_s3.actions.buckets import XML
 from alluxio_s3.actions.exchange import Call, Response
-from alluxio_s3.actions.listings import Selection
+from alluxio_s3.actions.listings import Listing, Selection
 from alluxio_s3.actions.multipart import find_upload
 from alluxio_s3.actions.registry import BUCKET, OBJECT, Action, action
 from alluxio_s3.namespace.mounts import Place
@@ -66,7 +66,7 @@ class ListParts(Action):
     accepts={"delimiter", "encoding-type", "key-marker", "max-uploads", "prefix", "upload-id-marker"},
     permission="s3:ListBucketMultipartUploads",
 )
-class ListMultipartUploads(Action):
+class ListMultipartUploads(Listing):
     """The uploads of a bucket that are neither completed nor aborted, in pages."""
 
     async def run(self, call: Call) -> Response:

@@ -86,6 +86,7 @@ async def open_source(call: Call, target: Target) -> AsyncIterator[Source]:
 
     Raises S3Error: NoSuchBucket, NoSuchKey, PreconditionFailed; AccessDenied for a bucket that is not that of the owner it expects.
     """
+    await call.authorize("s3:GetObject", target.bucket, target.key)
     await call.services.namespace.expect_owner(target.bucket, call.headers.get("x-amz-source-expected-bucket-owner"))
     place = call.services.namespace.locate(target.bucket)
     path = place.path(target.key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
 
 from attrs import frozen
@@ -10,12 +10,13 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 
 from alluxio_s3.actions.exchange import Call, Response
-from alluxio_s3.actions.registry import BUCKET, OBJECT, Action, action
+from alluxio_s3.actions.registry import BUCKET, OBJECT, Action, Need, action
 from alluxio_s3.actions.storage_errors import translate_known
 from alluxio_s3.actions.transfer import read_body
 from alluxio_s3.namespace.mounts import Place
 from alluxio_s3.s3.conditions import WriteCondition, condition_on, delete_condition
 from alluxio_s3.s3.errors import S3Error
+from alluxio_s3.s3.request import RequestHead
 from alluxio_s3.s3.target import parse_key
 from alluxio_s3.s3.xml import Element, document, element, parse, tag
 from alluxio_s3.storage import NoSuchPath, StorageError
@@ -47,6 +48,11 @@ class DeleteObject(Action):
 class DeleteObjects(Action):
     """Removes the objects that a document names, and says for each how it went."""
 
+    def needs(self, head: RequestHead) -> Iterator[Need]:
+        """Nothing but what each key needs."""
+        del head
+        return iter(())
+
     async def run(self, call: Call) -> Response:
         """Raises S3Error: NoSuchBucket, MalformedXML, and what ``read_body`` raises; what is wrong with a key is in the answer."""
         body = await read_body(call, call.services.limits.xml_body_bytes)
@@ -56,7 +62,7 @@ class DeleteObjects(Action):
         if not 1 <= len(orders) <= MAX_KEYS or len(root.children) - len(root.findall("Quiet")) != len(orders):
             raise S3Error("MalformedXML")
         place = (await call.services.namespace.bucket(call.bucket)).place
-        outcomes = await _map(lambda order: order.carry_out(place), orders)
+        outcomes = await _map(lambda order: order.carry_out(call, place), orders)
         results = [_result(order, error) for order, error in zip(orders, outcomes, strict=True) if error is not None or not quiet]
         return Response(200, {"Content-Type": "application/xml"}, document("DeleteResult", "".join(results)))
 
@@ -79,12 +85,14 @@ class _Order:
             raise S3Error("MalformedXML")
         return cls(key, *(given.value(name) for name in _ELEMENTS[1:]))
 
-    async def carry_out(self, place: Place) -> S3Error | None:
+    async def carry_out(self, call: Call, place: Place) -> S3Error | None:
         """Delete it; what went wrong, if anything did."""
         if self.version not in {None, "", "null"}:
             return S3Error("InvalidArgument", "Invalid version id specified")
         try:
-            await _delete(place, parse_key(self.key), condition_on(self.etag, self.size, self.modified))
+            key = parse_key(self.key)
+            await call.authorize("s3:DeleteObject", call.bucket, key)
+            await _delete(place, key, condition_on(self.etag, self.size, self.modified))
         except S3Error as error:
             return error
         except StorageError as problem:

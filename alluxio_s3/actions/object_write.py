@@ -50,7 +50,7 @@ class PutObject(Action):
 def payload_of(call: Call, extra_algorithm: str | None = None) -> Payload:
     """The body of ``call`` as bytes that are to be stored, with what their ETag is made of. Raises S3Error as ``Payload.of``."""
     md5 = call.services.limits.put_md5
-    return Payload.of(call.head, md5=md5, fast_etag=not md5, extra_algorithm=extra_algorithm)
+    return Payload.of(call.head, md5=md5, fast_etag=not md5, extra_algorithm=extra_algorithm, signature=call.signature)
 
 
 def requested_attributes(call: Call) -> Attributes:

@@ -48,10 +48,20 @@ class Route:
         return self.query <= keys and all(name in head.headers for name in self.headers)
 
 
+# A permission, and the bucket and key that it is needed for.
+Need = tuple[str, str, str]
+
+
 class Action(ABC):
     """One S3 action. Has no state: one instance serves every request."""
 
     route: Route
+
+    def needs(self, head: RequestHead) -> Iterator[Need]:
+        """What the sender of ``head`` must be allowed to do, as far as the head tells; ``run`` asks for the rest (``Call.authorize``)."""
+        yield self.route.permission, head.target.bucket, head.target.key
+        if self.route.permission == "s3:PutObject" and "x-amz-tagging" in head.headers:
+            yield "s3:PutObjectTagging", head.target.bucket, head.target.key
 
     @abstractmethod
     async def run(self, call: Call) -> Response:
@@ -148,6 +158,10 @@ class Registry:
                     self._check_keys(keys, route)
                 return action
         raise self._not_allowed(head.method, on)
+
+    def permissions(self) -> frozenset[str]:
+        """Everything that somebody may be allowed to do."""
+        return frozenset(one.route.permission for one in self)
 
     def table(self) -> Mapping[str, Route]:
         """Every route by the action's name, in the order of the names."""

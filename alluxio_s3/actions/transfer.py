@@ -154,7 +154,7 @@ async def read_body(call: Call, limit: int, *, required: bool = True) -> bytes:
     """
     if not required and "content-length" not in call.headers and "transfer-encoding" not in call.headers:
         return b""
-    payload = Payload.of(call.head, md5=False)
+    payload = Payload.of(call.head, md5=False, signature=call.signature)
     _check_message(payload.length or 0, limit)
     body = bytearray()
     async with Hashing(call.services.threads, payload.hash if payload.hashes else None) as hashing:

@@ -41,6 +41,8 @@ WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "all": ("*",),
     }
 )
+# What lists the keys under a prefix, which may be empty.
+_LISTINGS = frozenset({"s3:ListBucket", "s3:ListBucketMultipartUploads"})
 _WHO = ("users", "groups", "roles")
 _FIELDS = frozenset({*_WHO, "actions", "resources"})
 
@@ -100,7 +102,7 @@ def resource_of(bucket: str, key: str, action: str) -> str:
     """How rules name it. A listing is of its prefix, so that whoever may read ``bucket/a/*`` may list ``a/``."""
     if not bucket:
         return "*"
-    return f"{bucket}/{key}" if key or action == "s3:ListBucket" else bucket
+    return f"{bucket}/{key}" if key or action in _LISTINGS else bucket
 
 
 def names_of(principal: IPrincipal) -> tuple[str, frozenset[str], frozenset[str]]:

@@ -23,7 +23,7 @@ from twisted.logger import Logger
 from alluxio_s3.actions.object_read import Found, describe
 from alluxio_s3.http.answer import render_fields, status_line
 from alluxio_s3.http.pipeline import Pipeline
-from alluxio_s3.interfaces import IHotObject, IHotObjects, IPrincipal, IQuickAuthenticator, IUnderFileSystem
+from alluxio_s3.interfaces import IHotObject, IHotObjects, IPrincipal, IQuickAuthenticator, IQuickAuthorizer, IUnderFileSystem
 from alluxio_s3.ops.access_log import Account
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.target import Query, Target, parse_target
@@ -93,11 +93,14 @@ class FastPath:
         self._pipeline = pipeline
         self._services = pipeline.services
         self._identify: Callable[[bytes | None], IPrincipal | None] | None = None
+        self._allows: Callable[[IPrincipal, str, str, str], bool]
         # Each under-store as what it is here, asked once; it goes when the under-store does.
         self._stores: WeakKeyDictionary[IUnderFileSystem, IHotObjects] = WeakKeyDictionary()
         quick = IQuickAuthenticator(pipeline.authenticator, None)
-        if quick is not None:
+        authorizer = IQuickAuthorizer(self._services.authorizer, None)
+        if quick is not None and authorizer is not None:
             self._identify = quick.identify
+            self._allows = authorizer.allows
 
     def serve(self, channel: S3Channel, data: bytes) -> bool:
         """Answer the request that ``data`` is, whole, if it is one for here. False: nothing has been done."""
@@ -123,7 +126,11 @@ class FastPath:
             return False
         authorization = headers[names.authorization].strip(b" \t") if names.authorization else None
         principal = self._identify(authorization)
-        return principal is not None and self._answer(channel, asked, names, headers, principal)
+        return (
+            principal is not None
+            and self._allows(principal, "s3:GetObject", asked.target.bucket, asked.target.key)
+            and self._answer(channel, asked, names, headers, principal)
+        )
 
     def _answer(self, channel: S3Channel, asked: Asked, names: Names, headers: dict[bytes, bytes], principal: IPrincipal) -> bool:
         started = self._services.clock.seconds()

@@ -114,6 +114,8 @@ class Pipeline:
         account.user = principal.name
         action = self.registry.resolve(head)
         account.action = action.route.name
+        for need in action.needs(head):
+            await self.services.authorizer.authorize(principal, *need)
         if head.target.bucket:
             await self.services.namespace.expect_owner(head.target.bucket, head.headers.get("x-amz-expected-bucket-owner"))
         return await action.run(Call(head, principal, request.body, account.request_id, self.services))

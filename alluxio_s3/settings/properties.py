@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from attrs import fields, frozen
 
+from alluxio_s3.settings.authentication import Authentication
 from alluxio_s3.settings.definition import METADATA_KEY, Property, setting
 from alluxio_s3.settings.operation import Operation
 from alluxio_s3.settings.values import boolean, choice, duration, host, integer, location, many, name, optional_text, port, size, text
@@ -274,48 +275,6 @@ class Tagging:
     )
     tag_store_path: str | None = setting(
         "alluxio.worker.s3.tag.store.path", location(), "", "The file of the `embedded` tag store.", ours=True
-    )
-
-
-@frozen(slots=False, kw_only=True)
-class Authentication:
-    """How the daemon knows who is asking."""
-
-    authentication_type: str = setting(
-        "alluxio.worker.s3.authentication.type",
-        name(),
-        "simple",
-        "`SIMPLE`: the user is the access key that the client names, and no signature is checked. Or the name of a plugin.",
-        ours=True,
-    )
-    oidc_jwks_uri: str | None = setting(
-        "alluxio.worker.s3.authentication.oidc.jwks.uri",
-        optional_text(),
-        "",
-        "Where the keys are that tokens are signed with: an `https` URI.",
-        aliases=("alluxio.s3.rest.authentication.jwksaddr",),
-        ours=True,
-        acted_on=False,
-    )
-    oidc_issuer: str | None = setting(
-        "alluxio.worker.s3.authentication.oidc.issuer", optional_text(), "", "Who must have issued a token.", ours=True, acted_on=False
-    )
-    oidc_audience: str | None = setting(
-        "alluxio.worker.s3.authentication.oidc.audience",
-        optional_text(),
-        "",
-        "For whom a token must have been issued.",
-        ours=True,
-        acted_on=False,
-    )
-    oidc_user_claim: str = setting(
-        "alluxio.worker.s3.authentication.oidc.user.claim", text(), "sub", "The claim that is the user's name.", ours=True, acted_on=False
-    )
-    oidc_groups_claim: str = setting(
-        "alluxio.worker.s3.authentication.oidc.groups.claim", text(), "groups", "The claim that lists groups.", ours=True, acted_on=False
-    )
-    oidc_roles_claim: str = setting(
-        "alluxio.worker.s3.authentication.oidc.roles.claim", text(), "roles", "The claim that lists roles.", ours=True, acted_on=False
     )
 
 

@@ -18,6 +18,7 @@ from alluxio_s3.actions import object_attributes, object_copy, object_delete, ob
 from alluxio_s3.actions.exchange import Call, Limits, ReaderBody, Response, Services
 from alluxio_s3.actions.registry import REGISTRY
 from alluxio_s3.actions.storage_errors import translate
+from alluxio_s3.auth.authorizers import OpenAuthorizer
 from alluxio_s3.auth.principals import Principal
 from alluxio_s3.interfaces import IObjectReader, IObjectWriter, IRangeCopier, IRequestBody
 from alluxio_s3.namespace.mounts import Namespace
@@ -224,6 +225,6 @@ async def disk_bench(clock: Clock, threads: Threads, tmp_path: Path) -> AsyncIte
 async def _bench(store: Any, clock: Clock, threads: Threads) -> AsyncIterator[Bench]:
     namespace = Namespace(store, "daemon")
     await namespace.create_bucket("bucket", "alice")
-    yield Bench(Services(namespace, CarriedTagStore(), threads, clock), clock, store)
+    yield Bench(Services(namespace, OpenAuthorizer(anonymous=True), CarriedTagStore(), threads, clock), clock, store)
     assert not store.in_use
     await store.close()

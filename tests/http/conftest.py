@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from alluxio_s3.actions.exchange import Call, Response, Services
 from alluxio_s3.actions.registry import BUCKET, OBJECT, SERVICE, Action, Registry
+from alluxio_s3.auth.authorizers import OpenAuthorizer
 from alluxio_s3.auth.simple import Principal
 from alluxio_s3.http.certificates import CertificateFiles, Certificates
 from alluxio_s3.http.fastpath import FastPath
@@ -206,7 +207,7 @@ def server(request: Any, authority: Authority, certificates: Certificates) -> An
     """A running site, on a port of Twisted's own, as endpoint strings make it, and on both of the gateway's."""
     accounts = Accounts()
     namespace = Namespace(MemoryUnderFileSystem(reactor), "tester")
-    services = Services(namespace, CarriedTagStore(), Threads(reactor, 1, "test"), reactor)
+    services = Services(namespace, OpenAuthorizer(anonymous=True), CarriedTagStore(), Threads(reactor, 1, "test"), reactor)
     pipeline = Pipeline(Anyone(), REGISTRY, services, accounts)
     routes = S3Routes(pipeline).app.resource()
     site = S3Site(routes, reactor, fast=FastPath(pipeline), keep_alive=True, idle_seconds=60.0, body_stall_seconds=30.0)

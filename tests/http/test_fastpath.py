@@ -20,6 +20,7 @@ from twisted.internet.task import Clock
 
 from alluxio_s3.actions.everything import REGISTRY
 from alluxio_s3.actions.exchange import Services
+from alluxio_s3.auth.authorizers import OpenAuthorizer
 from alluxio_s3.auth.simple import SimpleAuthenticator
 from alluxio_s3.http.fastpath import ONE_WRITE_BYTES, FastPath
 from alluxio_s3.http.pipeline import Pipeline
@@ -46,7 +47,7 @@ class TwoWays:
         self.threads.start()
         self.ufs = LocalUnderFileSystem(str(directory), self.threads, buckets=True)
         self.accounts = Accounts()
-        services = Services(Namespace(self.ufs, "tester"), CarriedTagStore(), self.threads, reactor)
+        services = Services(Namespace(self.ufs, "tester"), OpenAuthorizer(anonymous=True), CarriedTagStore(), self.threads, reactor)
         self.pipeline = Pipeline(SimpleAuthenticator("tester", reactor), REGISTRY, services, self.accounts)
         self.fast = FastPath(self.pipeline)
         self.taken = 0
