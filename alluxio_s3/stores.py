@@ -32,7 +32,7 @@ from alluxio_s3.ufs.undeleting import UndeletingUnderFileSystem
 
 LOCAL = "local"
 # Schemes that are the names of no plugin, and the plugin for each.
-_ALIASES = {"": LOCAL, "file": LOCAL, "s3a": "s3", "s3n": "s3"}
+_ALIASES = {"": LOCAL, "file": LOCAL, "s3a": "s3"}
 _S3_KEYS = ("s3a.accessKeyId", "s3a.secretKey", "aws.accessKeyId", "aws.secretKey")
 
 
