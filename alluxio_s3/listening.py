@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from attrs import frozen
-from twisted.internet.endpoints import AdoptedStreamServerEndpoint, TCP4ServerEndpoint, serverFromString
+from twisted.internet.defer import Deferred, execute
+from twisted.internet.endpoints import TCP4ServerEndpoint, serverFromString
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -87,14 +88,14 @@ def places(settings: Settings, reactor: Any, certificates: Certificates | None, 
 
 def _adopting(reactor: Any, description: str, opened: socket.socket) -> Any:
     """The endpoint that ``description`` is, on a socket that listens already."""
-    if description.startswith("systemd:"):  # it names a socket by what the first process inherited
-        return AdoptedStreamServerEndpoint(reactor, opened.detach(), opened.family)
-    return serverFromString(_Adopting(reactor, opened), description)
+    adopting = _Adopting(reactor, opened)
+    # What systemd opened goes by what the first process inherited.
+    return adopting if description.startswith("systemd:") else serverFromString(adopting, description)
 
 
 @frozen
 class _Adopting:
-    """A reactor that listens on what is open already."""
+    """A reactor that listens on what is open already; and an endpoint that is nothing else."""
 
     reactor: Any
     opened: socket.socket
@@ -109,14 +110,18 @@ class _Adopting:
 
     def listenUNIX(self, address: str, factory: IProtocolFactory, *_args: Any, **_kwargs: Any) -> IListeningPort:  # noqa: ARG002, N802
         """See ``IReactorUNIX``."""
-        port: Any = self._adopt(factory)
-        port._bindPath = b"\0"  # noqa: SLF001  # its file is not this process's to remove
-        return cast("IListeningPort", port)
+        return self._adopt(factory)
+
+    def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """See ``IStreamServerEndpoint``."""
+        return execute(self._adopt, factory)
 
     def _adopt(self, factory: IProtocolFactory) -> IListeningPort:
         with self.opened as opened:  # the port has one of its own
-            port: IListeningPort = self.reactor.adoptStreamPort(opened.fileno(), opened.family, factory)
-            return port
+            port: Any = self.reactor.adoptStreamPort(opened.fileno(), opened.family, factory)
+        if opened.family == socket.AF_UNIX:
+            port._bindPath = b"\0"  # noqa: SLF001  # its file is not this process's to remove
+        return cast("IListeningPort", port)
 
 
 def listen(description: str, endpoint: Any, factory: IProtocolFactory) -> IListeningPort:

@@ -29,7 +29,7 @@ nobody who they are, so keep it to those who may know.
 | `/live` | 200 while the event loop turns: who gets no answer may restart the daemon |
 | `/ready` | 200, or 503 while requests should go elsewhere: `{"ready": false, "reasons": {"store": "..."}}` |
 
-The daemon is not ready while it stops, and while the store at `/` does not answer.
+The daemon is not ready while it stops, while the store at `/` does not answer, and, of several processes, while one is missing.
 
 Durations are in seconds, sizes in bytes. What several processes count adds up, and stays when one of them
 ends.

@@ -12,7 +12,7 @@ from typing import Any
 from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -39,19 +39,30 @@ from alluxio_s3.supervisor.sockets import Sockets
 SETTLED_SECONDS = 10.0
 FIRST_DELAY_SECONDS = 0.1
 LONGEST_DELAY_SECONDS = 10.0
+# A child reports each second; one of which nothing was heard for so long does nothing else either.
+SILENT_SECONDS = 10.0
 MAX_LINE_BYTES = 16 << 20
 
 
+# How systemd is told that the daemon is well, which is the parent's business.
+_PARENTS_OWN = frozenset({"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"})
+
+
 class Child(ProcessProtocol):
-    """A child process. ``report`` is its latest, None before it serves; ``ended`` is called, with its status, when it is gone."""
+    """A child process. ``report`` is its latest, None before it serves, and ``heard`` is when that came.
+
+    ``ended`` is called, with its status, when it is gone.
+    """
 
     transport: Any
 
-    def __init__(self, number: int, commission: Commission, ended: Callable[[Failure], None]) -> None:
+    def __init__(self, number: int, commission: Commission, clock: IReactorTime, ended: Callable[[Failure], None]) -> None:
         self.report: Report | None = None
+        self.heard = 0.0
         self.reported: list[Deferred[None]] = []
         self._number = number
         self._commission = commission
+        self._clock = clock
         self._ended = ended
         self._rest = {LOG: b"", COMPLAINTS: b"", REPORTS: b""}
 
@@ -93,6 +104,7 @@ class Child(ProcessProtocol):
     def _take(self, line: bytes) -> None:
         with suppress(ValueError, KeyError, TypeError):  # cut short, where it died
             self.report = read_report(line)
+            self.heard = self._clock.seconds()
             self._told()
 
     def _told(self) -> None:
@@ -135,9 +147,10 @@ class Slot:
         sockets = range(FIRST_SOCKET, FIRST_SOCKET + len(self._job.sockets))
         commission = Commission(self._job.loaded, sockets, self._job.announces and not self._announced)
         self._started = self._reactor.seconds()
-        self._child = Child(self._number, commission, self._ended)
+        self._child = Child(self._number, commission, self._reactor, self._ended)
         # The path is the parent's, whatever it was that made it.
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        environment = {name: value for name, value in os.environ.items() if name not in _PARENTS_OWN}
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
         command = [sys.executable, "-P", "-c", "from alluxio_s3.tap import work; work()", f"alluxio-s3 process {self._number}"]
         self._reactor.spawnProcess(self._child, sys.executable, command, environment, childFDs=files)
 
@@ -164,8 +177,8 @@ class Slot:
             self._child.kill()
 
     async def news(self) -> None:
-        """Return when the child has reported anew."""
-        if self._child is not None:
+        """Return when the child has reported anew, if it ever has."""
+        if self._child is not None and self._child.report is not None:
             await self._child.news()
 
     @property
@@ -179,6 +192,8 @@ class Slot:
         """Why the child should get no requests."""
         if self._child is None or self._child.report is None:
             return {f"process {self._number}": "it is not there yet"}
+        if self._reactor.seconds() - self._child.heard > SILENT_SECONDS:
+            return {f"process {self._number}": "it does not answer"}
         return self._child.report.reasons
 
     def _ended(self, reason: Failure) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
+from twisted.internet.abstract import isIPv6Address
 from twisted.internet.defer import execute
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.protocol import Factory
@@ -97,9 +98,8 @@ class _Group:
 
 def _open_group(interface: str, port: int, backlog: int, count: int) -> list[socket.socket]:
     """``count`` sockets that share an address. Raises OSError, above all when somebody has it already."""
-    family, _, _, _, address = socket.getaddrinfo(
-        interface or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE, family=socket.AF_UNSPEC if interface else socket.AF_INET
-    )[0]
+    family = socket.AF_INET6 if isIPv6Address(interface) else socket.AF_INET
+    address = socket.getaddrinfo(interface or None, port, family, socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][4]
     # One that does not share finds out whether others, who may share as well, are there.
     with socket.socket(family, socket.SOCK_STREAM) as first:
         first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
