@@ -186,8 +186,6 @@ class Client:
         sending = None
         if body is not None:
             sending = Sending(body.length, body.read, self._threads, watch.moved)
-        elif order.method in ("PUT", "POST"):
-            wire.addRawHeader(b"Content-Length", b"0")
         return await _watched(self._agent.request(order.method.encode(), url.encode("ascii"), wire, sending), watch)
 
     async def _read(self, answer: Answer, limit: int) -> None:
