@@ -33,6 +33,7 @@ from alluxio_s3.ufs.undeleting import UndeletingUnderFileSystem
 LOCAL = "local"
 # Schemes that are the names of no plugin, and the plugin for each.
 _ALIASES = {"": LOCAL, "file": LOCAL, "s3a": "s3"}
+_HDFS = ("hdfs", "webhdfs", "swebhdfs")
 _S3_KEYS = ("s3a.accessKeyId", "s3a.secretKey", "aws.accessKeyId", "aws.secretKey")
 
 
@@ -127,6 +128,8 @@ def _plain(loaded: Loaded, uri: str, options: Mapping[str, str], reactor: Any, t
 
 def _defaults(settings: Settings, name: str, options: Mapping[str, str]) -> dict[str, str]:
     """What Alluxio's properties for all stores of a kind say. Keys go together: a mount that brings one of a pair brings both."""
+    if name in _HDFS:
+        return {"folders": str(settings.list_folders).lower()}
     if name != "s3":
         return {}
     known = {
