@@ -97,6 +97,10 @@ class Memory:
             return True
         return self._policy.freshness == "max_age" and self._within(known, self._policy.max_age)
 
+    def fresh_for(self) -> int | None:
+        """For how long what the store said of an object can be given without asking it, in milliseconds; None: for ever."""
+        return None if self._policy.freshness == "immutable" else int(self._policy.max_age * 1000)
+
     async def look(self, path: str, ask: Callable[[str], Awaitable[T]], status_of: Callable[[T], Status]) -> Looked[T]:
         """The Status of ``path``, with its provenance: what is remembered, or else what ``ask`` answers, which is remembered.
 

@@ -4,101 +4,91 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from attrs import define, field
-from zope.interface import implementer
+from zope.interface import classImplements, implementer
 
-from alluxio_s3.cache.freshness import Memory
+from alluxio_s3.cache.freshness import Memory, Moments
 from alluxio_s3.cache.keys import Known, version_key
 from alluxio_s3.cache.page import Page
 from alluxio_s3.cache.store import PageStore
 from alluxio_s3.interfaces import IHotObject, IHotObjects
-from alluxio_s3.storage import ObjectChanged, Status
+from alluxio_s3.storage import Status
 
 CAPACITY = 16384
 
 
-@define(eq=False)
-class Remembered:
-    """What is remembered of a path, as answers tell it. Its age is in ``status`` and in what was rendered of it: they are of ``second``."""
+class HotObject:
+    """An object in one page, for all its readers of one second: its age is in ``status`` and in what they rendered of it.
 
-    known: Known
-    version: bytes
-    second: int = -1
-    status: Status | None = None
-    rendered: dict[object, object] = field(factory=dict)
+    It provides IHotObject. Its methods are the page's own, since each of them is called for every request.
+    """
+
+    __slots__ = ("check_unchanged", "fileno", "is_current", "known", "release", "rendered", "second", "status", "take")
+
+    def __init__(self, page: Page, known: Known, second: int, status: Status, rendered: dict[object, object]) -> None:
+        self.known = known
+        self.second = second
+        self.status = status
+        self.rendered = rendered
+        self.take = page.take
+        self.fileno = page.fileno
+        self.check_unchanged = page.check_unchanged
+        # What is remembered was looked at when this was found, in the same turn of the reactor.
+        self.is_current = page.is_proven
+        self.release = page.release
+
+
+classImplements(HotObject, IHotObject)
 
 
 @implementer(IHotObjects)
 class HotObjects:
     """Opens them, by path, for the under-store ``identity``. For the reactor's thread."""
 
-    def __init__(self, identity: str, store: PageStore, memory: Memory, capacity: int = CAPACITY) -> None:
+    def __init__(self, identity: str, store: PageStore, memory: Memory, moments: Moments, capacity: int = CAPACITY) -> None:
         self._identity = identity
         self._store = store
         self._memory = memory
+        self._recall = memory.recall
+        self._now = moments.now
+        self._fresh_for = memory.fresh_for()
         self._capacity = capacity
-        self._remembered: OrderedDict[str, Remembered] = OrderedDict()
+        self._objects: OrderedDict[str, HotObject] = OrderedDict()
 
     def hot(self, path: str) -> HotObject | None:
         """See IHotObjects."""
-        known = self._memory.recall(path)
+        found = self._objects.get(path)
+        if found is None:
+            return self._open(path)
+        known = self._recall(path)
+        if known is not found.known:
+            return self._open(path)
+        age = self._now() - known.checked_ns
+        if self._fresh_for is not None and not 0 <= age <= self._fresh_for:
+            return None
+        # An answer of the same second is the same; and once a second the store gets to know that the page is read.
+        if age // 1000 != found.second or not found.take():
+            return self._open(path)
+        return found
+
+    def _open(self, path: str) -> HotObject | None:
+        """The same with all that has to be looked at."""
+        known = self._recall(path)
         if known is None or known.status is None or not self._memory.is_fresh(known):
             return None
         if not 0 < known.status.size <= self._store.page_bytes:
             return None
-        remembered = self._remember(path, known, known.status)
-        page = self._store.hot(remembered.version, 0)
+        page = self._store.hot(version_key(self._identity, path, known.status.validator), 0)
         if page is None:
+            self._objects.pop(path, None)
             return None
-        age = self._memory.age(known)
-        second = -1 if age is None else int(age)
-        if remembered.status is None or remembered.second != second:
-            remembered.second = second
-            remembered.status = self._memory.remembered(known, known.status)
-            remembered.rendered = {}
-        return HotObject(remembered.status, remembered.rendered, page)
-
-    def _remember(self, path: str, known: Known, status: Status) -> Remembered:
-        remembered = self._remembered.get(path)
-        if remembered is not None:
-            old = remembered.known
-            if old.generation == known.generation and old.checked_ns == known.checked_ns:
-                return remembered
-        remembered = Remembered(known, version_key(self._identity, path, status.validator))
-        self._remembered[path] = remembered
-        self._remembered.move_to_end(path)
-        if len(self._remembered) > self._capacity:
-            self._remembered.popitem(last=False)
-        return remembered
-
-
-@implementer(IHotObject)
-class HotObject:
-    """An object in one page, open for one reader."""
-
-    __slots__ = ("_page", "rendered", "status")
-
-    def __init__(self, status: Status, rendered: dict[object, object], page: Page) -> None:
-        self.status = status
-        self.rendered = rendered
-        self._page = page
-
-    def fileno(self) -> int:
-        """See IFileBacked."""
-        return self._page.fileno()
-
-    def check_unchanged(self) -> None:
-        """See IFileBacked."""
-        self._page.check_unchanged()
-
-    def is_current(self) -> bool:
-        """See IHotObject. What is remembered was looked at when this was made, in the same turn of the reactor."""
-        try:
-            self._page.check_unchanged()
-        except ObjectChanged:
-            return False
-        return True
-
-    def release(self) -> None:
-        """See IHotReader."""
-        self._page.release()
+        second = (self._now() - known.checked_ns) // 1000
+        before = self._objects.get(path)
+        if before is not None and before.known is known and before.second == second:
+            status, rendered = before.status, before.rendered
+        else:
+            status, rendered = self._memory.remembered(known, known.status), {}
+        found = self._objects[path] = HotObject(page, known, second, status, rendered)
+        self._objects.move_to_end(path)
+        if len(self._objects) > self._capacity:
+            self._objects.popitem(last=False)
+        return found

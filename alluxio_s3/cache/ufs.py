@@ -93,7 +93,7 @@ class CachedUnderFileSystem:
         if interface is IHotObjects:
             if self._policy.freshness == "strong":
                 return None
-            return HotObjects(self.identity, self._cache.store, self._memory)
+            return HotObjects(self.identity, self._cache.store, self._memory, self._cache.moments)
         if interface is ITagReader:
             return ITagReader(self._inner, None)
         wrap: Any = {IMultipartUploads: CachedUploads, IAttributeUpdater: CachedAttributes, IBucketContainer: CachedBuckets}.get(interface)
