@@ -19,6 +19,7 @@ class WebHdfsContract(UfsContract):
     user = "hdfs"
     buckets = True
     scheme = "webhdfs"
+    folders = True
 
     @pytest.fixture(autouse=True)
     def directory(self, hdfs):
@@ -32,6 +33,7 @@ class WebHdfsContract(UfsContract):
             "uri": f"{self.scheme}://127.0.0.1:{self.port}{self.root}",
             "buckets": str(self.buckets).lower(),
             "user": self.user,
+            "folders": str(self.folders).lower(),
             "http.port": str(self.port),
         }
         return WebHdfsFactory().build(options, reactor, None)
@@ -47,8 +49,9 @@ class TestRoot(WebHdfsContract):
 
 @pytest.mark.servers
 class TestMount(WebHdfsContract):
-    """As one bucket, by a user who is not the superuser, through the URI of Hadoop's own protocol."""
+    """As one bucket, by a user who is not the superuser, with a URI of Hadoop's own protocol; only folders that were made are shown."""
 
     user = "alice"
     buckets = False
     scheme = "hdfs"
+    folders = False

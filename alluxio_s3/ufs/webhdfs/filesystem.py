@@ -42,9 +42,10 @@ class WebHdfsUnderFileSystem:
     """The objects below a directory of an HDFS: files are objects, directories folders.
 
     ``buckets``: its top-level directories are buckets (mounted at ``/``), which only ``create_bucket`` makes; else it is one bucket.
+    ``folders``: every directory is a folder object, or only those that somebody made.
     """
 
-    def __init__(self, place: Place, reactor: IReactorTime, *, buckets: bool) -> None:
+    def __init__(self, place: Place, reactor: IReactorTime, *, buckets: bool, folders: bool = True) -> None:
         self.identity = place.identity
         self._pool = HTTPConnectionPool(reactor)
         self._pool.maxPersistentPerHost = _CONNECTIONS
@@ -52,7 +53,7 @@ class WebHdfsUnderFileSystem:
         policy = BrowserLikePolicyForHTTPS(_trust(place.ca_file))
         agent = Agent(cast(IReactorTCP, reactor), policy, connectTimeout=place.connect, pool=self._pool)
         self._nodes = NameNodes(place, agent, reactor)
-        self._tree = Tree(self._nodes, buckets)
+        self._tree = Tree(self._nodes, buckets, folders)
 
     async def status(self, path: str) -> Status:
         """See IUnderFileSystem."""
@@ -122,10 +123,15 @@ class WebHdfsFactory:
 
     def build(self, options: Mapping[str, str], reactor: object, threads: Threads) -> WebHdfsUnderFileSystem:  # noqa: ARG002 it needs none
         """A store; nothing is asked of HDFS yet. Raises ValueError for an option that is wrong."""
-        buckets = options.get("buckets", "false").lower()
-        if buckets not in ("true", "false"):
-            raise ValueError(f"the option buckets is true or false, not {buckets!r}")
+        buckets, folders = _boolean(options, "buckets", "false"), _boolean(options, "folders", "true")
         try:
-            return WebHdfsUnderFileSystem(parse_place(options), cast(IReactorTime, reactor), buckets=buckets == "true")
+            return WebHdfsUnderFileSystem(parse_place(options), cast(IReactorTime, reactor), buckets=buckets, folders=folders)
         except OSError as error:
             raise ValueError(f"the option ca.file: {error}") from error
+
+
+def _boolean(options: Mapping[str, str], name: str, default: str) -> bool:
+    value = options.get(name, default).lower()
+    if value not in ("true", "false"):
+        raise ValueError(f"the option {name} is true or false, not {value!r}")
+    return value == "true"

@@ -15,7 +15,7 @@ _HTTP_PORT, _HTTPS_PORT = 9870, 9871
 _MOST_RETRIES = 100
 OPTIONS = (
     "user", "alluxio.security.login.username", "delegation.token", "delegation.token.file",
-    "namenodes", "http.port", "connect.timeout", "timeout", "retries", "ca.file",
+    "namenodes", "http.port", "connect.timeout", "timeout", "retries", "ca.file", "folders",
 )  # fmt: skip
 
 

@@ -43,10 +43,14 @@ _log = Logger()
 
 @define
 class Tree:
-    """The directory below which everything is. With ``buckets`` its own directories are buckets, else it is one bucket."""
+    """The directory below which everything is. With ``buckets`` its own directories are buckets, else it is one bucket.
+
+    ``folders`` says whether every directory is a folder object, or only those that somebody made.
+    """
 
     nodes: NameNodes
     buckets: bool
+    folders: bool = True
     records: Records = field(init=False)
     turns: Turns = field(factory=Turns, init=False)
     _run: str = field(factory=lambda: secrets.token_hex(8), init=False)
@@ -64,6 +68,10 @@ class Tree:
     def is_top(self, path: str) -> bool:
         """Whether ``path`` is that of the one bucket, or of one of the buckets."""
         return not path.rstrip("/").count("/") if self.buckets else not path
+
+    def is_folder_object(self, path: str, record: Record | None) -> bool:
+        """Whether the directory at ``path``, which has that record, is an object, or the bucket itself."""
+        return self.folders or self.is_top(path) or (record is not None and not record.implicit)
 
     async def inode(self, path: str) -> Inode:
         """What is at ``path``, be it a file or a directory. Raises NoSuchPath."""
@@ -100,6 +108,8 @@ class Tree:
                 record = await self.records.read(inode)
             except NoSuchPath:  # replaced meanwhile
                 continue
+            if folder and not self.is_folder_object(path, record):
+                raise NoSuchPath(path)
             return inode, (folder_status if folder else object_status)(path, inode, record)
         raise Unavailable(path, f"Unavailable: {path}: it is replaced faster than it can be looked at")
 

@@ -8,7 +8,7 @@ What belongs to the objects of a page is fetched for the page only, several at a
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from attrs import frozen
 from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
@@ -35,19 +35,20 @@ class _Found:
 async def list_keys(tree: Tree, prefix: str, start: str, limit: int, delimiter: str) -> Listing:
     """See IUnderFileSystem.list."""
     low = max(prefix, start)  # the order of Python's strings is that of their UTF-8
+    listed: list[Status | str] = []
     while True:
         found: list[_Found | str] = []
         complete = True
         async with aclosing(_entries(tree, prefix, low, delimiter)) as entries:
             async for entry in entries:
-                if len(found) == limit:
+                if len(listed) + len(found) == limit:
                     complete = False
                     break
                 found.append(entry)
-        listed = await _described(tree, found)
-        if listed or complete:
+        listed += await _described(tree, found)
+        if complete or len(listed) == limit:
             return Listing(tuple(listed), complete=complete)
-        last = found[-1]  # all have gone since
+        last = found[-1]  # some have gone since, or are no keys
         low = f"{last[:-1]}0" if isinstance(last, str) else f"{last.path}\0"
 
 
@@ -58,6 +59,8 @@ async def _described(tree: Tree, found: list[_Found | str]) -> list[Status | str
         async with _turn(turns):
             try:
                 record = await tree.records.read(one.inode)
+                if one.inode.is_directory and not tree.is_folder_object(one.path, record):
+                    return None
                 return (folder_status if one.inode.is_directory else object_status)(one.path, one.inode, record)
             except NoSuchPath:  # gone, or replaced by another
                 try:
@@ -132,19 +135,31 @@ class _Walk:
                 levels.append(await self._children(child.path))
 
     async def folded(self, base: str) -> AsyncGenerator[_Found | str, None]:
-        """The keys right in ``base``, and its directories as common prefixes."""
+        """The keys right in ``base``, and its directories as common prefixes: all but the empty ones that are no keys themselves."""
         children = await self._children(base)
         while children:
             child = children.pop()
             if not child.inode.is_directory:
                 if self.wants(child.path):
                     yield child
-            elif self.wants(child.path) or await self._has_keys(child.path):
+            elif await (self._is_key(child) if self.wants(child.path) and child.inode.children == 0 else self._has_keys(child)):
                 yield child.path
 
-    async def _has_keys(self, path: str) -> bool:
-        async with aclosing(self.below(path)) as found:
-            return await anext(found, None) is not None
+    async def _has_keys(self, directory: _Found) -> bool:
+        if self.wants(directory.path):
+            return True
+        async with aclosing(self.below(directory.path)) as found:
+            async for one in found:
+                if not one.inode.is_directory or await self._is_key(one):
+                    return True
+        return False
+
+    async def _is_key(self, directory: _Found) -> bool:
+        if self.tree.folders:
+            return True
+        with suppress(NoSuchPath):
+            return self.tree.is_folder_object(directory.path, await self.tree.records.read(directory.inode))
+        return False
 
     async def _children(self, base: str) -> list[_Found]:
         """What in the directory may be, or have below it, a key of the listing; the last comes first."""
