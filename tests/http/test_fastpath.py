@@ -32,6 +32,7 @@ from alluxio_s3.namespace.mounts import Namespace
 from alluxio_s3.tags.carried import CarriedTagStore
 from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.local.filesystem import LocalUnderFileSystem
+from alluxio_s3.ufs.local.kernel import is_local
 from tests.http.conftest import Accounts, RawClient
 
 SIZES = {"empty": 0, "one": 1, "small": 4096, "edge": ONE_WRITE_BYTES, "over": ONE_WRITE_BYTES + 1, "large": SLICE_BYTES * 2 + 5}
@@ -186,6 +187,23 @@ async def test_plain_reads_take_the_short_way(ways: TwoWays, method: str, key: s
     assert ways.taken > before
     first, second = ways.accounts[0], ways.accounts[2]
     assert (first.action, first.user, first.status, first.bytes_out) == (second.action, second.user, second.status, second.bytes_out)
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_object_that_nobody_has_read_takes_the_short_way_too(ways: TwoWays) -> None:
+    """What the kernel can open without waiting needs no GET before: a HEAD by itself is answered by the short way, as by the long one."""
+    if not is_local(ways.ufs.tree.root.fd):
+        pytest.skip("opening may wait on this file system")
+    await ways.put("unread", b"12345", METADATA)
+    request = b"HEAD /b/unread HTTP/1.1\r\nHost: h\r\n\r\n"
+    before = ways.taken
+    for _ in range(10_000):  # until its last change is so long ago that the next one will show
+        quick, plain = await ways.both(request)
+        assert quick == plain
+        # What asks for the close goes the long way.
+        if ways.taken > before:
+            return
+    pytest.fail("it never did")
 
 
 @pytest_twisted.ensureDeferred

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from alluxio_s3.ufs.local.descriptor import Descriptor
+from alluxio_s3.ufs.local.kernel import is_local
 from alluxio_s3.ufs.local.open_files import IDLE_SECONDS, SETTLED_NS, SETTLED_ON_WHOLE_SECONDS_NS, OpenFile, OpenFiles
-from alluxio_s3.ufs.local.reader import open_object
+from alluxio_s3.ufs.local.reader import open_at_once, open_object
 from alluxio_s3.ufs.local.tags import set_tags
 from alluxio_s3.ufs.local.tree import Tree
 
@@ -296,3 +297,45 @@ def test_tags_that_go_to_a_sidecar_are_seen(kept: Kept, monkeypatch: pytest.Monk
     assert kept.find("a", 0) is None
     assert open_object(kept.tree, "a").status.attributes.tags == {"k": "v"}
     file.release()
+
+
+def test_what_is_in_memory_is_opened_at_once_as_the_same_object(kept: Kept) -> None:
+    """What opens without waiting is what opening shows, and what does not is left to opening."""
+    (kept.directory / "d").mkdir()
+    for key in ("a", "d/b"):
+        (kept.directory / key).write_bytes(key.encode())
+        set_tags(kept.tree, key, {"k": "v"})
+        opened = open_object(kept.tree, key)
+        if not opened.shows_changes or not is_local(kept.tree.root.fd):
+            pytest.skip("this disk has no extended attributes, or is not known to be local")
+        at_once = open_at_once(kept.tree, key)
+        assert at_once is not None
+        assert (at_once.status, at_once.found, bytes_of(at_once)) == (opened.status, opened.found, key.encode())
+        assert at_once.shows_changes
+        for file in (at_once, opened):
+            file.descriptor.close()
+
+
+def test_only_objects_are_opened_at_once(kept: Kept) -> None:
+    """What is not there, folders, pipes, reserved names, files from elsewhere and links that leave are not; nor is any descriptor lost."""
+    for name in ("d", "d/made", ".alluxio-s3"):
+        (kept.directory / name).mkdir(exist_ok=True)
+    (kept.directory / "foreign").write_bytes(b"no record")
+    (kept.directory / ".alluxio-s3" / "x").write_bytes(b"reserved")
+    (kept.directory / "out").symlink_to("/etc/hostname")
+    os.mkfifo(kept.directory / "pipe")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for key in ("missing", "d", "d/", "d/made", "foreign", ".alluxio-s3/x", "out", "pipe", "foreign/below", "n" * 300, "nul\0", ""):
+        assert open_at_once(kept.tree, key) is None, key
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_nothing_is_opened_at_once_where_that_may_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that may ask a network is never opened at once, nor one of a kernel that cannot tell what is in memory."""
+    (tmp_path / "a").write_bytes(b"a")
+    for patched in ("is_local", None):
+        if patched:
+            monkeypatch.setattr("alluxio_s3.ufs.local.containment.is_local", lambda _: False)
+        tree = Tree.at(str(tmp_path), buckets=False, openat2=patched is not None)
+        assert tree.root.open_at_once("a", os.O_RDONLY) is None
+        tree.close()

@@ -42,6 +42,11 @@ class Records:
             raw = self._staging.read_small(_SIDECARS, sidecar_name(found, descriptor))
         return None if raw is None else decode(raw)
 
+    def read_own(self, descriptor: int) -> Record | None:
+        """The record that an open file itself carries, None if it has none. It is with the inode, so this hardly ever waits for a disk."""
+        raw = self._attribute(b"/proc/self/fd/%d" % descriptor, follow=True)
+        return None if raw is None else decode(raw)
+
     def read_at(self, directory: int, name: str, found: os.stat_result, sidecars: int | None) -> Record | None:
         """The record of the file ``name`` in ``directory``, which is no link and whose ``lstat`` is ``found``.
 

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from alluxio_s3.ufs.local.kernel import open_beneath
+from alluxio_s3.ufs.local.kernel import is_local, open_beneath, open_cached
 
 RESERVED = ".alluxio-s3"
 """The directory, at the root, of what is not the users'. No path may have a segment of that name."""
@@ -32,6 +32,7 @@ class Root:
         self.path = path
         self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._open = self._open_by_component
+        self._at_once = False
         if openat2:
             try:
                 os.close(open_beneath(self.fd, b".", os.O_PATH))
@@ -40,10 +41,20 @@ class Root:
                     raise
             else:
                 self._open = self._open_by_kernel
+                self._at_once = is_local(self.fd)
 
     def open(self, path: str, flags: int) -> int:
         """A new descriptor of what is at ``path``. ``flags`` as for ``os.open``; nothing is created."""
         return self._open(path.rstrip("/").encode() or b".", flags)
+
+    def open_at_once(self, path: str, flags: int) -> int | None:
+        """``open`` without waiting for a disk or a network, or None if that cannot be, or nothing is there. Raises nothing."""
+        if not self._at_once:
+            return None
+        try:
+            return open_cached(self.fd, path.rstrip("/").encode() or b".", flags)
+        except OSError:
+            return None
 
     @contextmanager
     def opened(self, path: str, flags: int = os.O_PATH) -> Iterator[int]:

@@ -36,7 +36,7 @@ from alluxio_s3.ufs.local.descriptor import Descriptor, acquire
 from alluxio_s3.ufs.local.durability import Mode
 from alluxio_s3.ufs.local.failures import storage_errors
 from alluxio_s3.ufs.local.open_files import CAPACITY, IDLE_SECONDS, OpenFile, OpenFiles
-from alluxio_s3.ufs.local.reader import LocalReader, open_object
+from alluxio_s3.ufs.local.reader import LocalReader, open_at_once, open_object
 from alluxio_s3.ufs.local.staging import Temporary
 from alluxio_s3.ufs.local.tree import Tree
 from alluxio_s3.ufs.local.uploads import LocalUploads
@@ -73,6 +73,7 @@ class LocalUnderFileSystem:
         self._threads = threads
         self._windows = Windows()
         self._uploads = LocalUploads(self.tree, threads)
+        self._keeps = xattrs
         self._files = OpenFiles(self.tree.root.fd, self._close_later, _open_files() if xattrs else 0)
         self._tidying = LoopingCall(lambda: self._files.drop_idle(time.monotonic()))
         self._flushing = LoopingCall(self._flush)
@@ -118,7 +119,17 @@ class LocalUnderFileSystem:
 
     def hot(self, path: str) -> OpenFile | None:
         """See IHotObjects."""
-        return self._files.find(path, time.monotonic())
+        now = time.monotonic()
+        file = self._files.find(path, now)
+        if file is None and self._keeps:
+            file = open_at_once(self.tree, path)
+            if file is not None:
+                file.readers += 1
+                self._files.keep(file, now)
+                if file.dropped:  # it has changed just now, so a look cannot prove it
+                    file.release()
+                    return None
+        return file
 
     async def create(self, path: str, attributes: Attributes, length: int | None) -> IObjectWriter:  # noqa: ARG002 - commit brings them
         """See IUnderFileSystem."""

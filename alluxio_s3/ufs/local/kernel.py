@@ -10,8 +10,12 @@ import errno
 import os
 import struct
 
+RESOLVE_NO_XDEV = 0x01
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_BENEATH = 0x08
+RESOLVE_CACHED = 0x20
+# Those whose open(2) asks nobody elsewhere (linux/magic.h): ext4, XFS, Btrfs, F2FS, ZFS, tmpfs.
+_LOCAL = frozenset({0xEF53, 0x58465342, 0x9123683E, 0xF2F52010, 0x2FC12FC1, 0x01021994})
 _OPENAT2 = 437  # the same on every architecture
 _AT_EMPTY_PATH = 0x1000
 _STATX_BTIME = 0x800
@@ -27,6 +31,7 @@ _libc.syscall.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c
 _libc.syscall.restype = ctypes.c_long
 _libc.statx.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p]
 _libc.renameat2.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
+_libc.fstatfs.argtypes = [ctypes.c_int, ctypes.c_char_p]
 _libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
 for _read in (_libc.getxattr, _libc.lgetxattr):
     _read.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t]
@@ -47,6 +52,28 @@ def open_beneath(directory: int, path: bytes, flags: int) -> int:
         # EAGAIN: a rename somewhere raced with a ".." in a link's target, so the kernel could not tell (openat2(2)).
         if ctypes.get_errno() not in (errno.EAGAIN, errno.EINTR):
             raise _error(path)
+
+
+def open_cached(directory: int, path: bytes, flags: int) -> int:
+    """``open_beneath`` for what the kernel can look up in memory, on the file system of ``directory``; else EAGAIN, EXDEV.
+
+    EINVAL before Linux 5.12.
+    """
+    _check(path)
+    how = struct.pack("QQQ", flags | os.O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV | RESOLVE_CACHED)
+    descriptor: int = _libc.syscall(_OPENAT2, directory, path, how, len(how))
+    if descriptor < 0:
+        raise _error(path)
+    return descriptor
+
+
+def is_local(descriptor: int) -> bool:
+    """Whether the file system of an open file is known to be one of this machine's own disks or memory."""
+    buffer = ctypes.create_string_buffer(256)
+    if _libc.fstatfs(descriptor, buffer) != 0:
+        return False
+    (kind,) = struct.unpack_from("l", buffer, 0)
+    return kind & 0xFFFFFFFF in _LOCAL
 
 
 def birth_ns(descriptor: int) -> int | None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from zope.interface import implementer
 
 from alluxio_s3.interfaces import IFileBacked, IObjectReader
-from alluxio_s3.storage import NoSuchPath, ObjectChanged, PathConflict
+from alluxio_s3.storage import NoSuchPath, ObjectChanged, PathConflict, StorageError
 from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.local.descriptor import Descriptor
 from alluxio_s3.ufs.local.failures import storage_errors
@@ -20,12 +20,14 @@ from alluxio_s3.ufs.local.tree import Tree, check_whole
 _PIECE = 512 << 10
 
 
+# A pipe without a writer would keep the thread for ever, a terminal would become the daemon's.
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
+
+
 def open_object(tree: Tree, path: str) -> OpenFile:
     """The object at ``path``, open for reading. Blocks."""
-    # A pipe without a writer would keep the thread for ever, a terminal would become the daemon's.
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
     looked_ns = time.time_ns()
-    with storage_errors(path), tree.looked_up(path, flags) as (found, record, descriptor):
+    with storage_errors(path), tree.looked_up(path, _FLAGS) as (found, record, descriptor):
         if (path.endswith("/") or not path) and stat.S_ISDIR(found.st_mode):
             raise PathConflict(path, f"PathConflict: {path}: a folder has no bytes to read")
         if not stat.S_ISREG(found.st_mode):
@@ -34,6 +36,27 @@ def open_object(tree: Tree, path: str) -> OpenFile:
         check_whole(path, found, record)
         shown = shows_changes(descriptor, record)
         return OpenFile(status, found, Descriptor(os.dup(descriptor)), path, shows_changes=shown, looked_ns=looked_ns)
+
+
+def open_at_once(tree: Tree, path: str) -> OpenFile | None:
+    """``open_object`` without waiting, of what came through S3 and whose name and inode are in the kernel's memory; else None."""
+    looked_ns = time.time_ns()
+    number = None if path.endswith("/") else tree.root.open_at_once(path, _FLAGS)
+    if number is None:
+        return None
+    descriptor = Descriptor(number)
+    try:
+        tree.check(path)
+        found = os.fstat(number)
+        record = tree.records.read_own(number)
+        if record is None:
+            raise NoSuchPath(path)
+        status = tree.describe(path, found, record, number)
+        check_whole(path, found, record)
+    except (StorageError, OSError):
+        descriptor.close()
+        return None
+    return OpenFile(status, found, descriptor, path, shows_changes=True, looked_ns=looked_ns)
 
 
 @implementer(IObjectReader, IFileBacked)
