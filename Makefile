@@ -11,6 +11,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 HOST ?= 127.0.0.1
 PORT ?= 29998
 DATA ?= run/data
+# The port of metrics and health; none beside a daemon that may be running at the usual ports.
+ADMIN_PORT ?= $(if $(filter 29998,$(PORT)),29997)
 ENDPOINT := $(if $(filter 0,$(PORT)),ENDPOINT,http://$(HOST):$(PORT))
 
 # Passed on to pytest: make test ARGS="tests/s3 -x"
@@ -31,7 +33,8 @@ run: $(VENV)/.installed ## Serve S3 from a local directory (HOST=127.0.0.1 PORT=
 	@echo "    curl '$(ENDPOINT)/first?list-type=2'"
 	@echo
 	@exec $(VENV)/bin/twistd --nodaemon --pidfile= alluxio-s3 --config etc/alluxio-site.properties \
-	    -o alluxio.worker.s3.bind.host='$(HOST)' -o alluxio.worker.rest.port='$(PORT)' -o alluxio.dora.client.ufs.root='$(DATA)'
+	    -o alluxio.worker.s3.bind.host='$(HOST)' -o alluxio.worker.rest.port='$(PORT)' -o alluxio.dora.client.ufs.root='$(DATA)' \
+	    -o alluxio.worker.s3.admin.port='$(ADMIN_PORT)'
 
 .PHONY: test
 test: $(VENV)/.dev ## Run the tests, with the clients of the CI subset
@@ -76,6 +79,10 @@ bench: $(VENV)/.dev ## Compare requests with nginx and rclone (ARGS=--quick; ARG
 .PHONY: bench-listing
 bench-listing: $(VENV)/.dev ## Measure listings (ARGS=--write: into docs/listing.md)
 	$(PYTHON) -m benchmarks.listing $(ARGS)
+
+.PHONY: bench-eviction
+bench-eviction: $(VENV)/.dev ## Compare what stays in the cache with LRU and the optimum (ARGS=--write: into docs/eviction.md)
+	$(PYTHON) -m benchmarks.eviction $(ARGS)
 
 .PHONY: wheel
 wheel: $(VENV)/.installed ## Build dist/*.whl
