@@ -27,7 +27,7 @@ from alluxio_s3.http.fastpath import FastPath
 from alluxio_s3.http.pipeline import Pipeline
 from alluxio_s3.http.routes import S3Routes
 from alluxio_s3.http.site import S3Site
-from alluxio_s3.interfaces import IAuthenticator, IAuthorizer
+from alluxio_s3.interfaces import IAuthenticator, IAuthorizer, ITokenExchange
 from alluxio_s3.listening import Place, build_certificates, check_https, listen, listen_for_admin, places
 from alluxio_s3.namespace.mounts import Namespace
 from alluxio_s3.ops.access_log import AccessLog, EventAccessLog, FileAccessLog
@@ -126,6 +126,7 @@ class Gateway(MultiService):
         cache = build_cache(settings, reactor, threads)
         namespace = Namespace(build_root(loaded, reactor, threads, cache), user, partial(stage, settings, reactor, threads))
         namespace.source = build_mounts(loaded, namespace, reactor, threads, cache)
+        authenticator = _authenticator(loaded, user, reactor, threads)
         services = Services(
             namespace=namespace,
             authorizer=_authorizer(loaded, reactor, threads),
@@ -134,8 +135,8 @@ class Gateway(MultiService):
             clock=reactor,
             limits=_limits(settings),
             region=settings.region,
+            exchange=ITokenExchange(authenticator, None),
         )
-        authenticator = _authenticator(loaded, user, reactor, threads)
         operations = Operations(reactor)
         if namespace.root is not None:
             operations.health.watch("store", store_check(namespace.root))
@@ -253,7 +254,8 @@ class Gateway(MultiService):
         before = int((self._reactor.seconds() - self.settings.upload_cleaner_timeout_ms / 1000) * 10**9)
         for uploads in self._pipeline.services.namespace.all_uploads():
             try:
-                expired = await uploads.expire(before)
+                # A store that hangs must not keep the others from their turn.
+                expired = await Deferred.fromCoroutine(uploads.expire(before)).addTimeout(EXPIRE_EVERY_SECONDS / 4, self._reactor)
             except Exception:  # noqa: BLE001  # the next round tries again
                 self._log.failure("Abandoned uploads could not be expired")
             else:
@@ -343,4 +345,5 @@ def _oidc_options(settings: Settings) -> dict[str, str]:
         "user_claim": settings.oidc_user_claim,
         "groups_claim": settings.oidc_groups_claim,
         "roles_claim": settings.oidc_roles_claim,
+        "sts_secret": settings.sts_secret or "",
     }

@@ -15,6 +15,7 @@ from alluxio_s3.actions import (
     object_delete,
     object_read,
     object_write,
+    sts,
     tagging,
     unsupported,
 )
@@ -34,5 +35,6 @@ MODULES: tuple[ModuleType, ...] = (
     multipart,
     multipart_complete,
     multipart_listings,
+    sts,
     unsupported,
 )

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from joserfc import jwt
 from joserfc.errors import ExpiredTokenError, JoseError
 from joserfc.jwk import Key
@@ -24,10 +24,13 @@ from zope.interface import implementer
 
 from alluxio_s3.auth.key_sets import FetchedKeys, FileKeys, KeySource
 from alluxio_s3.auth.principals import ANONYMOUS, Principal
-from alluxio_s3.interfaces import IAuthenticator, IPluginFactory
+from alluxio_s3.auth.temporary_keys import TemporaryKeys, parse_secret
+from alluxio_s3.auth.watched_file import WatchedFile
+from alluxio_s3.interfaces import IAuthenticator, IPluginFactory, ITokenExchange, TemporaryCredentials
 from alluxio_s3.s3.credentials import bearer_token, check_not_expired, find_credentials
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.request import RequestHead
+from alluxio_s3.s3.sigv4 import verify
 from alluxio_s3.threads import Threads
 
 MAX_TOKEN_BYTES = 16 << 10
@@ -59,14 +62,19 @@ class Claims:
     roles: str = "roles"
 
 
-@implementer(IAuthenticator)
+@implementer(IAuthenticator, ITokenExchange)
 @define
 class OidcAuthenticator:
-    """Verifies tokens. One that was found right is remembered until it expires."""
+    """Verifies tokens. One that was found right is remembered until it expires.
+
+    With ``temporary`` it gives temporary keys for them, and verifies what is signed with those, for ``region``.
+    """
 
     issuers: Mapping[str, Issuer]
     claims: Claims
     clock: IReactorTime
+    temporary: TemporaryKeys | None = None
+    region: str = "us-east-1"
     _known: OrderedDict[bytes, tuple[float, Principal]] = field(factory=OrderedDict, init=False)
 
     async def authenticate(self, head: RequestHead) -> Principal:
@@ -82,7 +90,17 @@ class OidcAuthenticator:
             token = credentials.session_token
             if token is None:
                 raise S3Error("AccessDenied", "A token is needed: as Authorization: Bearer, or as the session token of the credentials.")
+            if self.temporary is not None and self.temporary.is_one(token):
+                secret, principal = self.temporary.read(token, credentials.access_key)
+                signature = verify(head, credentials, secret, region=self.region, service="s3", now_seconds=self.clock.seconds())
+                return evolve(principal, signature=signature)
         return await self.principal(token)
+
+    async def exchange(self, token: str, seconds: int) -> TemporaryCredentials:
+        """See ``ITokenExchange``."""
+        if self.temporary is None:
+            raise S3Error("NotImplemented")
+        return self.temporary.issue(await self.principal(token), seconds)
 
     async def principal(self, token: str) -> Principal:
         """Whom ``token`` names. Raises S3Error as ``authenticate``."""
@@ -164,7 +182,8 @@ class OidcFactory:
     """Builds the authenticator.
 
     Options: ``issuers``, ``audiences`` and ``keys`` (a file, a URL, or nothing: what the issuer says), each a list with commas, all
-    of one length; ``user_claim``, ``groups_claim``, ``roles_claim``.
+    of one length; ``user_claim``, ``groups_claim``, ``roles_claim``; ``sts_secret``, the file of the secret
+    behind temporary keys (none: there are no such keys), and ``region``, for which they sign.
     """
 
     def build(self, options: Mapping[str, str], reactor: object, threads: Threads) -> OidcAuthenticator:
@@ -183,7 +202,9 @@ class OidcFactory:
             for name, audience, source in zip(names, audiences, sources, strict=True)
         }
         claims = Claims(options.get("user_claim", "sub"), options.get("groups_claim", "groups"), options.get("roles_claim", "roles"))
-        return OidcAuthenticator(issuers, claims, clock)
+        secret = options.get("sts_secret")
+        temporary = TemporaryKeys(WatchedFile(secret, parse_secret, clock), clock) if secret else None
+        return OidcAuthenticator(issuers, claims, clock, temporary, options.get("region", "us-east-1"))
 
 
 def _source(issuer: str, where: str, client: HTTPClient, clock: IReactorTime) -> KeySource:

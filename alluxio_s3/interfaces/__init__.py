@@ -15,7 +15,17 @@ contract suite that checks an implementation.
 from __future__ import annotations
 
 from alluxio_s3.interfaces.files import ICachedReader, IFileBacked, IHotObject, IHotObjects, IHotReader, ISpanReader, Span
-from alluxio_s3.interfaces.identity import IAuthenticator, IAuthorizer, IMember, IPrincipal, IQuickAuthenticator, IQuickAuthorizer, ISigner
+from alluxio_s3.interfaces.identity import (
+    IAuthenticator,
+    IAuthorizer,
+    IMember,
+    IPrincipal,
+    IQuickAuthenticator,
+    IQuickAuthorizer,
+    ISigner,
+    ITokenExchange,
+    TemporaryCredentials,
+)
 from alluxio_s3.interfaces.metrics import IMetrics, ISpread, ITally
 from alluxio_s3.interfaces.plugins import IPluginFactory
 from alluxio_s3.interfaces.requests import IRequestBody
@@ -62,6 +72,8 @@ __all__ = [
     "ITagReader",
     "ITagStore",
     "ITally",
+    "ITokenExchange",
     "IUnderFileSystem",
     "Span",
+    "TemporaryCredentials",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attrs import field, frozen
 from zope.interface import Attribute, Interface
 
 from alluxio_s3.s3.request import RequestHead
@@ -44,6 +45,24 @@ class IQuickAuthorizer(Interface):
 
     def allows(principal: IPrincipal, action: str, bucket: str, key: str) -> bool:
         """Whether ``authorize`` would return."""
+
+
+@frozen
+class TemporaryCredentials:
+    """Keys of ``user`` until ``expires_at`` (seconds since the epoch), good only together with their session token."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    session_token: str = field(repr=False)
+    expires_at: int
+    user: str
+
+
+class ITokenExchange(Interface):
+    """An authenticator that gives temporary keys for a token."""
+
+    async def exchange(token: str, seconds: int) -> TemporaryCredentials:
+        """Keys of whom ``token`` names, for so long. Raises S3Error: InvalidToken, ExpiredToken, AccessDenied, ServiceUnavailable."""
 
 
 class IAuthenticator(Interface):

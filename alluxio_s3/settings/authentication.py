@@ -70,6 +70,14 @@ class Authentication:
     oidc_roles_claim: str = setting(
         "alluxio.worker.s3.authentication.oidc.roles.claim", text(), "roles", "The claim that lists roles.", ours=True
     )
+    sts_secret: str | None = setting(
+        "alluxio.worker.s3.sts.secret.file",
+        location(),
+        "",
+        "The secret (32 characters or more) behind the temporary keys that AssumeRoleWithWebIdentity gives for a token under `OIDC`; every"
+        " process and worker must have the same. None: no temporary keys.",
+        ours=True,
+    )
     authorization_type: str | None = setting(
         "alluxio.worker.s3.authorization.type",
         optional_text(),

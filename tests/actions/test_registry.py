@@ -24,7 +24,7 @@ PROMISED = {
     *("GetBucketTagging", "PutBucketTagging", "DeleteBucketTagging", "GetObjectTagging", "PutObjectTagging", "DeleteObjectTagging"),
     *("ListObjects", "ListObjectsV2", "DeleteObjects", "GetObject", "HeadObject", "PutObject", "CopyObject", "DeleteObject"),
     *("GetObjectAttributes", "CreateMultipartUpload", "UploadPart", "UploadPartCopy", "CompleteMultipartUpload"),
-    *("AbortMultipartUpload", "ListParts", "ListMultipartUploads"),
+    *("AssumeRoleWithWebIdentity", "AbortMultipartUpload", "ListParts", "ListMultipartUploads"),
 }
 
 
@@ -157,7 +157,7 @@ def test_other_versions_are_refused(method, query):
         ("DELETE /b?uploads", "GET"),
         ("GET /b/k?uploads", "POST"),
         ("PATCH /b/k", "DELETE, GET, HEAD, PUT"),
-        ("DELETE /", "GET"),
+        ("DELETE /", "GET, POST"),
     ],
 )
 def test_method_not_allowed(request_line, allow):
