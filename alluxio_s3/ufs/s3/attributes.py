@@ -75,10 +75,8 @@ def owner_header(owner: str | None) -> dict[str, str]:
 
 def attributes_of(headers: Mapping[str, str]) -> Attributes:
     """The attributes in the headers of an answer. S3 gives what has no content type one, which is none here."""
-    checksums = {name: headers[one.header] for name, one in ALGORITHMS.items() if name != "MD5" and one.header in headers}
-    kind, kept = None, headers.get("content-type", "")
-    if checksums:
-        kind = headers.get("x-amz-checksum-type") or ("COMPOSITE" if any("-" in value for value in checksums.values()) else "FULL_OBJECT")
+    checksums, kind = _checksums(headers)
+    kept = headers.get("content-type", "")
     return Attributes(
         content_type=None if kept in ("", DEFAULT_CONTENT_TYPE) else _decoded(kept),
         headers={name: _decoded(headers[name]) for name in ECHOED if headers.get(name)},
@@ -90,6 +88,21 @@ def attributes_of(headers: Mapping[str, str]) -> Attributes:
         checksums=checksums,
         checksum_type=kind,
     )
+
+
+def _checksums(headers: Mapping[str, str]) -> tuple[dict[str, str], str | None]:
+    """The checksums of an object, and their type. One of a multipart object that may be of the bytes or of its parts' is none."""
+    found = {name: headers[one.header] for name, one in ALGORITHMS.items() if name != "MD5" and one.header in headers}
+    kind = headers.get("x-amz-checksum-type")
+    if not kind and any("-" in value for value in found.values()):
+        kind = "COMPOSITE"
+    count = headers.get("etag", "").strip('"').partition("-")[2]
+    if not kind and count:
+        found = {name: value for name, value in found.items() if name == "CRC64NVME"}
+    elif kind == "COMPOSITE" and count:
+        # Of how many parts it is made belongs to it, and some stores leave it out.
+        found = {name: value if "-" in value else f"{value}-{count}" for name, value in found.items()}
+    return found, (kind or "FULL_OBJECT") if found else None
 
 
 def _encoded(value: str) -> str:

@@ -46,6 +46,12 @@ class Stretch:
             headers["x-amz-copy-source-range"] = f"bytes={self.offset}-{self.offset + self.count - 1}"
         return headers
 
+    async def check(self) -> None:
+        """Raise ObjectChanged if the source is another version by now: there are stores that copy whatever there is."""
+        status = await self.reader.bucket.found(self.reader.status.path)
+        if status is None or status.etag != self.reader.status.etag:
+            raise ObjectChanged(self.reader.status.path)
+
     def changed(self, refused: Refused) -> ObjectChanged | None:
         """That the source is not what was open any more, if this is what ``refused`` says of a copy that has no conditions of its own."""
         return ObjectChanged(self.reader.status.path) if refused.status == 412 or refused.code == "NoSuchKey" else None

@@ -38,6 +38,7 @@ async def send(bucket: Bucket, path: str, upload_id: str, number: int, spool: Sp
 
 async def copy(bucket: Bucket, path: str, upload_id: str, number: int, source: Stretch, expected: str | None) -> Published:
     """Have the store make a part of ``source`` (UploadPartCopy). Raises NoSuchUpload, ObjectChanged."""
+    await source.check()
     order = Order("PUT", bucket.key(path), _query(upload_id, number), source.headers(ranged=True), document=True)
     try:
         answer = await bucket.client.ask(order)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 from weakref import WeakValueDictionary
 
 from attrs import define, evolve, field
@@ -30,6 +30,8 @@ from alluxio_s3.ufs.s3.publication import Published
 from alluxio_s3.ufs.s3.spool import Spool
 
 V = TypeVar("V")
+# By the number of a part: its ETag, and its checksums.
+Checksums: TypeAlias = dict[int, tuple[str, Mapping[str, str]]]
 
 _DAY_NS = 86_400 * 10**9
 _REMEMBERED = 10_000
@@ -46,6 +48,7 @@ class S3Uploads:
     _clock: IReactorTime
     _begun: OrderedDict[str, Upload] = field(factory=OrderedDict, init=False)
     _done: OrderedDict[str, Status] = field(factory=OrderedDict, init=False)
+    _checksums: OrderedDict[str, Checksums] = field(factory=OrderedDict, init=False)
     _turns: WeakValueDictionary[str, DeferredLock] = field(factory=WeakValueDictionary, init=False)
 
     async def create_upload(self, upload: Upload) -> Upload:
@@ -98,7 +101,7 @@ class S3Uploads:
     async def create_part(self, upload: Upload, number: int, length: int | None) -> IObjectWriter:  # noqa: ARG002 the interface's
         """See IMultipartUploads."""
         await self.upload(upload.path, upload.upload_id)
-        return PartWriter(self._bucket, upload, number, partial(self.upload, upload.path, upload.upload_id))
+        return PartWriter(self._bucket, upload, number, partial(self.upload, upload.path, upload.upload_id), self._keep)
 
     async def parts(self, upload: Upload) -> Sequence[Part]:
         """See IMultipartUploads."""
@@ -109,7 +112,7 @@ class S3Uploads:
             page = await self._bucket.threads.run(parts_of, answer.body)
             found += page.parts
             if page.marker is None:
-                return sorted(found, key=lambda part: part.number)
+                return [self._with_checksums(upload, part) for part in sorted(found, key=lambda part: part.number)]
             query["part-number-marker"] = page.marker
 
     async def complete(self, upload: Upload, parts: Sequence[Part], attributes: Attributes, condition: WriteCondition) -> Status:
@@ -121,12 +124,12 @@ class S3Uploads:
             try:
                 made = await requests.complete(self._bucket, upload.path, upload.upload_id, parts, digests, condition)
             except NoSuchUpload:
-                self._begun.pop(upload.upload_id, None)
+                self._forget(upload.upload_id)
                 raise
             size = sum(part.size for part in parts)
             kept = evolve(attributes, etag=None, owner=None, tags={}, part_sizes=())
             status = Status(upload.path, size, made.modified_ns or self._now(), made.etag, made.etag, kept)
-            self._begun.pop(upload.upload_id, None)
+            self._forget(upload.upload_id)
             _remember(self._done, upload.upload_id, evolve(status, modified_ns=self._now()))
         return status
 
@@ -139,7 +142,7 @@ class S3Uploads:
         """See IMultipartUploads."""
         async with self._turn(upload.upload_id):
             await self.upload(upload.path, upload.upload_id)
-            self._begun.pop(upload.upload_id, None)
+            self._forget(upload.upload_id)
             await requests.forget(self._bucket, upload.path, upload.upload_id)
 
     async def expire(self, before_ns: int) -> int:
@@ -151,7 +154,7 @@ class S3Uploads:
                     await self.abort(upload)
                     count += 1
             except NoSuchUpload:
-                self._begun.pop(upload.upload_id, None)
+                self._forget(upload.upload_id)
         return count
 
     @asynccontextmanager
@@ -162,6 +165,21 @@ class S3Uploads:
             yield
         finally:
             lock.release()
+
+    def _keep(self, upload: Upload, number: int, etag: str, checksums: Mapping[str, str]) -> None:
+        """Remember the checksums that a part came with: not every store that has uploads has them."""
+        if checksums:
+            if upload.upload_id not in self._checksums:
+                _remember(self._checksums, upload.upload_id, {})
+            self._checksums[upload.upload_id][number] = (etag, checksums)
+
+    def _with_checksums(self, upload: Upload, part: Part) -> Part:
+        etag, checksums = self._checksums.get(upload.upload_id, {}).get(part.number, ("", {}))
+        return evolve(part, checksums=checksums) if etag == part.etag and not part.checksums else part
+
+    def _forget(self, upload_id: str) -> None:
+        self._begun.pop(upload_id, None)
+        self._checksums.pop(upload_id, None)
 
     def _now(self) -> int:
         return int(self._clock.seconds() * 10**9)
@@ -176,6 +194,7 @@ class PartWriter:
     _upload: Upload
     _number: int
     _check_upload: Callable[[], Awaitable[object]]
+    _keep: Callable[[Upload, int, str, Mapping[str, str]], None]
     _spool: Spool = field(init=False)
     _copied: Stretch | None = field(default=None, init=False)
 
@@ -210,6 +229,7 @@ class PartWriter:
         finally:
             size = self._spool.size if self._copied is None else self._copied.count
             await self._spool.close()
+        self._keep(self._upload, self._number, made.etag, attributes.checksums)
         kept = attributes_of(made.headers)
         return Status("", size, made.modified_ns, made.etag, made.etag, kept)
 

@@ -103,6 +103,7 @@ class S3Writer:
             return
         self._ended = True
         for sending in self._sent.values():
+            _ = sending.addErrback(lambda _: None)  # whoever waited for it has been told
             sending.cancel()
         await self._spool.close()
         if self._upload_id is not None:
@@ -165,6 +166,7 @@ class S3Writer:
         return await publish(self._bucket, self._path, condition, write, lambda answer: etag_of(answer.headers, self._path), md5)
 
     async def _copy(self, source: Stretch, attributes: Attributes, condition: WriteCondition) -> Published:
+        await source.check()
         headers = {**object_headers(attributes), **source.headers(ranged=False)}
         headers |= {"x-amz-metadata-directive": "REPLACE", "x-amz-tagging-directive": "REPLACE"}
 

@@ -1,0 +1,240 @@
+"""What an S3 store can do better than others, and what is special about one that others write to as well."""
+
+from __future__ import annotations
+
+import gzip
+from random import Random
+
+import boto3
+import pytest
+from botocore.config import Config
+from twisted.internet import reactor
+
+from alluxio_s3.interfaces import IBucketContainer, IMultipartUploads, IRangeCopier
+from alluxio_s3.s3.conditions import ALWAYS, WriteCondition
+from alluxio_s3.s3.errors import S3Error
+from alluxio_s3.storage import AlreadyExists, Attributes, NotEmpty, ObjectChanged, Part, PathTooLong, Unsupported, Upload
+from alluxio_s3.testing.in_reactor import in_reactor
+from alluxio_s3.testing.workbench import Workbench, outcome_of
+from alluxio_s3.threads import Threads
+from alluxio_s3.ufs.s3 import listing
+from alluxio_s3.ufs.s3.filesystem import S3Factory
+from tests.ufs.servers.faulty import FaultyServer
+
+DATA = Random(1).randbytes(300_000)
+
+
+@pytest.fixture
+def server(moto):
+    with FaultyServer(moto.port) as watched:
+        yield watched
+
+
+@pytest.fixture
+def threads():
+    pool = Threads(reactor, 8, "store")
+    pool.start()
+    yield pool
+    pool.stop()
+
+
+@pytest.fixture
+def bucket(moto):
+    return moto.make_bucket()
+
+
+@pytest.fixture
+def build(server, threads, bucket):
+    def make(prefix="", **options):
+        given = {
+            "uri": f"s3://{bucket}{prefix}",
+            "s3a.accessKeyId": "AKIAIOSFODNN7EXAMPLE",
+            "s3a.secretKey": "secret",
+            "alluxio.underfs.s3.endpoint": server.endpoint,
+            **options,
+        }
+        return Workbench(S3Factory().build(given, reactor, threads), "")
+
+    return make
+
+
+@pytest.fixture
+def store(build):
+    return build()
+
+
+@pytest.fixture
+def others(moto):
+    """Another program that uses the same store."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=moto.endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="a",
+        aws_secret_access_key="b",
+        config=Config(request_checksum_calculation="when_required"),
+    )
+    yield client
+    client.close()
+
+
+async def copied(store, source, key, attributes=Attributes(), condition=ALWAYS):  # noqa: B008 - it is frozen
+    """Copy as the daemon does."""
+    reader = await store.ufs.open(source)
+    writer = await store.ufs.create(key, attributes, reader.status.size)
+    assert await IRangeCopier(writer).copy_from(reader, 0, reader.status.size)
+    await reader.close()
+    try:
+        return await writer.commit(attributes, condition)
+    finally:
+        await writer.abort()
+
+
+@in_reactor
+async def test_copies_are_the_stores_own(store, server):
+    """A whole object is copied without its bytes passing through, with the attributes that were asked for."""
+    await store.put("a", DATA, Attributes(content_type="text/plain", user_metadata={"old": "1"}, tags={"old": "1"}))
+    status = await copied(store, "a", "dir/é b", Attributes(user_metadata={"new": "2"}, tags={"new": "2"}))
+    assert status.size == len(DATA)
+    assert server.count("GET") == 0
+    assert await store.get("dir/é b") == DATA
+    found = await store.status("dir/é b")
+    assert (found.etag, found.attributes.content_type, dict(found.attributes.user_metadata)) == (status.etag, None, {"new": "2"})
+    assert await store.ufs.tags("dir/é b") == {"new": "2"}
+
+
+@in_reactor
+async def test_a_copy_of_what_has_changed(store):
+    """A source that changes after it was opened is not copied in another version."""
+    await store.put("a", DATA)
+    reader = await store.ufs.open("a")
+    await store.put("a", b"other")
+    writer = await store.ufs.create("b", Attributes(), len(DATA))
+    assert await IRangeCopier(writer).copy_from(reader, 0, len(DATA))
+    assert isinstance(await outcome_of(writer.commit(Attributes(), ALWAYS)), ObjectChanged)
+    await writer.abort()
+    assert not await store.exists("b")
+
+
+@in_reactor
+async def test_conditions_of_copies(store):
+    """A copy is made if its condition holds."""
+    await store.put("a", DATA)
+    await store.put("b", b"old")
+    with pytest.raises(S3Error, match="PreconditionFailed"):
+        await copied(store, "a", "b", condition=WriteCondition(if_none_match=("*",)))
+    assert await store.get("b") == b"old"
+
+
+@in_reactor
+async def test_a_copy_to_which_bytes_are_added(store):
+    """What was to be copied comes as bytes if more bytes follow."""
+    await store.put("a", DATA)
+    reader = await store.ufs.open("a")
+    writer = await store.ufs.create("b", Attributes(), None)
+    assert await IRangeCopier(writer).copy_from(reader, 0, len(DATA))
+    await writer.write(b"|")
+    await writer.commit(Attributes(), ALWAYS)
+    assert await store.get("b") == DATA + b"|"
+
+
+@in_reactor
+async def test_parts_that_the_store_copies(store, server):
+    """A part that is a stretch of an object is made by the store."""
+    await store.put("a", DATA)
+    uploads = IMultipartUploads(store.ufs)
+    upload = await uploads.create_upload(Upload("", "b", 0, Attributes()))
+    reader = await store.ufs.open("a")
+    writer = await uploads.create_part(upload, 1, 1000)
+    assert await IRangeCopier(writer).copy_from(reader, 17, 1000)
+    status = await writer.commit(Attributes(), ALWAYS)
+    assert status.size == 1000
+    await uploads.complete(upload, [Part(1, 1000, 0, status.etag)], Attributes(), ALWAYS)
+    assert server.count("GET") == 0
+    assert await store.get("b") == DATA[17:1017]
+
+
+@in_reactor
+async def test_compressed_objects_stay_so(store, others, bucket):
+    """An object with a Content-Encoding is given as it is stored."""
+    data = gzip.compress(DATA)
+    others.put_object(Bucket=bucket, Key="a", Body=data, ContentEncoding="gzip")
+    assert (await store.status("a")).attributes.headers["content-encoding"] == "gzip"
+    assert await store.get("a") == data
+
+
+@in_reactor
+async def test_what_others_see(store, others, bucket):
+    """What is written here is for any other program what it would have written itself: nothing of ours is in it."""
+    await store.put("a", b"1", Attributes(content_type="text/plain", user_metadata={"colour": "blue"}, owner="alice", tags={"x": "y z"}))
+    found = others.head_object(Bucket=bucket, Key="a")
+    assert (found["ContentType"], found["Metadata"], found["ContentLength"]) == ("text/plain", {"colour": "blue"}, 1)
+    assert others.get_object_tagging(Bucket=bucket, Key="a")["TagSet"] == [{"Key": "x", "Value": "y z"}]
+
+
+@in_reactor
+async def test_buckets_that_nobody_made(build, others, bucket):
+    """Data that was there before shows as buckets; one without a marker has no owner, and tags of its own when it gets some."""
+    others.put_object(Bucket=bucket, Key="p/found/a", Body=b"1")
+    store = build("/p", buckets="true")
+    container = IBucketContainer(store.ufs)
+    await container.create_bucket("made", Attributes(owner="bob"))
+    assert [(one.path, one.attributes.owner) for one in await container.buckets()] == [("found/", None), ("made/", "bob")]
+    assert (await container.bucket("found")).path == "found/"
+    assert isinstance(await outcome_of(container.create_bucket("found", Attributes())), AlreadyExists)
+    assert isinstance(await outcome_of(container.delete_bucket("found")), NotEmpty)
+    assert await store.ufs.tags("found/") == {}
+    await store.ufs.set_tags("found/", {"a": "b"})
+    assert await store.ufs.tags("found/") == {"a": "b"}
+    assert others.head_object(Bucket=bucket, Key="p/made/")["Metadata"] == {"alluxio-owner": "bob"}
+    assert not (await container.bucket("made")).attributes.user_metadata
+
+
+@in_reactor
+async def test_a_mount_has_no_buckets(store):
+    """A mount is one bucket, and holds none."""
+    assert IBucketContainer(store.ufs, None) is None
+
+
+@in_reactor
+async def test_long_keys_with_a_prefix(build):
+    """The prefix counts: a key that is too long with it is PathTooLong before a byte is sent."""
+    store = build("/" + "p" * 100)
+    assert isinstance(await outcome_of(store.put("k" * 1000, b"1")), PathTooLong)
+
+
+@in_reactor
+async def test_attributes_of_large_objects(store):
+    """The attributes of a large object are those it was begun with; others at its end are refused, and nothing is left."""
+    writer = await store.ufs.create("a", Attributes(content_type="text/plain"), None)
+    for _ in range(17):
+        await writer.write(bytes(1 << 20))
+    assert isinstance(await outcome_of(writer.commit(Attributes(content_type="text/html"), ALWAYS)), Unsupported)
+    await writer.abort()
+    assert not await store.exists("a")
+    assert await IMultipartUploads(store.ufs).uploads("") == []
+
+
+@in_reactor
+async def test_expiry_leaves_the_uploads_of_others(store, others, bucket):
+    """Uploads that another program began are not ours to abort."""
+    theirs = others.create_multipart_upload(Bucket=bucket, Key="theirs")["UploadId"]
+    uploads = IMultipartUploads(store.ufs)
+    upload = await uploads.create_upload(Upload("", "ours", 0, Attributes()))
+    assert await uploads.expire(upload.initiated_ns + 10**15) == 1
+    assert [one.upload_id for one in await uploads.uploads("")] == [theirs]
+    found = await uploads.upload("theirs", theirs)
+    assert found.upload_id == theirs
+
+
+@in_reactor
+async def test_more_than_a_page(store, others, bucket, monkeypatch):
+    """A listing goes on over as many of the store's pages as it takes."""
+    monkeypatch.setattr(listing, "_PAGE", 7)
+    keys = [f"{number:04}" for number in range(40)]
+    for key in keys:
+        others.put_object(Bucket=bucket, Key=key, Body=b"")
+    assert [key for key, _ in await store.keys(keys)] == keys
+    assert len((await store.page(limit=20)).entries) == 20
+    assert not (await store.page(limit=20)).complete
+    assert (await store.page(limit=40)).complete
