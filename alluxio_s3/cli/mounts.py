@@ -13,7 +13,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
-from twisted.internet.defer import Deferred, TimeoutError  # noqa: A004  # Twisted's own
+from twisted.internet.defer import Deferred, TimeoutError, gatherResults  # noqa: A004  # Twisted's own
 
 from alluxio_s3.cli.configuration import NotDone, ToldWrongly, configured
 from alluxio_s3.cli.errand import run
@@ -89,7 +89,9 @@ def list_(loaded: Loaded, *, as_json: bool, check: bool) -> None:
 
     async def work(reactor: Any) -> list[tuple[Mount, str]]:
         mounts = await _table(loaded, reactor).mounts()
-        return [(one, await _trouble(one, loaded, reactor) if check else "") for one in mounts]
+        asking = [Deferred.fromCoroutine(_trouble(one, loaded, reactor)) for one in mounts] if check else []
+        found = await gatherResults(asking, consumeErrors=True) if check else [""] * len(mounts)
+        return list(zip(mounts, found, strict=True))
 
     found = _run(work)
     if as_json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,6 +118,23 @@ def ask(scene: Scene, bucket: str) -> None:
     """One request, of which nobody expects anything."""
     with contextlib.suppress(BotoCoreError, ClientError):
         scene.s3.get_object(Bucket=bucket, Key="k")
+
+
+def test_every_process_follows(scenes: tuple[Scene, Scene]) -> None:
+    """With several processes a mount is there in all of them within seconds, and gone from all."""
+    _, near = scenes
+    near.properties |= {"alluxio.worker.s3.processes": 3, "alluxio.worker.s3.connection.keep.alive.enabled": False}
+    near.start()
+
+    def everywhere(names: list[str]) -> bool:
+        # Each request comes to any of the processes.
+        return all(near.buckets() == names for _ in range(30))
+
+    near.run("add", "--path", "/mounted", "--ufs-uri", str(near.store("store")))
+    near.wait(lambda: everywhere(["mounted"]))
+    near.run("remove", "--path", "/mounted")
+    near.wait(lambda: everywhere([]))
+    assert near.daemon.stop() in (0, -signal.SIGTERM)
 
 
 @pytest.mark.usefixtures("hanging")
