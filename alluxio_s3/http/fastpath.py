@@ -54,6 +54,7 @@ MAX_LINE_BYTES = 256
 ONE_WRITE_BYTES = 16 << 10
 # How many values of x-amz-checksum-mode are worth remembering for a file.
 MAX_RENDERED = 4
+MAX_STORES = 1024
 _CLOSING = b"Connection: close\r\n"
 _ISO_BASIC = re.compile(rb"[0-9]{8}T[0-9]{6}Z")
 
@@ -94,7 +95,7 @@ class FastPath:
         self._services = pipeline.services
         self._identify: Callable[[bytes | None], IPrincipal | None] | None = None
         self._allows: Callable[[IPrincipal, str, str, str], bool]
-        # Each under-store as what it is here, asked once; it goes when the under-store does.
+        # Each under-store as what it is here, asked once. Those of mounts that are gone go when there are many.
         self._stores: WeakKeyDictionary[IUnderFileSystem, IHotObjects] = WeakKeyDictionary()
         quick = IQuickAuthenticator(pipeline.authenticator, None)
         authorizer = IQuickAuthorizer(self._services.authorizer, None)
@@ -220,6 +221,8 @@ class FastPath:
             store = IHotObjects(place.ufs, None)
             if store is None:
                 return None
+            if len(self._stores) >= MAX_STORES:
+                self._stores.clear()
             self._stores[place.ufs] = store
         return store.hot(place.path(target.key))
 
