@@ -28,6 +28,7 @@ ERRORS = 3
 WINDOW_SECONDS = 60.0
 RETRY_SECONDS = 60.0
 FULL = (errno.ENOSPC, errno.EDQUOT)
+_NOT_THE_DISK = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 _log = Logger()
 
@@ -92,6 +93,8 @@ class Directory:
 
     def failed(self, problem: Exception) -> None:
         """Count an error of its disk."""
+        if isinstance(problem, OSError) and problem.errno in _NOT_THE_DISK:
+            return
         now = self._clock()
         self._errors.append(now)
         if self.on and len(self._errors) == ERRORS and now - self._errors[0] <= WINDOW_SECONDS:

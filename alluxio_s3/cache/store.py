@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ from alluxio_s3.cache.stock import Stock
 from alluxio_s3.cache.upkeep import Upkeep
 from alluxio_s3.storage import Status
 
+MOST_OPEN = 4096
 # The index is tried again so long after it failed.
 RETRY_SECONDS = 60.0
 
@@ -69,8 +71,9 @@ class PageStore:
 
     ``page_bytes`` is the size of every page but an object's last. The index is in the first of ``places``, beside the pages, and
     comes on top of its size: some 200 bytes a page. ``clock`` is monotonic, in seconds; ``wall_ns`` is the time as file systems
-    have it. ``tend`` has to be called about once a second, in a thread. Raises ValueError, with a message for the operator, for a
-    directory that is not the daemon's alone.
+    have it; ``open_files`` is how many pages are kept open, by default as many as leave most descriptors to others. ``tend`` has to be
+    called about once a second, in a thread. Raises ValueError, with a message for the operator, for a directory that is not the
+    daemon's alone.
     """
 
     def __init__(
@@ -78,21 +81,24 @@ class PageStore:
         places: Sequence[Place],
         page_bytes: int,
         clock: Callable[[], float] = time.monotonic,
-        open_files: int = 4096,
+        open_files: int | None = None,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.page_bytes = page_bytes
         self._places = tuple(places)
         self._clock = clock
         self._wall_ns = wall_ns
-        self._open = OpenPages(open_files)
+        self._open = OpenPages(_open_files() if open_files is None else open_files)
         self._lock = Lock()
         self._touched: set[Key] = set()
         self._hits = self._misses = 0
         self._stock: Stock | None = None
         self._retired: list[Stock] = []
         self._tried_at = clock()
-        self._alarm = Alarm(os.path.realpath(self._places[0].path))
+        try:
+            self._alarm = Alarm(os.path.realpath(self._places[0].path))
+        except OSError as problem:
+            raise ValueError(f"the cache needs a file in shared memory: {problem}") from None
         self._settled = b""
         self._begin()
 
@@ -340,3 +346,9 @@ class PageStore:
         self._open.clear()
         if stock.session.is_in_place():
             stock.session.distrust()
+
+
+def _open_files() -> int:
+    """How many pages may be kept open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_OPEN if soft == resource.RLIM_INFINITY else min(MOST_OPEN, soft // 8)

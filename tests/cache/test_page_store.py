@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import random
+import resource
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alluxio_s3.cache.keys import CachedObject, Freed, version_key
+from alluxio_s3.cache.page import verified_size
 from alluxio_s3.cache.store import PageStore, Place
 from alluxio_s3.storage import ObjectChanged
 from tests.cache.page_files import PAGE_BYTES, body, content, files, later_ns, made_store, on_disk, put, read, thing
@@ -301,4 +306,72 @@ def test_listings_agree_with_a_plain_one(tmp_path_factory, paths, prefix):
         put(store, thing(path), 0, 10)
     expected = sorted((path for path in paths if path.startswith(prefix)), key=str.encode)
     assert [one.path for one in store.objects("mem://a", prefix, "", 100)] == expected
+    store.close()
+
+
+@pytest.mark.slow
+def test_every_bit_counts(tmp_path):
+    """Whichever single bit of a page's file is flipped, the page is no good any more."""
+    store = made_store(tmp_path / "pages")
+    one = thing("a")
+    put(store, one, 0, 1000)
+    store.close()
+    path = files(tmp_path / "pages")[0]
+    whole = path.read_bytes()
+    descriptor = os.open(path, os.O_RDWR)
+    assert verified_size(descriptor, one.version, 0, len(whole)) == 1000
+    for at, byte in enumerate(whole):
+        for bit in range(8):
+            os.pwrite(descriptor, bytes([byte ^ 1 << bit]), at)
+            assert verified_size(descriptor, one.version, 0, len(whole)) is None
+        os.pwrite(descriptor, bytes([byte]), at)
+    assert verified_size(descriptor, one.version, 0, len(whole)) == 1000
+    os.close(descriptor)
+
+
+@pytest.mark.slow
+def test_threads_share_a_store(tmp_path):
+    """Threads of one process that put, read, free and tend at once get right bytes only, and the sums are right in the end."""
+    store = made_store(tmp_path / "pages", open_files=5)
+
+    def work(seed):
+        chance = random.Random(seed)
+        for _ in range(300):
+            one, number = thing(f"{chance.randrange(6)}"), chance.randrange(4)
+            what = chance.random()
+            if what < 0.5:
+                put(store, one, number)
+            elif what < 0.95:
+                assert read(store, one, number) in (None, body(one, number))
+            else:
+                store.free("mem://a", one.path)
+            if not seed and what < 0.2:
+                store.tend()
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(work, seed) for seed in range(4)]:
+            done.result()
+    store.tend()
+    [place] = store.stats().places
+    assert place.stored == on_disk(tmp_path / "pages") <= 1 << 20
+    assert place.pages == len(files(tmp_path / "pages"))
+    store.close()
+
+
+def test_a_lack_of_descriptors_is_not_the_disks(tmp_path):
+    """When the process has no descriptor left, pages are misses, but their directory stays in use, and they are there afterwards."""
+    store = made_store(tmp_path / "pages")
+    one = thing("a")
+    put(store, one)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        for _ in range(5):
+            assert store.open(one.version, 0) is None
+            assert not put(store, thing("b"))
+            store.tend()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert read(store, one) == body(one, 0)
+    assert put(store, thing("b"))
     store.close()

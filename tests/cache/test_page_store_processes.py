@@ -76,7 +76,7 @@ def kill_before(step, module):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("module", "stride"), [("cache/stock.py", 1), ("cache/directory.py", 3), ("cache/index.py", 17)])
+@pytest.mark.parametrize(("module", "stride"), [("cache/stock.py", 2), ("cache/directory.py", 5), ("cache/index.py", 23)])
 def test_killed_at_every_step(tmp_path, module, stride):
     """Wherever a process dies that puts pages for which others have to go: there is never more on the disk than may be, the next
     start is warm and right, and after a while everything is in order.
