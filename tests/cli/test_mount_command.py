@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
@@ -149,6 +151,15 @@ def slow_download(scene: Scene, key: str) -> Any:
     return body, body.read(1000)
 
 
+def slow_upload(scene: Scene, target: str, content: bytes) -> http.client.HTTPConnection:
+    """An upload of which half has been sent, and taken."""
+    connection = http.client.HTTPConnection(urlsplit(scene.s3.meta.endpoint_url).netloc, timeout=60)
+    connection.putrequest("PUT", target)
+    connection.putheader("Content-Length", str(len(content)))
+    connection.endheaders(content[: len(content) // 2])
+    return connection
+
+
 def test_a_download_outlives_its_mount(scene: Scene) -> None:
     """A request that began before its mount was removed gets every byte of what it asked for, and so does a write; then all is let go."""
     scene.start()
@@ -160,12 +171,18 @@ def test_a_download_outlives_its_mount(scene: Scene) -> None:
         scene.run("add", "--path", "/mounted", "--ufs-uri", str(store), *options)
         scene.wait(lambda: scene.buckets() == ["mounted"])
         body, first = slow_download(scene, "large")
+        upload = slow_upload(scene, "/mounted/sent", content)
         scene.run("remove", "--path", "/mounted")
         scene.wait(lambda: scene.buckets() == [])
         with pytest.raises(ClientError) as refused:
             scene.s3.get_object(Bucket="mounted", Key="large")
         assert refusal(refused) == (404, "NoSuchBucket")
         assert first + body.read() == content
+        upload.send(content[LARGE // 2 :])
+        assert upload.getresponse().status == 200
+        upload.close()
+        assert (store / "sent").read_bytes() == content
+        (store / "sent").unlink()
     scene.wait(lambda: open_below(scene.daemon.pid, store) == [])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,6 +60,12 @@ def test_no_secret_is_left(options, text):
     shown = masked(options)
     assert shown.keys() == options.keys()
     assert all(shown[name] == MASK for name in options if is_secret(name))
+
+
+def test_they_are_documented():
+    """The page on mounts tells each option of the daemon's."""
+    page = (Path(__file__).parents[2] / "docs" / "mounts.md").read_text()
+    assert all(f"| `{name}` | " in page for name in OPTIONS)
 
 
 def test_defaults():
