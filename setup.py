@@ -83,6 +83,7 @@ setup(
         "alluxio_s3.authorizers": [
             "open = alluxio_s3.auth.authorizers:OpenFactory",
             "policy = alluxio_s3.auth.authorizers:PolicyFactory",
+            "opa = alluxio_s3.auth.opa:OpaFactory",
         ],
         "alluxio_s3.tag_stores": [
             "object = alluxio_s3.tags.carried:CarriedFactory",
