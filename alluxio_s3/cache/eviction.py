@@ -85,12 +85,12 @@ class Eviction:
         self._shelf = shelf
         self._chance = chance
 
-    def admit(self, key: bytes, weight: int, size: int = 0) -> None:
-        """A page comes for which there is room. It is not there yet."""
+    def admit(self, key: bytes, weight: int, size: int = 0, *, wanted: bool = False) -> None:
+        """A page comes for which there is room. It is not there yet. ``wanted``: it is known already that it will be read."""
         ghost = self._shelf.find(key)
         if ghost is not None:
             self._shelf.remove(key)
-        known = ghost is not None or self._is_roomy(weight)
+        known = wanted or ghost is not None or self._is_roomy(weight)
         self._shelf.append(key, Entry(Queue.MAIN if known else Queue.SMALL, weight, 0, size))
 
     def touch(self, key: bytes) -> None:

@@ -12,7 +12,7 @@ from awscrt import checksums
 
 from alluxio_s3.cache import catalogue
 from alluxio_s3.cache.directory import FULL, Directory
-from alluxio_s3.cache.eviction import Entry, Eviction
+from alluxio_s3.cache.eviction import Entry, Eviction, Queue
 from alluxio_s3.cache.index import Found, Index, Writing, page_key, page_of
 from alluxio_s3.cache.keys import CachedObject
 from alluxio_s3.cache.open_pages import OpenPages
@@ -47,7 +47,7 @@ class Stock:
         usable = [one for one in self.directories if one.on]
         return max(usable, key=lambda one: one.share(key), default=None)
 
-    def put(self, directory: Directory, thing: CachedObject, number: int, data: memoryview) -> bool:
+    def put(self, directory: Directory, thing: CachedObject, number: int, data: memoryview, *, wanted: bool) -> bool:
         """Keep a page; False if there is no room for it.
 
         Room is made and promised to it in one step, in which the files of the pages that go are removed: before that step there is
@@ -70,7 +70,8 @@ class Stock:
                 if problem.errno in FULL:
                     self._shrink(directory, weight)
                 raise
-            self._publish(directory, promise, temporary, key, thing, Entry(0, weight, 0, len(data)))
+            entry = Entry(Queue.MAIN if wanted else Queue.SMALL, weight, 0, len(data))
+            self._publish(directory, promise, temporary, key, thing, entry)
             return True
         finally:
             with self._lock:
@@ -162,7 +163,7 @@ class Stock:
             if found is not None and (found.entry.is_page or found.place != directory.number):
                 self.remove(writing, key, found)
             directory.publish(temporary, key)
-            Eviction(writing.shelf(directory.number, directory.size)).admit(key, entry.weight, entry.size)
+            Eviction(writing.shelf(directory.number, directory.size)).admit(key, entry.weight, entry.size, wanted=entry.queue == Queue.MAIN)
             catalogue.add(writing, thing, entry.size)
 
     def _cancel(self, promise: bytes) -> None:

@@ -142,14 +142,17 @@ class PageStore:
         except lmdb.Error:
             return False
 
-    def put(self, thing: CachedObject, number: int, data: memoryview) -> bool:
-        """Keep a page; False if it was not kept. ``data`` is all of the page. Blocking; raises nothing."""
+    def put(self, thing: CachedObject, number: int, data: memoryview, *, wanted: bool = False) -> bool:
+        """Keep a page; False if it was not kept. ``data`` is all of the page. Blocking; raises nothing.
+
+        ``wanted``: somebody has asked for it to be kept, so it need not be read a second time to stay.
+        """
         stock = self._stock
         directory = stock.choose(page_key(thing.version, number)) if stock is not None else None
         if stock is None or directory is None or not 0 < len(data) <= self.page_bytes:
             return False
         try:
-            return stock.put(directory, thing, number, data)
+            return stock.put(directory, thing, number, data, wanted=wanted)
         except OSError as problem:
             # A disk that has less room than it may take serves with what it has.
             if problem.errno not in FULL or not directory.limit:

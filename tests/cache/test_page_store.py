@@ -166,6 +166,19 @@ def test_there_is_never_more_than_fits(store, tmp_path):
     assert place.evictions == 101 - place.pages
 
 
+def test_what_was_asked_for_stays(store):
+    """Pages that somebody wants loaded stay in a cache that is full of others, where pages that were only read once do not."""
+    for number in range(16):
+        put(store, thing(f"old/{number}"))
+    for number in range(8):
+        assert store.put(thing(f"loaded/{number}"), 0, memoryview(body(thing(f"loaded/{number}"), 0)), wanted=True)
+    for number in range(40):
+        put(store, thing(f"once/{number}"))
+    held = [one.path for one in store.objects("mem://a", "", "", 100)]
+    assert sum(path.startswith("loaded/") for path in held) >= 6
+    assert sum(path.startswith("once/") for path in held) <= 10
+
+
 def test_a_page_too_large_is_not_kept(tmp_path):
     """A page for which there can be no room is not kept, and nothing goes for it."""
     store = made_store(tmp_path / "pages", size=PAGE_BYTES)

@@ -6,6 +6,7 @@ import mmap
 import os
 import random
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from alluxio_s3.storage import Status
 from tests.cache.page_files import PAGE_BYTES, body, files, made_store, on_disk, put, read, thing
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE_ON_DISK = PAGE_BYTES + 4096
 ROOM = 8 * PAGE_ON_DISK
 
@@ -115,6 +117,42 @@ def test_killed_at_every_step(tmp_path, module, stride):
             assert step > 50, "it was to be killed, but had nothing to do"
             return
     raise AssertionError("it does not end")
+
+
+FILLER = """
+import sys
+from pathlib import Path
+from tests.cache.page_files import made_store, put, thing
+store = made_store(Path(sys.argv[1]), int(sys.argv[2]))
+for number in range(12):
+    put(store, thing(f"new/{number}"))
+store.forget("mem://a", "new/1")
+store.free("mem://a", "new/1")
+store.close()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("call", "nth"), [("pwrite64", 5), ("pwrite64", 20), ("pwrite64", 37), ("pwritev", 3), ("fsync", 3), ("flock", 4)])
+def test_killed_inside_the_index(tmp_path, call, nth):
+    """A process that dies while the index itself writes harms neither the index nor the pages."""
+    if not Path("/usr/bin/strace").exists():
+        pytest.skip("strace is not installed")
+    directory = tmp_path / "pages"
+    store = made_store(directory, ROOM)
+    for number in range(8):
+        put(store, thing(f"before/{number}"))
+    store.close()
+    inject = ["-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={nth}"]
+    script = [sys.executable, "-c", FILLER, str(directory), str(ROOM)]
+    subprocess.run(["/usr/bin/strace", "-f", "-o", "/dev/null", *inject, *script], check=False, capture_output=True, cwd=ROOT)
+    assert on_disk(directory) <= ROOM
+    store = made_store(directory, ROOM)
+    assert sum(read(store, thing(f"before/{number}")) is not None for number in range(8)) >= 4
+    settle(store)
+    check_order(store, directory)
+    assert put(store, thing("after"))
+    store.close()
 
 
 def busy(directory, seed, rounds):
