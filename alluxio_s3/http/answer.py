@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
-from functools import partial
 from http import HTTPStatus
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -17,7 +16,7 @@ from zope.interface import implementer
 
 from alluxio_s3.actions.exchange import ReaderBody, Response
 from alluxio_s3.http.channel import S3Request
-from alluxio_s3.http.sendfile import FileSender
+from alluxio_s3.http.sendfile import FileSender, takes_files
 from alluxio_s3.http.spans import SpanSender
 from alluxio_s3.interfaces import IFileBacked, ISpanReader
 from alluxio_s3.storage import ObjectChanged
@@ -97,19 +96,17 @@ async def _stream(request: S3Request, body: ReaderBody | AsyncIterator[bytes], t
     if not isinstance(body, ReaderBody):
         await _relay(request, body)
         return
-    spanning = ISpanReader(body.reader, None)
-    if spanning is not None and body.count and not request.isSecure():
-        spans = spanning.spans(body.offset, body.count)
-        await _deliver(request, body, SpanSender(request.channel.transport, request.channel, threads, spans, body.count))
-        return
-    file = IFileBacked(body.reader, None)
     transport = request.channel.transport
-    sends = getattr(transport, "sender", None)
-    if sends is None and not request.isSecure():  # a connection of Twisted's own
-        sends = partial(FileSender, transport)
-    if file is not None and body.count and sends is not None:
-        await _deliver(request, body, sends(request.channel, threads, file, body.offset, body.count))
-        return
+    if body.count and takes_files(transport):
+        spanning = ISpanReader(body.reader, None)
+        if spanning is not None:
+            spans = spanning.spans(body.offset, body.count)
+            await _deliver(request, body, SpanSender(transport, request.channel, threads, spans, body.count))
+            return
+        file = IFileBacked(body.reader, None)
+        if file is not None:
+            await _deliver(request, body, FileSender(transport, request.channel, threads, file, body.offset, body.count))
+            return
     await _relay(request, body.reader.read(body.offset, body.count))
     _check_whole(request, body)
 

@@ -11,7 +11,7 @@ import os
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IPullProducer
+from twisted.internet.interfaces import IPullProducer, ISSLTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -59,7 +59,8 @@ class FileSender:
         self._hot_until = self._offset + size
         try:
             while self._left > TAIL_BYTES and self._offset < self._hot_until:
-                taken = self._move(self._offset, min(self._left - TAIL_BYTES, self._hot_until - self._offset))
+                most = min(self._left - TAIL_BYTES, self._hot_until - self._offset)
+                taken = move(self._transport, self._file.fileno(), self._offset, most)
                 if taken == 0:
                     raise ObjectChanged("", "the file is shorter than it was")
                 self._took(taken)
@@ -111,7 +112,8 @@ class FileSender:
             if self._left <= TAIL_BYTES:
                 self._finish_with_tail()
                 return
-            taken = self._move(self._offset, min(self._left - TAIL_BYTES, self._hot_until - self._offset))
+            most = min(self._left - TAIL_BYTES, self._hot_until - self._offset)
+            taken = move(self._transport, self._file.fileno(), self._offset, most)
         except BlockingIOError:
             self._transport.startWriting()
         except ConnectionError:
@@ -127,10 +129,6 @@ class FileSender:
                 self._send_slice()  # the tail, which needs no turn of its own
             else:
                 self._transport.startWriting()
-
-    def _move(self, offset: int, count: int) -> int:
-        """Give the connection up to ``count`` bytes; how many it took, 0 at the end of the file. Raises BlockingIOError when it is full."""
-        return os.sendfile(self._transport.fileno(), self._file.fileno(), offset, count)
 
     def _finish_with_tail(self) -> None:
         tail = self._tail()
@@ -188,6 +186,20 @@ class FileSender:
             self._transport.registerProducer(self._channel, True)
             # If the transport had told it to pause, it is not the one that was told to go on.
             self._channel.resumeProducing()
+
+
+def takes_files(transport: Any) -> bool:
+    """Whether bytes of files can be moved to such a connection: to a plain one, and to one that says how."""
+    return hasattr(transport, "move") or not ISSLTransport.providedBy(transport)
+
+
+def move(transport: Any, descriptor: int, offset: int, count: int) -> int:
+    """Give a connection up to ``count`` bytes of a file; how many it took, 0 at the end of the file.
+
+    Raises BlockingIOError when it is full, ConnectionError when it is no more. What it did not take must be the next that it is given.
+    """
+    own = getattr(transport, "move", None)
+    return os.sendfile(transport.fileno(), descriptor, offset, count) if own is None else int(own(descriptor, offset, count))
 
 
 def is_hot(descriptor: int, offset: int, count: int) -> bool:

@@ -1,4 +1,4 @@
-"""Bytes that are partly in files and partly on their way, to a plain TCP connection: sendfile(2) for the first, a write for the others.
+"""Bytes that are partly in files and partly on their way, to a connection: ``sendfile.move`` for the first, a write for the others.
 
 While one stretch goes out the next one is fetched, so that what has to be opened, verified or waited for does not hold up the client.
 """
@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IPullProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from alluxio_s3.http.sendfile import SLICE_BYTES, TAIL_BYTES, is_hot
+from alluxio_s3.http.sendfile import SLICE_BYTES, TAIL_BYTES, is_hot, move
 from alluxio_s3.interfaces import Span
 from alluxio_s3.storage import ObjectChanged
 from alluxio_s3.threads import Threads
@@ -139,7 +139,7 @@ class SpanSender:
             self._finish(None, data)
             return True
         most = min(room, self._left - TAIL_BYTES if last else self._left)
-        taken = os.sendfile(self._transport.fileno(), span.file.fileno(), self._offset, most)
+        taken = move(self._transport, span.file.fileno(), self._offset, most)
         if not taken:
             raise ObjectChanged("", "the file is shorter than it was")
         self._took(taken)

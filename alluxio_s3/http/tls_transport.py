@@ -24,10 +24,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from alluxio_s3.http.sendfile import FileSender
 from alluxio_s3.http.transport import BACKLOG, EagerEndpoint, EagerPort, EagerServer
-from alluxio_s3.interfaces import IFileBacked
-from alluxio_s3.threads import Threads
 
 # How long the first words may take, and how long the last one may wait for a client that takes nothing.
 HANDSHAKE_SECONDS = 30.0
@@ -199,9 +196,20 @@ class TlsServer(EagerServer):
             data = data[given:]
         tcp.Server.write(self, data)
 
-    def sender(self, channel: Any, threads: Threads, file: IFileBacked, offset: int, count: int) -> FileSender:
-        """What sends a range of a file; see FileSender."""
-        return EncryptedFileSender(self, channel, threads, file, offset, count)
+    def move(self, descriptor: int, offset: int, count: int) -> int:
+        """Bytes of a file, as ``sendfile.move``: read and encrypted piece by piece. What the socket refuses is read again."""
+        chunk = self.server.chunk
+        given, end = 0, min(count, SLICE_BYTES)
+        while given < end:
+            wanted = min(end - given, UNIT_BYTES)
+            got = os.preadv(descriptor, [chunk[:wanted]], offset + given)
+            taken = self.give(chunk[:got]) if got else 0
+            given += taken
+            if taken < wanted:
+                if got and not given:
+                    raise BlockingIOError
+                break
+        return given
 
     def _postLoseConnection(self) -> Any:
         """All has been written: say farewell, without waiting for the client's."""
@@ -233,25 +241,6 @@ class TlsServer(EagerServer):
             deadline, self._deadline = self._deadline, None
             if deadline.active():
                 deadline.cancel()
-
-
-class EncryptedFileSender(FileSender):
-    """A file over such a connection: what a turn may take is read and encrypted piece by piece; what the socket refuses is read again."""
-
-    def _move(self, offset: int, count: int) -> int:
-        transport = cast("TlsServer", self._transport)
-        chunk = transport.server.chunk
-        given, end = 0, min(count, SLICE_BYTES)
-        while given < end:
-            wanted = min(end - given, UNIT_BYTES)
-            got = os.preadv(self._file.fileno(), [chunk[:wanted]], offset + given)
-            taken = transport.give(chunk[:got]) if got else 0
-            given += taken
-            if taken < wanted:
-                if got and not given:
-                    raise BlockingIOError
-                break
-        return given
 
 
 class TlsPort(EagerPort):

@@ -158,7 +158,8 @@ class RawClient(Protocol):
 
     def leave(self) -> None:
         assert self.transport is not None
-        self.transport.abortConnection()  # type: ignore[attr-defined]
+        if not self.closed.called:
+            self.transport.abortConnection()  # type: ignore[attr-defined]
 
 
 class Server:

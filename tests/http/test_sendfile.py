@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from twisted.internet.ssl import optionsForClientTLS
 from zope.interface import implementer
 
 from alluxio_s3.http.certificates import Certificates
-from alluxio_s3.http.sendfile import ALONE_BYTES, SLICE_BYTES, TAIL_BYTES, FileSender, is_hot
+from alluxio_s3.http.sendfile import ALONE_BYTES, SLICE_BYTES, TAIL_BYTES, FileSender, is_hot, move
 from alluxio_s3.http.tls_transport import TlsEndpoint
 from alluxio_s3.http.transport import EagerEndpoint
 from alluxio_s3.interfaces import IFileBacked
@@ -77,9 +76,7 @@ class Pair:
     def send_file(self, file: OpenedFile, offset: int, count: int) -> FileSender:
         """As the connection would have it."""
         transport: Any = self.sending.transport
-        makes = getattr(transport, "sender", partial(FileSender, transport))
-        sender: FileSender = makes(self.sending, self.threads, file, offset, count)
-        return sender
+        return FileSender(transport, self.sending, self.threads, file, offset, count)
 
 
 async def turns(count: int) -> None:
@@ -333,17 +330,17 @@ async def test_a_file_that_changes_is_not_sent_whole_at_once_either(pair: Pair, 
 
 @eager
 @pytest_twisted.ensureDeferred
-async def test_a_turn_takes_less_when_others_ask(pair: Pair, tmp_path: Path) -> None:
+async def test_a_turn_takes_less_when_others_ask(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While clients send requests no turn gives a connection more than its slice; when none does, turns are larger."""
     asked = [0]
     channel: Any = pair.sending
     taken: list[int] = []
 
-    class Counting(FileSender):
-        def _move(self, offset: int, count: int) -> int:
-            taken.append(count)
-            return super()._move(offset, count)
+    def counting(transport: Any, descriptor: int, offset: int, count: int) -> int:
+        taken.append(count)
+        return move(transport, descriptor, offset, count)
 
+    monkeypatch.setattr("alluxio_s3.http.sendfile.move", counting)
     with (tmp_path / "file").open("wb") as file:
         file.truncate(64 << 20)
     for step, most in ((1, SLICE_BYTES), (0, ALONE_BYTES)):
@@ -351,5 +348,5 @@ async def test_a_turn_takes_less_when_others_ask(pair: Pair, tmp_path: Path) -> 
             "Asking", (Sending,), {"asked": property(lambda _, by=step: asked.__setitem__(0, asked[0] + by) or asked[0])}
         )
         del taken[:]
-        await Counting(channel.transport, channel, pair.threads, OpenedFile(tmp_path / "file"), 0, 64 << 20).send()
+        await FileSender(channel.transport, channel, pair.threads, OpenedFile(tmp_path / "file"), 0, 64 << 20).send()
         assert max(taken) == most

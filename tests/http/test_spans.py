@@ -11,16 +11,20 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol, wrapClientTLS
 from twisted.internet.protocol import Factory
+from twisted.internet.ssl import optionsForClientTLS
 
+from alluxio_s3.http.certificates import Certificates
 from alluxio_s3.http.sendfile import SLICE_BYTES
 from alluxio_s3.http.spans import SpanSender
+from alluxio_s3.http.tls_transport import TlsEndpoint
 from alluxio_s3.http.transport import EagerPort
 from alluxio_s3.interfaces import Span
 from alluxio_s3.storage import ObjectChanged, Unavailable
 from alluxio_s3.threads import Threads
-from tests.http.conftest import RawClient
+from tests.certificates import Authority
+from tests.http.conftest import RawClient, trusting
 from tests.http.test_sendfile import OpenedFile, Sending, turns
 
 
@@ -77,8 +81,8 @@ class Pair:
         return self.closed and not any(file.held for file in self.files)
 
 
-@pytest.fixture(params=["twisted", "eager"])
-def pair(request: Any, tmp_path: Path) -> Any:
+@pytest.fixture(params=["twisted", "eager", "tls"])
+def pair(request: Any, tmp_path: Path, authority: Authority, certificates: Certificates) -> Any:
     """Both ends, connected, on a port of Twisted's own and on the gateway's."""
 
     async def connect() -> Pair:
@@ -87,10 +91,17 @@ def pair(request: Any, tmp_path: Path) -> Any:
         if request.param == "eager":
             port = EagerPort(0, factory, 5, "127.0.0.1", reactor)
             port.startListening()
+        elif request.param == "tls":
+            port = await TlsEndpoint(reactor, "127.0.0.1", 0, certificates).listen(factory)
         else:
             port = reactor.listenTCP(0, factory, interface="127.0.0.1")
-        client = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port), RawClient())
+        endpoint: Any = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
+        if request.param == "tls":
+            endpoint = wrapClientTLS(optionsForClientTLS("localhost", trusting(authority)), endpoint)
+        client = await connectProtocol(endpoint, RawClient())
         sending = await factory.made  # type: ignore[attr-defined]
+        if request.param == "tls":
+            await client.shaken
         await port.stopListening()
         return Pair(tmp_path, threads, sending, client)
 
