@@ -109,6 +109,11 @@ class Gateway(MultiService):
         self._hurried = False
         operations.metrics.gauge("alluxio_s3_requests_in_flight", "Requests under way.", lambda: self._busy)
         operations.metrics.gauge("alluxio_s3_connections", "Connections that are open.", lambda: len(site.connections))
+        mounts = pipeline.services.namespace
+        operations.metrics.gauge("alluxio_s3_mounts", "Mounts beside the root.", lambda: len(mounts.mounts))
+        operations.metrics.gauge(
+            "alluxio_s3_mounts_broken", "Those of them whose under-store could not be set up.", lambda: len(mounts.broken)
+        )
         if settings.upload_cleaner_enabled:
             expiry = TimerService(EXPIRE_EVERY_SECONDS, self._expire_uploads)
             expiry.clock = reactor

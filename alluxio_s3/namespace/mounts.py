@@ -115,6 +115,11 @@ class Namespace:
             raise S3Error("NoSuchBucket", BucketName=bucket)
         return Place(self.root, f"{bucket}/")
 
+    @property
+    def broken(self) -> Mapping[str, str]:
+        """The mounts that have no under-store, and what is the trouble with each, for the operator."""
+        return {name: mounted.trouble for name, mounted in self.mounts.items() if mounted.ufs is None}
+
     async def bucket(self, name: str) -> Bucket:
         """The bucket, looked up. Raises S3Error NoSuchBucket."""
         place = self.locate(name)

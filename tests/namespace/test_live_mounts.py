@@ -116,7 +116,7 @@ def test_what_is_there_at_the_start(scene):
     scene.start(A, B)
     assert scene.names() == ["a", "b"]
     assert (code(scene, "a"), code(scene, "b")) == (None, "ServiceUnavailable")
-    assert scene.namespace.mounts["b"].trouble == "no memory://b"
+    assert scene.namespace.broken == {"b": "no memory://b"}
     assert len(scene.built) == 1
 
 
