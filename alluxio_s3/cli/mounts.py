@@ -23,7 +23,7 @@ from alluxio_s3.s3.buckets import check_new_bucket_name
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.settings import Loaded, SettingsError
 from alluxio_s3.settings.mount_options import check_uri, masked, split_options, without_secrets
-from alluxio_s3.storage import Mount, StorageError
+from alluxio_s3.storage import Mount, NoSuchPath, StorageError
 from alluxio_s3.stores import LOCAL, MountBuilder, build_mount_table, plugin_of
 from alluxio_s3.threads import Threads
 
@@ -138,6 +138,8 @@ async def _trouble(given: Mount, loaded: Loaded, reactor: Any) -> str:
         await probing.addTimeout(CHECK_SECONDS, reactor)
     except TimeoutError:
         return f"no answer within {CHECK_SECONDS:.0f} s"
+    except NoSuchPath:
+        return "nothing is there"
     except (StorageError, SettingsError) as problem:
         return without_secrets(str(problem), given.options).rstrip(".")
     return ""
