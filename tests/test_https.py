@@ -233,6 +233,17 @@ def test_slow_clients_and_those_that_leave(scene: SecureScene) -> None:
     scene.daemon.stop()
 
 
+def test_a_client_that_takes_nothing_is_given_up(scene: SecureScene) -> None:
+    """An answer that nobody takes ends after the time that bodies may stall, and whoever connects and says nothing is no trouble."""
+    with (scene.data / "bucket" / "k").open("wb") as file:
+        file.truncate(LARGE)
+    endpoint = scene.start_https(alluxio__worker__s3__body__stall__timeout="200ms")
+    with scene.connect(endpoint), scene.context().wrap_socket(scene.connect(endpoint), server_hostname="127.0.0.1") as client:
+        client.sendall(b"GET /bucket/k HTTP/1.1\r\nHost: h\r\n\r\n")
+        scene.wait_for('GetObject "GET /bucket/k" 200 ClientGone')
+        scene.daemon.stop()
+
+
 class Load(threading.Thread):
     """Requests one after the other, on one connection or on one each, until it is told to end."""
 

@@ -172,6 +172,7 @@ def _verify_clients(context: ssl.SSLContext, files: CertificateFiles) -> None:
         raise SettingsError(f"{CLIENT_AUTH}={files.client_auth} needs to know whose certificates to trust", name=CA)
     trusted = b"".join(one.public_bytes(serialization.Encoding.DER) for one in _certificates(files.ca, CA))
     context.load_verify_locations(cadata=trusted)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # what the file names is trusted, be it a root or not
     context.verify_mode = _VERIFYING[files.client_auth]
 
 

@@ -59,6 +59,7 @@ class TlsServer(EagerServer):
     _wrapped = False
     _shaking = True
     _read_waits = False
+    _held = False
     _deadline: IDelayedCall | None
 
     def __init__(self, sock: Any, protocol: Any, client: Any, server: Any, sessionno: int, reactor: Any) -> None:
@@ -97,10 +98,19 @@ class TlsServer(EagerServer):
             return self._shake()
         if self._read_waits:
             self._read_waits = False
-            why = self._read()
-            if why is not None or self.disconnected:
-                return why
+            if not self._held:
+                self.resumeProducing()
         return super().doWrite()
+
+    def pauseProducing(self) -> None:
+        """See ``IPushProducer``."""
+        self._held = True
+        super().pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """See ``IPushProducer``."""
+        self._held = False
+        super().resumeProducing()
 
     def _shake(self) -> Any:
         try:
@@ -148,6 +158,7 @@ class TlsServer(EagerServer):
             pass
         except ssl.SSLWantWriteError:
             self._read_waits = True
+            self.stopReading()  # the poller would tell again and again of what cannot be read yet
             self.startWriting()
         except (OSError, ValueError):  # an end without a word of farewell is one of them
             why = main.CONNECTION_LOST

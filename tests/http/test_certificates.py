@@ -158,9 +158,9 @@ def test_a_certificate_out_of_its_time_is_warned_of(
 
 @pytest.mark.parametrize("auth", ["optional", "required"])
 def test_clients_certificates(tmp_path: Path, authority: Authority, auth: str) -> None:
-    """A client may, or must, show one of the authority that is trusted, and no other."""
-    trusted = Authority("clients")
-    ca = str(trusted.certificate_file(tmp_path / "ca.pem"))
+    """A client may, or must, show one of the authority that is trusted, a root or not, and no other."""
+    trusted = Authority("root").between("clients") if auth == "optional" else Authority("clients")
+    ca = str(Issued(None, trusted.certificate).certificate_file(tmp_path / "ca.pem"))
     context = certificates(pem(tmp_path, authority.issue(), ca=ca, client_auth=auth)).context
     assert shown(context, authority, trusted.issue("alice"), tmp_path)
     with pytest.raises(ssl.SSLError, match="certificate verify failed"):

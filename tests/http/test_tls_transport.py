@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol, wrapClientTLS
+from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import optionsForClientTLS
 from twisted.internet.threads import deferToThread
@@ -309,6 +310,45 @@ def unread(pipe: Any) -> int:
     """How many bytes are in a pipe: FIONREAD of ioctl_tty(2)."""
     (count,) = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))
     return int(count)
+
+
+@pytest.mark.parametrize("held", [False, True])
+@pytest_twisted.ensureDeferred
+async def test_a_read_that_waits_for_room_to_write(ends: Ends, held: bool) -> None:
+    """When OpenSSL has to answer before it can read on, nobody spins meanwhile, and reading goes on; unless it is held."""
+    secure: Any = ends.server.socket
+    read = secure.read
+    asked: list[int] = []
+
+    def waiting(*args: Any) -> int:
+        asked.append(1)
+        if len(asked) == 1:
+            if held:
+                ends.server.pauseProducing()
+            raise ssl.SSLWantWriteError
+        return int(read(*args))
+
+    secure.read = waiting
+    ends.client.write(b"more")
+    while not asked:
+        await turn()
+    for _ in range(10):
+        await turn()
+    if held:
+        assert len(asked) == 1
+        ends.server.resumeProducing()
+    while ends.accepted.received != b"!more":
+        await turn()
+    assert len(asked) <= 3
+    ends.server.write(b"answer")
+    assert await ends.client.until(b"answer") == b"answer"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_connection_says_that_it_is_secure(ends: Ends) -> None:
+    """So a request knows that it came by TLS."""
+    assert ISSLTransport.providedBy(ends.server)
+    assert ends.server.getPeerCertificate() is None
 
 
 @pytest_twisted.ensureDeferred
