@@ -138,9 +138,9 @@ async def _trouble(given: Mount, loaded: Loaded, reactor: Any) -> str:
         await probing.addTimeout(CHECK_SECONDS, reactor)
     except TimeoutError:
         return f"no answer within {CHECK_SECONDS:.0f} s"
-    except NoSuchPath:
-        return "nothing is there"
     except (StorageError, SettingsError) as problem:
+        if str(problem) == str(NoSuchPath()):  # it has no words of its own
+            return "nothing is there"
         return without_secrets(str(problem), given.options).rstrip(".")
     return ""
 

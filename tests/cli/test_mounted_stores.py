@@ -73,7 +73,7 @@ def test_a_mount_of_another_s3(scenes: tuple[Scene, Scene]) -> None:
         *("--option", "s3a.secretKey=-"),
     )
     said = near.run("add", "--path", "/missing", "--ufs-uri", "s3://not-there", *options, told=CANARY, status=1)
-    assert "s3://not-there: nothing is there." in said
+    assert "does not exist. Nothing was mounted" in said
     near.run("add", "--path", "/here", "--ufs-uri", "s3://there/prefix", *options, told=CANARY)
     near.wait(lambda: near.buckets() == ["here"])
     got = near.s3.get_object(Bucket="here", Key="k")
