@@ -76,6 +76,11 @@ bench: $(VENV)/.dev ## Compare requests with nginx and rclone (ARGS=--quick; ARG
 	benchmarks/http/install.sh
 	$(PYTHON) -m benchmarks.http $(ARGS)
 
+.PHONY: bench-processes
+bench-processes: $(VENV)/.dev ## Compare two processes with one
+	benchmarks/http/install.sh
+	$(PYTHON) -m benchmarks.http.processes $(ARGS)
+
 .PHONY: bench-listing
 bench-listing: $(VENV)/.dev ## Measure listings (ARGS=--write: into docs/listing.md)
 	$(PYTHON) -m benchmarks.listing $(ARGS)
