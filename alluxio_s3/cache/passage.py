@@ -48,7 +48,9 @@ class Passage:
         try:
             while self._position < self._end:
                 number = self._position // self._size
-                page = await self._page(number)
+                page = self._store.hot(self._version, number)
+                if page is None:
+                    page = await self._open(number)
                 if page is not None:
                     yield self._span(page, number)
                     continue
@@ -63,15 +65,15 @@ class Passage:
             for flying in self._wanted.values():
                 flying.wanted -= 1
 
-    async def _page(self, number: int) -> Page | None:
-        page = self._store.hot(self._version, number)
-        if page is None and self._store.holds(self._version, number):
-            # The first alone, since somebody waits for it.
-            more = OPENED_TOGETHER if self._opened else 1
-            self._opened = True
-            numbers = range(number, min(number + more - 1, self._last) + 1)
-            page = await _opened(self._fills, _Opening(self._store, self._version, numbers))
-        return page
+    async def _open(self, number: int) -> Page | None:
+        """The page from the disk, if it is there."""
+        if not self._store.holds(self._version, number):
+            return None
+        # The first alone, since somebody waits for it.
+        more = OPENED_TOGETHER if self._opened else 1
+        self._opened = True
+        numbers = range(number, min(number + more - 1, self._last) + 1)
+        return await _opened(self._fills, _Opening(self._store, self._version, numbers))
 
     def _span(self, page: Page, number: int) -> Span:
         """What of ``page`` is wanted."""
@@ -163,6 +165,8 @@ class Passage:
 
     def _leave(self, number: int) -> None:
         """The pages before ``number`` have been read."""
+        if not self._wanted:
+            return
         for passed in [one for one in self._wanted if one < number]:
             self._forget(passed)
 

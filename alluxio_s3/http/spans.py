@@ -6,9 +6,10 @@ While one stretch goes out the next one is fetched, so that what has to be opene
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Generator
 from typing import Any
 
+from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPullProducer
 from twisted.python.failure import Failure
@@ -18,6 +19,27 @@ from alluxio_s3.http.sendfile import SLICE_BYTES, TAIL_BYTES, is_hot, move
 from alluxio_s3.interfaces import Span
 from alluxio_s3.storage import ObjectChanged
 from alluxio_s3.threads import Threads
+
+
+@frozen
+class _Begun:
+    """What is left of an ``await`` that has begun: it waits for ``waited``."""
+
+    step: Generator[Any, Any, Any]
+    waited: Any
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        waited = self.waited
+        while True:
+            try:
+                try:
+                    result = yield waited
+                except Exception as problem:  # noqa: BLE001  # it is the other's
+                    waited = self.step.throw(problem)
+                else:
+                    waited = self.step.send(result)
+            except StopIteration as done:
+                return done.value
 
 
 @implementer(IPullProducer)
@@ -172,23 +194,30 @@ class SpanSender:
 
     def _fetch(self) -> None:
         """Have the next item come, unless it does already."""
-        if self._coming is None and self._next is None and not self._ended:
-            coming = Deferred.fromCoroutine(self._advance())
-            if not coming.called:
-                self._coming = coming
-
-    async def _advance(self) -> None:
-        try:
-            item = await anext(self._items, None)
-        except Exception as problem:  # noqa: BLE001  # whoever sends gets it; the answer is cut, wherever it stands
-            self._coming = None
-            self._finish(Failure(problem))
+        if self._coming is not None or self._next is not None or self._ended:
             return
-        self._coming = None
-        if item is None:
+        # Most often it is here at once, and a Deferred would cost more than all the rest.
+        step = self._items.__anext__().__await__()
+        try:
+            waited = next(step)
+        except StopIteration as done:
+            self._next = done.value
+        except StopAsyncIteration:
             self._ended = True
+        except Exception:  # noqa: BLE001  # whoever sends gets it; the answer is cut, wherever it stands
+            self._finish(Failure())
         else:
-            self._next = item
+            coming = Deferred.fromCoroutine(self._advance(_Begun(step, waited)))
+            self._coming = None if coming.called else coming
+
+    async def _advance(self, step: _Begun) -> None:
+        try:
+            self._next = await step
+        except StopAsyncIteration:
+            self._ended = True
+        except Exception:  # noqa: BLE001  # as above
+            self._finish(Failure())
+        self._coming = None
         if self._starved and self._done is not None:
             self._starved = False
             self._go_on()
