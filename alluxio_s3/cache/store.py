@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from alluxio_s3.cache import listing
 from alluxio_s3.cache.alarm import Alarm
 from alluxio_s3.cache.directory import FULL, Directory
-from alluxio_s3.cache.index import Found, page_key
+from alluxio_s3.cache.index import Found, Tally, page_key
 from alluxio_s3.cache.keys import CachedObject, CachedVersion, Freed, Known
 from alluxio_s3.cache.knowledge import Knowledge, settle
 from alluxio_s3.cache.open_pages import Key, OpenPages
@@ -221,12 +221,18 @@ class PageStore:
             raise OSError(str(problem)) from problem
 
     def stats(self) -> Stats:
-        """How the store does. Blocking."""
+        """How the store does. Microseconds, for the reactor's thread."""
+        tally = Tally()
         stock = self._stock
+        if stock is not None:
+            try:
+                with stock.index.reading() as transaction:
+                    tally = stock.index.tally(transaction)
+            except lmdb.Error as problem:
+                self._index_failed(problem)
+                stock = None
         if stock is None:
             return Stats(self._hits, self._misses, tuple(PlaceStats(one.path, one.size, 0, 0, 0, on=False) for one in self._places))
-        with stock.index.reading() as transaction:
-            tally = stock.index.tally(transaction)
         found = []
         for one in stock.directories:
             place = tally.place(one.number)

@@ -18,14 +18,14 @@ from twisted.logger import Logger
 
 from alluxio_s3.cache.directory import Directory
 from alluxio_s3.cache.eviction import MOST_MARKS, Eviction
-from alluxio_s3.cache.index import page_key
+from alluxio_s3.cache.index import Tally, page_key
 from alluxio_s3.cache.open_pages import Key
 from alluxio_s3.cache.stock import Stock
 
 # So long one round may repair, and so many things are looked at in one step.
 REPAIR_SECONDS = 0.2
 BATCH = 256
-MOST_TOUCHED = 8192
+MOST_TOUCHED = 2048
 
 _log = Logger()
 
@@ -37,6 +37,7 @@ class Upkeep:
         self._stock = stock
         self._repairs = ExitStack()
         self._repair: Iterator[None] | None = None
+        self._seen: Tally | None = None
         if not stock.session.clean and self._repairs.enter_context(stock.session.repairing()):
             self._repair = self._repaired()
         else:
@@ -51,7 +52,7 @@ class Upkeep:
         """All that is to be done, once. ``touched`` are pages that were read since the last time."""
         try:
             self.mark(touched)
-            self._stock.open_pages.drop_removed()
+            self._close_removed()
             self._stock.index.clear_dead_readers()
             for directory in self._stock.directories:
                 self._look_after(directory)
@@ -77,6 +78,14 @@ class Upkeep:
         """Leave the repair, if there is one, to another process."""
         self._repair = None
         self._repairs.close()
+
+    def _close_removed(self) -> None:
+        """Let go of pages that others have removed, if anything has changed at all since the last time."""
+        with self._stock.index.reading() as transaction:
+            tally = self._stock.index.tally(transaction)
+        if tally != self._seen:
+            self._seen = tally
+            self._stock.open_pages.drop_removed()
 
     def _look_after(self, directory: Directory) -> None:
         stock = self._stock
