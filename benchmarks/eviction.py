@@ -46,6 +46,11 @@ def popular(chance: random.Random) -> Trace:
     return zipf(chance, PAGES, 12 * PAGES, 0.9)
 
 
+def moving(chance: random.Random) -> Trace:
+    """Objects of different popularity, of which some become popular and others go out of fashion, all the time."""
+    return [page + fashion * PAGES // 5 for fashion in range(12) for page in zipf(chance, PAGES, PAGES, 0.9)]
+
+
 def scans(chance: random.Random) -> Trace:
     """The same, and between them scans of what is read once."""
     reads, made = zipf(chance, PAGES, 8 * PAGES, 0.9), []
@@ -195,6 +200,7 @@ POLICIES: dict[str, Callable[[Trace, int], float]] = {"LRU": lru, "S3-FIFO": pub
 TRACES: dict[str, Callable[[random.Random], Trace]] = {
     "popularity (Zipf 0.9)": popular,
     "popularity, with scans": scans,
+    "popularity that moves on": moving,
     "epochs, shuffled": shuffled,
     "epochs, in order": ordered,
     "another data set": moved,
