@@ -95,6 +95,19 @@ async def test_moved_while_it_is_read(hdfs, root, store):
 
 
 @pytest_twisted.ensureDeferred
+async def test_replaced_while_it_is_open(store):
+    """What was open when it was replaced or deleted is read to its end, unless it is large; a reader that is not read holds nothing."""
+    await store.put("a", b"old" * 100_000)
+    readers = [await store.ufs.open("a") for _ in range(3)]
+    await store.put("a", b"new")
+    assert await read(readers[0], 0, 300_000) == b"old" * 100_000
+    await store.delete("a")
+    assert await read(readers[1], 0, 6) == b"oldold"
+    for reader in readers:
+        await reader.close()
+
+
+@pytest_twisted.ensureDeferred
 async def test_directories_that_nobody_made_go(hdfs, root, store):
     """Directories that were there only for an object go with it; those of others, and those that a user made, stay."""
     hdfs.ask("PUT", f"{root}/theirs", "MKDIRS")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -22,7 +23,7 @@ from alluxio_s3.interfaces import (
     IUnderFileSystem,
 )
 from alluxio_s3.s3.conditions import WriteCondition
-from alluxio_s3.storage import Attributes, Listing, PathConflict, Status
+from alluxio_s3.storage import Attributes, Listing, ObjectChanged, PathConflict, Status, Unavailable
 from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.webhdfs import folders
 from alluxio_s3.ufs.webhdfs.namenode import NameNodes
@@ -35,6 +36,7 @@ from alluxio_s3.ufs.webhdfs.writer import FolderWriter, WebHdfsWriter
 _CONNECTIONS = 32
 # Jetty of Hadoop 2 closes a connection that has been idle for 10 seconds.
 _IDLE_SECONDS = 5
+_LOOKS = 50
 
 
 @implementer(IUnderFileSystem, IBucketContainer, IAttributeUpdater, IIdentified)
@@ -65,10 +67,15 @@ class WebHdfsUnderFileSystem:
 
     async def open(self, path: str) -> IObjectReader:
         """See IUnderFileSystem."""
-        inode, status = await self._tree.look(path)
-        if status.is_folder:
-            raise PathConflict(path)
-        return WebHdfsReader(status, inode, self._nodes)
+        for _ in range(_LOOKS):
+            inode, status = await self._tree.look(path)
+            if status.is_folder:
+                raise PathConflict(path)
+            reader = WebHdfsReader(status, inode, self._nodes)
+            with suppress(ObjectChanged):
+                await reader.begin()
+                return reader
+        raise Unavailable(path, f"Unavailable: {path}: it is replaced faster than it can be opened")
 
     async def create(self, path: str, attributes: Attributes, length: int | None) -> IObjectWriter:  # noqa: ARG002 - commit brings them
         """See IUnderFileSystem."""
