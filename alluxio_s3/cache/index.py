@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Lock
 from typing import Any, TypeAlias
 
@@ -98,9 +99,12 @@ class Found:
 
 
 class Index:
-    """The LMDB environment in the directory ``path``. Raises ``lmdb.Error`` whenever LMDB does."""
+    """The LMDB environment in the directory ``path``. Raises ``lmdb.Error`` whenever LMDB does.
 
-    def __init__(self, path: str, room: int) -> None:
+    ``whole``: nobody else has it open, and it is an error if its file is shorter than it says; to read it then would end the process.
+    """
+
+    def __init__(self, path: str, room: int, *, whole: bool = False) -> None:
         self._env: Any = lmdb.open(
             path,
             map_size=max(SMALLEST_MAP_BYTES, room // MAP_SHARE),
@@ -112,6 +116,9 @@ class Index:
             metasync=False,
             readahead=False,
         )
+        if whole and Path(path, "data.mdb").stat().st_size < self._env.info()["last_pgno"] * self._env.stat()["psize"]:
+            self._env.close()
+            raise lmdb.CorruptedError(f"{path} has been cut short")
         self.meta = self._env.open_db(b"meta")
         self.pages = self._env.open_db(b"pages")
         self.queues = self._env.open_db(b"queues")

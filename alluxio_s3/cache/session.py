@@ -16,11 +16,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import lmdb
-from attrs import asdict, frozen
+from attrs import asdict, evolve, frozen
 
 from alluxio_s3.cache.index import Index
 
 FORMAT = 1
+# After so many starts of which none lasted, the index itself is held to be what ends the process: a damaged one can do that.
+MOST_STARTS = 30
 TOKEN_BYTES = 8
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _ANY_BOOT = "any"
@@ -30,7 +32,8 @@ _ANY_BOOT = "any"
 class Origin:
     """What a file in the index' directory says of it.
 
-    ``boot`` is that of the kernel in which it is good, ``places`` are the directories by number.
+    ``boot`` is that of the kernel in which it is good, ``places`` are the directories by number, ``starts`` counts those of lone
+    processes since one has lasted.
     """
 
     identity: str
@@ -38,6 +41,7 @@ class Origin:
     page_bytes: int
     places: tuple[str, ...]
     format: int = FORMAT
+    starts: int = 0
 
 
 class Session:
@@ -58,17 +62,16 @@ class Session:
             if origin is not None and busy and origin.page_bytes != page_bytes:
                 raise ValueError(f"{root}: other processes use this cache with pages of {origin.page_bytes} bytes")
             self.clean = origin is not None and origin.boot == _ANY_BOOT
-            usable = (
-                origin is not None and origin.boot in (_ANY_BOOT, _boot()) and (origin.format, origin.page_bytes) == (FORMAT, page_bytes)
-            )
+            usable = origin is not None and origin.boot in (_ANY_BOOT, _boot()) and origin.starts < MOST_STARTS
+            usable = usable and origin is not None and (origin.format, origin.page_bytes) == (FORMAT, page_bytes)
             self.renewed = origin is None or not (usable or busy)
             if origin is None or self.renewed:
                 origin = self._renewed(page_bytes)
             known = (*origin.places, *(one for one in places if one not in origin.places))
-            self.origin = Origin(origin.identity, _boot(), page_bytes, known)
+            self.origin = Origin(origin.identity, _boot(), page_bytes, known, starts=origin.starts + (not busy))
             self._write(self.origin)
             try:
-                self.index = Index(str(root), room)
+                self.index = Index(str(root), room, whole=not busy)
             except lmdb.Error:
                 if busy:
                     raise
@@ -115,6 +118,13 @@ class Session:
         except OSError:
             return False
         return self._file == (found.st_dev, found.st_ino)
+
+    def trust(self) -> None:
+        """Say that this process has lasted: the index is not what ends processes. Raises OSError. Blocking."""
+        if self.origin.starts:
+            with self._alone():
+                self.origin = evolve(self._read() or self.origin, starts=0)
+                self._write(self.origin)
 
     @contextmanager
     def repairing(self) -> Iterator[bool]:

@@ -10,6 +10,7 @@ import os
 import resource
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
@@ -31,6 +32,8 @@ from alluxio_s3.cache.upkeep import Upkeep
 from alluxio_s3.storage import Status
 
 MOST_OPEN = 4096
+# A process that has run for so long is not ended by a damaged index.
+LASTING_SECONDS = 2.0
 # The index is tried again so long after it failed.
 RETRY_SECONDS = 60.0
 
@@ -100,6 +103,7 @@ class PageStore:
         except OSError as problem:
             raise ValueError(f"the cache needs a file in shared memory: {problem}") from None
         self._settled = b""
+        self._lasted = False
         self._begin()
 
     def hot(self, version: bytes, number: int) -> Page | None:
@@ -249,6 +253,10 @@ class PageStore:
             return
         touched, self._touched = self._touched, set()
         self._upkeep.round(touched)
+        if self._clock() - self._tried_at > LASTING_SECONDS and not self._lasted:
+            self._lasted = True
+            with suppress(OSError):
+                self._stock.session.trust()
         self._settle_alarm()
 
     @property
@@ -269,6 +277,7 @@ class PageStore:
     def _begin(self) -> None:
         """Take part in the index, if that is possible. Raises ValueError."""
         self._tried_at = self._clock()
+        self._lasted = False
         try:
             directories = [Directory(one.path, one.size, self._clock) for one in self._places]
             directories[0].check()

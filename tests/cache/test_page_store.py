@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alluxio_s3.cache import session
 from alluxio_s3.cache.keys import CachedObject, Freed, version_key
 from alluxio_s3.cache.page import verified_size
 from alluxio_s3.cache.store import PageStore, Place
@@ -235,6 +236,45 @@ def test_a_damaged_index_is_an_empty_cache(tmp_path, name, content):
     assert put(store, one)
     assert read(store, one) == body(one, 0)
     store.close()
+
+
+@pytest.mark.parametrize("left", [0.1, 0.3, 0.5, 0.7, 0.9, 0.99])
+def test_an_index_cut_short_is_an_empty_cache(tmp_path, left):
+    """An index whose file has lost its end is recognised before it is read, which would end the process."""
+    store = made_store(tmp_path / "pages", 8 << 20)
+    for number in range(100):
+        put(store, thing(f"{number}" * 50), 0, 4000)
+    store.close()
+    index = tmp_path / "pages/index/data.mdb"
+    os.truncate(index, int(index.stat().st_size * left))
+    store = made_store(tmp_path / "pages")
+    while not store.stats().places[0].on:
+        store.tend()
+    assert put(store, thing("a"))
+    assert read(store, thing("a")) == body(thing("a"), 0)
+    store.close()
+
+
+def test_an_index_that_ends_processes_is_made_anew(tmp_path):
+    """When processes have ended soon after their start again and again, the cache begins empty; not when one of them has lasted."""
+    seconds = [0.0]
+    for lasting in (True, False):
+        store = made_store(tmp_path / "pages")
+        put(store, thing("a"))
+        store.close()
+        for _ in range(session.MOST_STARTS):
+            store = made_store(tmp_path / "pages", clock=lambda: seconds[0])
+            assert read(store, thing("a")) is not None
+            if lasting:
+                seconds[0] += 11
+                store.tend()
+            left = (tmp_path / "pages/index/origin").read_bytes()
+            store.close()
+            (tmp_path / "pages/index/origin").write_bytes(left)  # as if it had been killed
+        store = made_store(tmp_path / "pages")
+        store.tend()
+        assert (read(store, thing("a")) is not None) is lasting
+        store.close()
 
 
 def test_pages_of_another_size_go(tmp_path):
