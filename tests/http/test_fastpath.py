@@ -170,6 +170,107 @@ async def test_both_ways_answer_the_same(ways: TwoWays, method: str, key: str, h
     assert quick == plain
 
 
+TARGETS = [
+    "/",
+    "/b",
+    "/b/",
+    "/b?list-type=2",
+    "/b?list-type=2&prefix=sm",
+    "/b/?prefix=one&delimiter=%2F",
+    "/b?list-type=2&max-keys=2&fetch-owner=true&encoding-type=url",
+    "/b?list-type=2&max-keys=x",
+    "/b?list-type=2&prefix=one/&prefix=two",
+    "/b?location",
+    "/b?uploads",
+    "/b?acl",
+    "/b?x-id=ListObjects",
+    "/b/one?partNumber=1",
+    "/b/one?tagging",
+    "/b/one?acl",
+    "/b/missing",
+    "/nobucket",
+    "/nobucket?list-type=2",
+    "/UPPER",
+    "/b?%zz",
+    "/b/one\x7f",
+    "http://h/b?list-type=2",
+    "*",
+    "b",
+]
+
+
+@settings(max_examples=300, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@given(method=st.sampled_from(["GET", "HEAD"]), target=st.sampled_from(TARGETS), headers=HEADERS)
+@pytest_twisted.ensureDeferred
+async def test_both_ways_answer_the_same_of_buckets(ways: TwoWays, method: str, target: str, headers: dict[str, str]) -> None:
+    """What is asked of buckets and of the service, errors too, is answered as by the long way."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    quick, plain = await ways.both(f"{method} {target} HTTP/1.1\r\nHost: h\r\n{lines}\r\n".encode())
+    assert quick == plain
+
+
+@pytest.mark.parametrize("request_line", ["HEAD /b", "GET /b?list-type=2&prefix=one", "HEAD /b/missing", "GET /"])
+@pytest.mark.parametrize("keep", [True, False])
+@pytest_twisted.ensureDeferred
+async def test_polling_takes_the_shorter_way(ways: TwoWays, request_line: str, keep: bool) -> None:
+    """What clients poll goes through the pipeline without the framework, is logged alike, and closes where connections are not kept."""
+    request = f"{request_line} HTTP/1.1\r\nHost: h\r\nAuthorization: {SIGNED}\r\n\r\n".encode()
+    del ways.accounts[:]
+    before = ways.taken
+    answers = []
+    ways.site.keep_alive = keep
+    try:
+        for port in (ways.quick, ways.plain):
+            client = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port), RawClient())
+            client.write(request)
+            if keep:
+                await client.until(b"\r\n\r\n")
+                client.write(b"GET /b/one HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+            answers.append(same(await client.all()))
+    finally:
+        ways.site.keep_alive = True
+    assert answers[0] == answers[1]
+    assert ways.taken == before + 1
+    first, second = ways.accounts[0], ways.accounts[2 if keep else 1]
+    told = [(one.action, one.user, one.status, one.error, one.bytes_in, one.bytes_out, one.raw_target) for one in (first, second)]
+    assert told[0] == told[1]
+    assert ways.pipeline.in_flight == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_requests_wait_behind_one_that_a_thread_answers(ways: TwoWays) -> None:
+    """A client that does not wait for the answer of a listing has all answers in order; one that leaves leaves nothing behind."""
+    listing = b"GET /b?list-type=2 HTTP/1.1\r\nHost: h\r\n\r\n"
+    answers = []
+    for port in (ways.quick, ways.plain):
+        client = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port), RawClient())
+        client.write(listing)
+        while not (ways.pipeline.in_flight or client.received):
+            await turn()
+        client.write(b"GET /b/small HTTP/1.1\r\nHost: h\r\n\r\n" * 300)
+        client.write(b"GET /b/one HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        answers.append(same(await client.all()))
+    assert answers[0] == answers[1]
+    assert answers[0].count(b"HTTP/1.1 200 OK") == 302
+    client = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", ways.quick.getHost().port), RawClient())
+    del ways.accounts[:]
+    client.write(listing)
+    while not (ways.pipeline.in_flight or client.received):
+        await turn()
+    client.leave()
+    while ways.pipeline.in_flight:
+        await turn()
+    await client.all()
+    assert len(ways.accounts) == 1
+
+
+async def turn() -> None:
+    """Let the reactor go round."""
+    done: Deferred[None] = Deferred()
+    reactor.callLater(0, done.callback, None)  # type: ignore[attr-defined]
+    await done
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("key", SIZES)
 @pytest.mark.parametrize("extra", ["", "Range: bytes=0-0\r\n", f"Authorization: {SIGNED}\r\n", "x-amz-checksum-mode: ENABLED\r\n"])
