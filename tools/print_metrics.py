@@ -31,8 +31,8 @@ nobody who they are, so keep it to those who may know.
 
 The daemon is not ready while it stops, while the store at `/` does not answer, and, of several processes, while one is missing.
 
-Durations are in seconds, sizes in bytes. What several processes count adds up, and stays when one of them
-ends.
+Durations are in seconds, sizes in bytes. What several processes count adds up, and stays when one of
+them ends: of one that is killed, all but the last second.
 
 | Metric | Kind | Labels | Meaning |
 | --- | --- | --- | --- |
