@@ -18,6 +18,7 @@ from alluxio_s3.ufs.local.reader import open_object
 from alluxio_s3.ufs.local.tree import Tree
 from alluxio_s3.ufs.local.walk import list_keys
 from alluxio_s3.ufs.local.windows import Windows
+from tests.ufs.servers import ceph as ceph_server
 from tests.ufs.servers.hdfs import Hdfs, is_installed
 from tests.ufs.servers.moto import MotoServer
 
@@ -124,4 +125,13 @@ def hdfs(tmp_path_factory):
 def moto():
     """An S3 store."""
     with MotoServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ceph(tmp_path_factory):
+    """An S3 store that checks signatures: Ceph's. It takes half a minute to start."""
+    if not ceph_server.is_installed():
+        pytest.skip("Ceph is not installed: make test-ufs")
+    with ceph_server.Ceph(tmp_path_factory.mktemp("ceph")) as server:
         yield server

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping
 from typing import TypeVar
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from alluxio_s3.storage import NoSuchPath, PathTooLong, Status
 from alluxio_s3.threads import Threads
@@ -19,6 +19,23 @@ T = TypeVar("T")
 MAX_KEY_BYTES = 1024  # "Creating object key names" in the S3 user guide
 
 
+@define
+class Habits:
+    """What was learned of the store: whether an ETag in the If-Match of a write has quotes (Ceph's does not)."""
+
+    quotes: bool = True
+
+    def match(self, etag: str) -> str:
+        """The value of If-Match."""
+        return f'"{etag}"' if self.quotes else etag
+
+    def learn(self, headers: Mapping[str, str], etag: str | None) -> None:
+        """A write with these headers was refused while the ETag was ``etag``: if that is the one it named, it named it wrong."""
+        named = headers.get("If-Match", "")
+        if etag is not None and named.strip('"') == etag:
+            self.quotes = not named.startswith('"')
+
+
 @frozen
 class Bucket:
     """Asks ``client`` about paths below the prefix of ``options``."""
@@ -26,6 +43,7 @@ class Bucket:
     options: Options
     client: Client
     threads: Threads
+    habits: Habits = field(factory=Habits)
 
     def key(self, path: str) -> str:
         """The key of the object at ``path``."""
@@ -53,7 +71,8 @@ class Bucket:
             raise storage_error(refused, path) from None
 
     async def head(self, path: str) -> Status:
-        """The object at ``path``. Raises NoSuchPath."""
+        """The object at ``path``. Raises NoSuchPath, PathTooLong."""
+        self.check_length(path)
         answer = await self.ask(path, "HEAD", headers={"x-amz-checksum-mode": "ENABLED"})
         return status_of(path, answer.headers)
 

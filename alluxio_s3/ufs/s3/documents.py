@@ -119,8 +119,8 @@ def parts_of(body: bytes) -> PartsPage:
 
 
 def etag_in(body: bytes) -> str:
-    """The ETag, without quotes, in the answer to a completion or a copy. Raises Unavailable if there is none."""
-    return _etag(read(body))
+    """The ETag, without quotes, in the answer to a completion or a copy; empty if it does not tell (Ceph's). Raises Unavailable."""
+    return _text(read(body), "ETag").strip('"')
 
 
 def completion(parts: Iterable[Part]) -> bytes:

@@ -63,6 +63,9 @@ _CLIENTS_OWN = frozenset(
         "PreconditionFailed",
     }
 )
+# These are of a request that other stores may take: longer tags, other characters.
+_REFUSED_AS_IT_IS = frozenset({"BadRequest", "InvalidArgument", "InvalidRequest", "InvalidTag"})
+_ABOUT_CREDENTIALS = frozenset({"AuthorizationHeaderMalformed", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"})
 
 
 @frozen(kw_only=True)
@@ -94,26 +97,26 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, now: float) ->
     except S3Error:
         pass
     if not code:
-        code = {400: "BadRequest", 403: "AccessDenied", 404: "NoSuchKey", 412: "PreconditionFailed", 507: "InsufficientStorage"}.get(
-            status, ""
-        )
+        code = {403: "AccessDenied", 404: "NoSuchKey", 412: "PreconditionFailed", 507: "InsufficientStorage"}.get(status, "")
     return Refused(status=status, code=code, message=message[:200], after=_after(headers.get("retry-after"), now))
 
 
 def storage_error(refused: Refused, path: str) -> StorageError | S3Error:
     """What the daemon is to be told."""
-    kind = _KINDS.get(refused.code)
-    if kind is not None:
-        return kind(path)
+    if refused.code in _KINDS:
+        return _KINDS[refused.code](path)
     if refused.code in _CLIENTS_OWN and refused.code in TABLE:
         return S3Error(refused.code)
-    if refused.code == "NoSuchBucket":
-        return Unavailable(path, "The S3 bucket behind this mount does not exist.")
-    if refused.status in (401, 403):
+    if refused.status == 400 and refused.code in _REFUSED_AS_IT_IS:
+        return S3Error("InvalidRequest", f"The S3 store behind this bucket does not take this: {refused.code}")
+    if refused.status in (401, 403) or refused.code in _ABOUT_CREDENTIALS:
         return PermissionRefused(path, f"The S3 store refused the daemon: {refused.code}")
-    if refused.status in (301, 307):
-        return Unavailable(path, "The S3 bucket behind this mount is in another region: set alluxio.underfs.s3.region.")
-    return Unavailable(path, f"The S3 store answered {refused.status} {refused.code}".rstrip())
+    message = f"The S3 store answered {refused.status} {refused.code}".rstrip()
+    if refused.code == "NoSuchBucket":
+        message = "The S3 bucket behind this mount does not exist."
+    elif refused.status in (301, 307):
+        message = "The S3 bucket behind this mount is in another region: set alluxio.underfs.s3.region."
+    return Unavailable(path, message)
 
 
 def _after(value: str | None, now: float) -> float | None:

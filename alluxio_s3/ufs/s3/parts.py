@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from alluxio_s3.s3.checksums import is_md5_etag
 from alluxio_s3.s3.conditions import WriteCondition
-from alluxio_s3.storage import Attributes, Part, Upload
+from alluxio_s3.storage import Attributes, NoSuchPath, NoSuchUpload, Part, Upload
 from alluxio_s3.ufs.s3.attributes import checksum_headers, etag_of, object_headers
 from alluxio_s3.ufs.s3.bucket import Bucket
 from alluxio_s3.ufs.s3.client import Answer, Body, Order
@@ -44,7 +44,8 @@ async def copy(bucket: Bucket, path: str, upload_id: str, number: int, source: S
         answer = await bucket.client.ask(order)
     except Refused as refused:
         raise source.changed(refused) or storage_error(refused, path) from None
-    return published(answer, path, etag_in(answer.body), expected)
+    # Ceph's answer has no ETag here either; the part is listed with it.
+    return published(answer, path, etag_in(answer.body) or expected or "", expected)
 
 
 async def complete(
@@ -67,7 +68,10 @@ async def complete(
 
 async def forget(bucket: Bucket, path: str, upload_id: str) -> None:
     """Give an upload up (AbortMultipartUpload). Raises NoSuchUpload."""
-    await bucket.ask(path, "DELETE", {"uploadId": upload_id})
+    try:
+        await bucket.ask(path, "DELETE", {"uploadId": upload_id})
+    except NoSuchPath:
+        raise NoSuchUpload(path) from None
 
 
 def _query(upload_id: str, number: int) -> dict[str, str | None]:

@@ -15,8 +15,8 @@ from alluxio_s3.ufs.s3.client import Answer
 from alluxio_s3.ufs.s3.failures import Refused, storage_error
 
 # So often a condition is looked at anew when the object changes between the look and the write.
-_ROUNDS = 5
-_NO_CONDITIONS = frozenset({"NotImplemented", "InvalidArgument", "InvalidRequest", "BadRequest"})
+_ROUNDS = 6
+_NO_CONDITIONS = frozenset({"", "NotImplemented", "InvalidArgument", "InvalidRequest", "BadRequest"})
 
 
 @frozen
@@ -54,7 +54,7 @@ async def publish(
     Raises S3Error from ``condition.check``; Unavailable when the write may have been carried out, but no answer proves it.
     """
     settled = await _settle(bucket, path, condition, careful)
-    for number in range(_ROUNDS):
+    for _ in range(_ROUNDS):
         try:
             answer = await write(settled.headers)
         except Refused as refused:
@@ -64,14 +64,16 @@ async def publish(
                 await _look(bucket, path, condition)
                 settled = Settled({}, looked=False)
                 continue
-            failed = refused.status == 412 or (refused.code == "NoSuchKey" and "If-Match" in settled.headers)
-            if failed and settled.looked and number < _ROUNDS - 1:
-                settled = await _settle(bucket, path, condition, careful)
-                continue
-            if failed:
-                raise S3Error("PreconditionFailed" if refused.status == 412 else "NoSuchKey") from None
-            raise storage_error(refused, path) from None
-        return published(answer, path, read_etag(answer), expected)
+            if not (settled.headers and (refused.status == 412 or (refused.code == "NoSuchKey" and "If-Match" in settled.headers))):
+                raise storage_error(refused, path) from None
+            if "If-None-Match" in settled.headers and not settled.looked:
+                raise S3Error("PreconditionFailed") from None
+            # It has changed since, or it never matched, or the store wants its ETags without quotes.
+            bucket.habits.learn(settled.headers, await _look(bucket, path, condition))
+            settled = await _settle(bucket, path, condition, careful)
+            continue
+        etag = read_etag(answer)
+        return published(answer, path, etag, expected) if etag else await _proven(bucket, path, expected, answered=True)
     raise Unavailable(path, "The object changed again and again.")
 
 
@@ -87,7 +89,7 @@ async def delete(bucket: Bucket, path: str, condition: WriteCondition) -> None:
     for _ in range(_ROUNDS):
         status = await bucket.head(path)
         condition.check(status.etag, status.size, status.modified_ns)
-        headers = {} if condition == ALWAYS else {"If-Match": f'"{status.etag}"'}
+        headers = {} if condition == ALWAYS else {"If-Match": bucket.habits.match(status.etag)}
         try:
             await bucket.remove(path, headers)
         except Refused as refused:
@@ -95,6 +97,7 @@ async def delete(bucket: Bucket, path: str, condition: WriteCondition) -> None:
                 await bucket.told(bucket.remove(path, {}), path)
                 return
             if refused.status == 412 and not refused.repeated:
+                bucket.habits.learn(headers, (await bucket.head(path)).etag)
                 continue
             if refused.status in (404, 412) and refused.repeated:
                 return  # gone, or replaced after it went
@@ -118,18 +121,18 @@ async def _settle(bucket: Bucket, path: str, condition: WriteCondition, careful:
         return Settled({}, looked=False)
     if careful:
         etag = await _look(bucket, path, condition)
-        return Settled({"If-None-Match": "*"} if etag is None else {"If-Match": f'"{etag}"'}, looked=True)
+        return Settled({"If-None-Match": "*"} if etag is None else {"If-Match": bucket.habits.match(etag)}, looked=True)
     if condition == WriteCondition(if_none_match=("*",)):
         return Settled({"If-None-Match": "*"}, looked=False)
     if len(condition.if_match) == 1 and "*" not in condition.if_match and condition == WriteCondition(if_match=condition.if_match):
-        return Settled({"If-Match": f'"{condition.if_match[0]}"'}, looked=False)
+        return Settled({"If-Match": bucket.habits.match(condition.if_match[0])}, looked=False)
     return await _settle(bucket, path, condition, careful=True)
 
 
-async def _proven(bucket: Bucket, path: str, expected: str | None) -> Published:
-    """An earlier try of a write may have been the one that succeeded: then what is there is what it wrote."""
+async def _proven(bucket: Bucket, path: str, expected: str | None, *, answered: bool = False) -> Published:
+    """What is there, if it is what was written: an earlier try may have been the one that succeeded, or the answer does not tell."""
     status = await bucket.found(path)
-    if status is None or expected is None or status.etag != expected:
+    if status is None or (expected is None and not answered) or status.etag != (expected or status.etag):
         raise Unavailable(path, "The S3 store did not answer to a write, which it may have carried out.")
     return Published(status.etag, status.modified_ns, {})
 

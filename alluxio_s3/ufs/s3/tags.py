@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from alluxio_s3.s3.conditions import WriteCondition
-from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.tagging import tagging_document
-from alluxio_s3.storage import Attributes, NoSuchPath
+from alluxio_s3.storage import NoSuchPath
 from alluxio_s3.ufs.s3.bucket import Bucket
 from alluxio_s3.ufs.s3.client import Body, Order
 from alluxio_s3.ufs.s3.documents import tags_in
 from alluxio_s3.ufs.s3.failures import Refused, storage_error
 from alluxio_s3.ufs.s3.spool import Spool, md5_header
-from alluxio_s3.ufs.s3.writer import S3Writer
 
 
 async def get_tags(bucket: Bucket, path: str) -> Mapping[str, str]:
@@ -24,7 +21,13 @@ async def get_tags(bucket: Bucket, path: str) -> Mapping[str, str]:
         if refused.code == "NoSuchTagSet" or (refused.code == "NoSuchKey" and _is_top(bucket, path)):
             return {}
         raise storage_error(refused, path) from None
-    return tags_in(answer.body)
+    return tags_in(answer.body) if answer.body else {}
+
+
+async def ensure_tags(bucket: Bucket, path: str, tags: Mapping[str, str]) -> None:
+    """See that an object that was made of parts has the tags that its upload was begun with: Ceph loses them."""
+    if tags and dict(await get_tags(bucket, path)) != dict(tags):
+        await _put(bucket, path, tags)
 
 
 async def set_tags(bucket: Bucket, path: str, tags: Mapping[str, str]) -> None:
@@ -52,18 +55,11 @@ async def _put(bucket: Bucket, path: str, tags: Mapping[str, str]) -> None:
 
 async def _mark(bucket: Bucket, path: str) -> None:
     """Make the marker of the root, or of a bucket that is there because something is in it."""
-
-    async def anywhere(_path: str) -> None:
-        return None
-
-    writer = S3Writer(bucket, path, Attributes(), 0, anywhere)
     try:
-        await writer.commit(Attributes(), WriteCondition(if_none_match=("*",)))
-    except S3Error as error:
-        if error.code != "PreconditionFailed":
-            raise  # somebody else has made it
-    finally:
-        await writer.abort()
+        await bucket.client.ask(Order("PUT", bucket.key(path), headers={"If-None-Match": "*"}, body=Body.of(b"")))
+    except Refused as refused:
+        if refused.status != 412:  # somebody else has made it
+            raise storage_error(refused, path) from None
 
 
 def _is_top(bucket: Bucket, path: str) -> bool:

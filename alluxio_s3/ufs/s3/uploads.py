@@ -28,6 +28,7 @@ from alluxio_s3.ufs.s3.documents import Begun, parts_of, read, uploads_of
 from alluxio_s3.ufs.s3.failures import Refused, storage_error
 from alluxio_s3.ufs.s3.publication import Published
 from alluxio_s3.ufs.s3.spool import Spool
+from alluxio_s3.ufs.s3.tags import ensure_tags
 
 V = TypeVar("V")
 # By the number of a part: its ETag, and its checksums.
@@ -108,7 +109,10 @@ class S3Uploads:
         found: list[Part] = []
         query: dict[str, str | None] = {"uploadId": upload.upload_id}
         while True:
-            answer = await self._bucket.ask(upload.path, "GET", query)
+            try:
+                answer = await self._bucket.ask(upload.path, "GET", query)
+            except NoSuchPath:
+                raise NoSuchUpload(upload.path) from None
             page = await self._bucket.threads.run(parts_of, answer.body)
             found += page.parts
             if page.marker is None:
@@ -123,9 +127,10 @@ class S3Uploads:
             digests = attributes if upload.checksum_algorithm else Attributes()
             try:
                 made = await requests.complete(self._bucket, upload.path, upload.upload_id, parts, digests, condition)
-            except NoSuchUpload:
+            except (NoSuchPath, NoSuchUpload):
                 self._forget(upload.upload_id)
-                raise
+                raise NoSuchUpload(upload.path) from None
+            await ensure_tags(self._bucket, upload.path, upload.attributes.tags)
             size = sum(part.size for part in parts)
             kept = evolve(attributes, etag=None, owner=None, tags={}, part_sizes=())
             status = Status(upload.path, size, made.modified_ns or self._now(), made.etag, made.etag, kept)

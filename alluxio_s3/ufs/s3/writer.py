@@ -22,6 +22,7 @@ from alluxio_s3.ufs.s3.documents import etag_in
 from alluxio_s3.ufs.s3.failures import Refused
 from alluxio_s3.ufs.s3.publication import Published, publish
 from alluxio_s3.ufs.s3.spool import Spool, md5_header
+from alluxio_s3.ufs.s3.tags import ensure_tags
 
 PART_BYTES = 16 << 20
 _MAX_PARTS = 10_000
@@ -79,7 +80,7 @@ class S3Writer:
         """See IObjectWriter. Raises Unsupported if a large object is to have other attributes than it was begun with."""
         await self._check_place(self._path)
         if self._upload_id is not None:
-            published, attributes = await self._complete(attributes, condition)
+            published = await self._complete(attributes, condition)
         elif self._copied is not None:
             published = await self._copy(self._copied, attributes, condition)
             self._size = self._copied.count
@@ -143,7 +144,7 @@ class S3Writer:
         finally:
             await spool.close()
 
-    async def _complete(self, attributes: Attributes, condition: WriteCondition) -> tuple[Published, Attributes]:
+    async def _complete(self, attributes: Attributes, condition: WriteCondition) -> Published:
         begun = self._attributes
         if object_headers(begun) != object_headers(attributes):
             raise Unsupported(self._path, "The S3 store takes the attributes of a large object before its bytes.")
@@ -152,7 +153,9 @@ class S3Writer:
         made = [await _result(sending) for sending in self._sent.values()]
         assert self._upload_id is not None  # for mypy: _ship has set it
         # The checksum of the whole is not asked for: the store would have had to be told of it when the upload was begun.
-        return await parts.complete(self._bucket, self._path, self._upload_id, made, Attributes(), condition), attributes
+        published = await parts.complete(self._bucket, self._path, self._upload_id, made, Attributes(), condition)
+        await ensure_tags(self._bucket, self._path, attributes.tags)
+        return published
 
     async def _put(self, attributes: Attributes, condition: WriteCondition) -> Published:
         md5 = attributes.etag if attributes.etag is not None and is_md5_etag(attributes.etag) else await self._spool.md5()
