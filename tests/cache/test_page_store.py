@@ -74,6 +74,29 @@ def test_a_new_page_is_not_believed_at_once(tmp_path):
     store.close()
 
 
+def test_what_the_disk_would_give_is_verified(store, tmp_path):
+    """A page whose bytes are no longer in memory is not hot: what the disk gives instead is verified first."""
+    one = thing("a")
+    put(store, one)
+    assert read(store, one) == body(one, 0)
+    store.hot(one.version, 0).release()
+    descriptor = os.open(files(tmp_path / "pages")[0], os.O_RDONLY)
+    os.fsync(descriptor)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    try:
+        os.preadv(descriptor, [bytearray(1)], 0, os.RWF_NOWAIT)
+        pytest.skip("this file system keeps it in memory")
+    except BlockingIOError:
+        pass
+    except OSError:
+        pytest.skip("this file system does not tell what is in memory")
+    finally:
+        os.close(descriptor)
+    assert store.hot(one.version, 0) is None
+    assert read(store, one) == body(one, 0)
+    store.hot(one.version, 0).release()
+
+
 DAMAGE = {
     "flipped": lambda path: path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:]),
     "flipped at the end": lambda path: path.write_bytes(path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 0x80])),
