@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from attrs import evolve, frozen
@@ -22,6 +23,7 @@ from alluxio_s3.storage import Attributes
 _NONE = Attributes()
 _VERSION = 1
 _MOST_PARTS = 10_000
+_SHORT = 1024
 # Header values must hold no control characters, whoever wrote the record; nothing may hold what UTF-8 cannot.
 _HEADER_TEXT = re.compile("[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
 _ANY_TEXT = re.compile("[^\x00\ud800-\udfff]*")
@@ -95,6 +97,16 @@ def encode(record: Record) -> bytes:
 
 def decode(raw: bytes) -> Record | None:
     """The record stored as ``raw``; None if that is not one of ours, whatever else it is."""
+    return _decode_known(raw) if len(raw) <= _SHORT else _decode(raw)
+
+
+@lru_cache(maxsize=2048)
+def _decode_known(raw: bytes) -> Record | None:
+    """Short records, as most are, are remembered: who polls a folder asks for the same few again and again."""
+    return _decode(raw)
+
+
+def _decode(raw: bytes) -> Record | None:
     try:
         fields = json.loads(raw.decode())
         if not isinstance(fields, dict) or fields.get("v") != _VERSION:
