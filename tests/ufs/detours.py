@@ -42,6 +42,7 @@ class _Downstream(portforward.ProxyServer):
     def dataReceived(self, data):
         factory = self.factory
         factory.uploaded += len(data)
+        factory.asked += 1
         if factory.cut_upload_at is not None and factory.uploaded >= factory.cut_upload_at:
             factory.cut_upload_at = None
             self.transport.abortConnection()
@@ -71,7 +72,7 @@ class Detour(portforward.ProxyFactory):
     def __init__(self, reactor, port):
         super().__init__("127.0.0.1", port)
         self.connections = []
-        self.resets = self.cuts = self.cut_at = self.uploaded = 0
+        self.resets = self.cuts = self.cut_at = self.uploaded = self.asked = 0
         self.holds = False
         self.lose_answer_to = self.cut_upload_at = None
         self._ends = []

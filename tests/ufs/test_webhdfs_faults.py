@@ -9,6 +9,7 @@ import pytest
 import pytest_twisted
 from attrs import define
 from twisted.internet import reactor
+from twisted.internet.defer import CancelledError
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
@@ -248,6 +249,24 @@ async def test_delegation_tokens():
     assert all(one[b"delegation"] == [b"SECRET"] and b"user.name" not in one for one in queries)
     await ufs.close()
     await server.stopListening()
+
+
+@pytest_twisted.ensureDeferred
+async def test_cancelled_requests_end(hdfs, bench):
+    """A request that is given up ends as cancelled, while it connects and while it waits, and is not tried again."""
+    await bench.store.put("a", b"1")
+    bench.namenode.holds = True
+    for _ in range(2):  # the first on a connection that is there, the second on one that is made
+        asked = bench.namenode.asked
+        work = pytest_twisted.defer.ensureDeferred(bench.store.status("a"))
+        work.cancel()
+        with pytest.raises(CancelledError):
+            await work
+        assert bench.namenode.asked <= asked + 1
+        for one in list(bench.namenode.connections):
+            one.transport.abortConnection()
+    bench.namenode.holds = False
+    assert await bench.store.get("a") == b"1"
 
 
 @pytest_twisted.ensureDeferred

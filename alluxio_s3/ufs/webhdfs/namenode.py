@@ -16,6 +16,7 @@ from attrs import define, field
 from twisted.internet import defer, error
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 from twisted.web.client import RequestGenerationFailed, RequestTransmissionFailed, ResponseFailed
 from twisted.web.error import Error as WebError
 from twisted.web.http_headers import Headers
@@ -85,7 +86,7 @@ class NameNodes:
     async def request(self, method: bytes, url: bytes, body: IBodyProducer | None = None) -> IResponse:
         """The answer's head. Waits without end for it while ``body`` is on its way."""
         headers = Headers({b"Content-Type": [b"application/octet-stream"]} if body is not None else {})
-        asked = self.agent.request(method, url, headers, body)
+        asked = _cancellable(self.agent.request(method, url, headers, body))
         return await (asked if body is not None else asked.addTimeout(self.place.stall, self.clock))
 
     async def body(self, response: IResponse) -> bytes:
@@ -147,3 +148,22 @@ def inode_path(number: int) -> str:
 def lost(path: str, problem: BaseException) -> StorageError:
     """A request about ``path`` that had no answer. The message tells no URL, which may hold a token."""
     return Unavailable(path, f"Unavailable: {path}: no answer from HDFS ({type(problem).__name__})")
+
+
+def _cancellable(asked: defer.Deferred[IResponse]) -> defer.Deferred[IResponse]:
+    """The same, but cancelled it is CancelledError. The agent says that the connection was lost, which would be tried again."""
+    cancelled = False
+
+    def cancel(_waiting: object) -> None:
+        nonlocal cancelled
+        cancelled = True
+        asked.cancel()
+
+    waiting: defer.Deferred[IResponse] = defer.Deferred(cancel)
+
+    def pass_on(result: IResponse | Failure) -> None:
+        if not cancelled:
+            waiting.callback(result)
+
+    _ = asked.addBoth(pass_on)
+    return waiting
