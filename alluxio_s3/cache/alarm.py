@@ -15,14 +15,15 @@ from pathlib import Path
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 - the file is of our own name, opened without following links
 _WORD_BYTES = 8
+FIRST_WORD = bytes(_WORD_BYTES)
 
 
 class Alarm:
-    """The alarm of the cache in ``directory``. Raises OSError."""
+    """The alarm of the cache in ``directory``, which a process that takes part in its index may have. Raises OSError."""
 
     def __init__(self, directory: str) -> None:
         name = hashlib.blake2b(directory.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
-        path = (_MEMORY if _MEMORY.is_dir() else Path(directory)) / f"alluxio-s3-{os.geteuid()}-{name}"
+        self._path = path = (_MEMORY if _MEMORY.is_dir() else Path(directory)) / f"alluxio-s3-{os.geteuid()}-{name}"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             if os.fstat(descriptor).st_uid != os.geteuid():
@@ -39,3 +40,7 @@ class Alarm:
     def change(self) -> None:
         """Have nothing believed that is known."""
         self._memory[:] = time.time_ns().to_bytes(_WORD_BYTES, "little")
+
+    def remove(self) -> None:
+        """Remove it: nobody else has it, and the next one begins with a word of zeros."""
+        self._path.unlink(missing_ok=True)

@@ -138,6 +138,12 @@ def settle(index: Index, word: bytes) -> None:
             writing.transaction.put(_WORD, word, db=index.meta)
 
 
+def believe(index: Index, word: bytes) -> None:
+    """Make the index, which is good for the word of the alarm as it stands, good for that one instead. Blocking."""
+    with index.writing() as writing:
+        writing.transaction.put(_WORD, word, db=index.meta)
+
+
 def raise_floor(writing: Writing) -> None:
     """Give the paths without a record a generation that none ever had."""
     writing.tally.sequence += 1

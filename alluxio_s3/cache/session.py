@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -144,12 +144,16 @@ class Session:
         with suppress(OSError):
             self._write(Origin(self.origin.identity, "none", self.origin.page_bytes, self.origin.places))
 
-    def close(self, *, clean: bool) -> None:
-        """Take part no more. The last one to leave, if it leaves nothing undone (``clean``), makes the index good for any boot."""
+    def close(self, *, clean: bool, last: Callable[[], None] = lambda: None) -> None:
+        """Take part no more. The last one to leave, if it leaves nothing undone (``clean``), makes the index good for any boot.
+
+        ``last`` is called before that, while nobody else can take part.
+        """
         with suppress(OSError, lmdb.Error), self._alone():
             os.close(self._lock)
-            last = not any(self.is_live(bytes.fromhex(one.name)) for one in list(self._processes.iterdir()))
-            if last and clean and self.is_in_place():
+            others = any(self.is_live(bytes.fromhex(one.name)) for one in list(self._processes.iterdir()))
+            if clean and not others and self.is_in_place():
+                last()
                 self.index.sync()
                 self._write(Origin(self.origin.identity, _ANY_BOOT, self.origin.page_bytes, self.origin.places))
         self.index.close()

@@ -19,11 +19,11 @@ from attrs import frozen
 from twisted.logger import Logger
 
 from alluxio_s3.cache import listing
-from alluxio_s3.cache.alarm import Alarm
+from alluxio_s3.cache.alarm import FIRST_WORD, Alarm
 from alluxio_s3.cache.directory import FULL, Directory
 from alluxio_s3.cache.index import Found, Tally, page_key
 from alluxio_s3.cache.keys import CachedObject, CachedVersion, Freed, Known
-from alluxio_s3.cache.knowledge import Knowledge, settle
+from alluxio_s3.cache.knowledge import Knowledge, believe, settle
 from alluxio_s3.cache.open_pages import Key, OpenPages
 from alluxio_s3.cache.page import Page, verified_size
 from alluxio_s3.cache.session import Session
@@ -98,10 +98,6 @@ class PageStore:
         self._stock: Stock | None = None
         self._retired: list[Stock] = []
         self._tried_at = clock()
-        try:
-            self._alarm = Alarm(os.path.realpath(self._places[0].path))
-        except OSError as problem:
-            raise ValueError(f"the cache needs a file in shared memory: {problem}") from None
         self._settled = b""
         self._lasted = False
         self._begin()
@@ -193,7 +189,8 @@ class PageStore:
     def forget(self, identity: str, path: str) -> None:
         """Know nothing of a path any more, in all processes, and nothing of what was asked before now. Blocking; raises nothing."""
         if self._stock is None:
-            self._alarm.change()  # other processes may have what this one has not
+            with suppress(OSError):  # other processes may have what this one has not
+                Alarm(os.path.realpath(self._places[0].path)).change()
             return
         try:
             with self._stock.index.writing() as writing:
@@ -272,7 +269,7 @@ class PageStore:
         if self._stock is not None:
             stock, self._stock = self._stock, None
             self._upkeep.close()
-            stock.session.close(clean=self._upkeep.is_settled)
+            stock.session.close(clean=self._upkeep.is_settled, last=lambda: self._leave(stock))
 
     def _begin(self) -> None:
         """Take part in the index, if that is possible. Raises ValueError."""
@@ -283,6 +280,8 @@ class PageStore:
             directories[0].check()
             paths = [os.path.realpath(one.path) for one in self._places]
             session = Session(Path(self._places[0].path, "index"), paths, self.page_bytes, sum(one.size for one in self._places))
+            # Only now: the last process to leave has removed the one that was there before.
+            self._alarm = Alarm(paths[0])
             if session.renewed:  # others may still have the index that was here before
                 self._alarm.change()
             settle(session.index, word := self._alarm.word())
@@ -333,6 +332,12 @@ class PageStore:
                 os.close(descriptor)
         stock.discard(key, found.position)
         return None
+
+    def _leave(self, stock: Stock) -> None:
+        """Leave what is known to those that come, and no alarm."""
+        if self._alarm.word() == self._settled:
+            believe(stock.index, FIRST_WORD)
+            self._alarm.remove()
 
     def _settle_alarm(self) -> None:
         """Drop all that is known, if somebody could not make the index forget a path."""

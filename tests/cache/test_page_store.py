@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alluxio_s3.cache import session
-from alluxio_s3.cache.keys import CachedObject, Freed, version_key
+from alluxio_s3.cache.alarm import Alarm
+from alluxio_s3.cache.keys import CachedObject, Freed, Known, version_key
 from alluxio_s3.cache.page import verified_size
 from alluxio_s3.cache.store import PageStore, Place
-from alluxio_s3.storage import ObjectChanged
+from alluxio_s3.storage import Attributes, ObjectChanged, Status
 from tests.cache.page_files import PAGE_BYTES, body, content, files, later_ns, made_store, on_disk, put, read, thing
 
 
@@ -224,6 +225,26 @@ def test_pages_survive_a_restart(tmp_path):
     assert store.is_settled
     assert read(store, one) == body(one, 0)
     assert [each.path for each in store.objects("mem://a", "", "", 10)] == ["a"]
+    store.close()
+
+
+def test_what_is_known_survives_a_restart(tmp_path):
+    """What is known of paths is known after a restart, and nothing is left in shared memory by a store that was closed."""
+    store = made_store(tmp_path / "pages")
+    shared = Alarm(str(tmp_path / "pages"))._path
+    assert shared.exists()
+    status = Status("a", 1, 2, "etag", "v", Attributes(headers={"a": "b"}, part_sizes=(1, 2)))
+    assert store.learn("mem://a", "a", store.recall("mem://a", "a").generation, status, 3)
+    generation = store.recall("mem://a", "a").generation
+    for _ in range(3):
+        store.close()
+        assert not shared.exists()
+        store = made_store(tmp_path / "pages")
+        assert store.recall("mem://a", "a") == Known(generation, status, 3)
+    store.forget("mem://a", "a")
+    store.close()
+    store = made_store(tmp_path / "pages")
+    assert store.recall("mem://a", "a").status is None
     store.close()
 
 
