@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 from random import Random
 
 import pytest
@@ -14,7 +15,7 @@ from alluxio_s3.s3.conditions import ALWAYS, WriteCondition
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.storage import Attributes, ObjectChanged, PermissionRefused, Status, Unavailable
 from alluxio_s3.testing.in_reactor import in_reactor
-from alluxio_s3.testing.workbench import Workbench, outcome_of, read
+from alluxio_s3.testing.workbench import Workbench, outcome_of, read, together
 from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.s3.filesystem import S3Factory
 from tests.ufs.servers.faulty import FaultyServer
@@ -396,6 +397,24 @@ async def test_a_slow_reader_holds_the_store_back(store, server):
 
 
 @in_reactor
+async def test_reading_and_writing_at_once(build):
+    """Clients that write what they read, however many and slow, never wait for each other's ends."""
+    store = build(**{"alluxio.underfs.s3.threads.max": "1"})
+    await store.put("a", bytes(4 * MIB))
+
+    async def copy(number):
+        reader = await store.ufs.open("a")
+        pieces = reader.read(0, 4 * MIB)
+        first = await anext(pieces)
+        await store.put(f"copy-{number}", first)
+        size = len(first) + sum([len(piece) async for piece in pieces])
+        assert size == 4 * MIB
+
+    await together(*(copy(number) for number in range(6)))
+    assert len(await store.keys({"a"})) == 7
+
+
+@in_reactor
 async def test_a_client_that_leaves(store, server):
     """A read or a wait that is given up lets go of its connection, and the store can be used at once, again and again."""
     await store.put("a", DATA)
@@ -409,6 +428,26 @@ async def test_a_client_that_leaves(store, server):
             await reading
     server.faults.clear()
     assert await store.get("a") == DATA
+
+
+@in_reactor
+async def test_a_write_that_is_given_up_is_not_tried_again(build):
+    """A PUT whose client goes away while it is sent, or waits for its answer, ends then and there."""
+    for size in (1, 16 * MIB):
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            store = build(**{"alluxio.underfs.s3.endpoint": f"http://127.0.0.1:{listening.getsockname()[1]}"})
+            writing = ensureDeferred(store.put("a", [bytes(min(size, MIB))] * max(1, size // MIB)))
+            await _pause(0.3)
+            connection, _ = listening.accept()
+            writing.cancel()
+            with pytest.raises(CancelledError):
+                await writing
+            await _pause(0.3)
+            listening.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                listening.accept()
+            connection.close()
+            await store.ufs.close()
 
 
 async def _pause(seconds):

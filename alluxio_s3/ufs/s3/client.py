@@ -13,10 +13,17 @@ from urllib.parse import quote, urlsplit
 
 from attrs import define, evolve, field, frozen
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
-from twisted.internet.error import ConnectError, ConnectionLost
+from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionClosed
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived
+from twisted.web.client import (  # type: ignore[attr-defined]  # it does not say that RequestNotSent is public
+    Agent,
+    HTTPConnectionPool,
+    RequestGenerationFailed,
+    RequestNotSent,
+    RequestTransmissionFailed,
+    ResponseFailed,
+)
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 
@@ -33,9 +40,21 @@ _MAX_ERROR = 64 << 10
 _CONNECT_SECONDS = 10
 _KEEP_SECONDS = 50
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+# For each connection that requests may use, so many may be open for reading.
+_STREAMS = 8
 _SAFE = "-_.~"
 
 T = TypeVar("T")
+_NO_ANSWER = (
+    BrokenOff,
+    ConnectError,
+    ConnectionClosed,
+    OSError,
+    ResponseFailed,
+    RequestGenerationFailed,
+    RequestNotSent,
+    RequestTransmissionFailed,
+)
 
 
 @frozen
@@ -102,6 +121,8 @@ class Client:
         self._pool.retryAutomatically = False  # it is done here
         self._agent = Agent(reactor, connectTimeout=min(_CONNECT_SECONDS, options.deadline), pool=self._pool)
         self._places = DeferredSemaphore(options.connections)
+        # Whoever reads may be slow, and may be writing to this store what it reads: that must not wait for its own end.
+        self._streams = DeferredSemaphore(options.connections * _STREAMS)
         parts = urlsplit(options.endpoint)
         self._base = (
             f"{options.endpoint}/{quote(options.bucket, safe=_SAFE)}"
@@ -133,9 +154,9 @@ class Client:
                     raise evolve(refused, repeated=repeated) from None
                 trouble, after = evolve(refused, repeated=repeated), refused.after
                 repeated = repeated or refused.status not in (429, 503)
-            except (BrokenOff, ConnectError, ConnectionLost, OSError, ResponseFailed, RequestTransmissionFailed) as error:
+            except _NO_ANSWER as error:
                 trouble, after = Unavailable(order.key or "", f"The S3 store did not answer: {_name(error)}"), None
-                repeated = repeated or not isinstance(error, ConnectError)
+                repeated = repeated or not isinstance(error, ConnectError | RequestNotSent)
             finally:
                 patience = watch.end()
             # Full jitter: "Exponential Backoff And Jitter" in the AWS architecture blog.
@@ -147,14 +168,15 @@ class Client:
         raise trouble
 
     async def _once(self, order: Order, stream: bool, watch: Patience) -> Answer:
-        await _watched(self._places.acquire(), watch)
+        places = self._streams if stream else self._places
+        await _watched(places.acquire(), watch)
         held = True
 
         def release() -> None:
             nonlocal held
             if held:
                 held = False
-                self._places.release()
+                places.release()
 
         try:
             response = await self._send(order, watch)
@@ -214,10 +236,11 @@ async def _watched(waiting: Deferred[T], watch: Patience) -> T:
     watch.watch(waiting)
     try:
         return await waiting
-    except (CancelledError, ResponseNeverReceived, ConnectError) as error:
+    except (CancelledError, ConnectingCancelledError, RequestGenerationFailed, RequestTransmissionFailed, ResponseFailed) as error:
         if watch.ran_out:
             raise BrokenOff("it took too long") from None
-        if isinstance(error, ResponseNeverReceived) and any(one.check(CancelledError) for one in error.reasons):
+        reasons = getattr(error, "reasons", ())
+        if isinstance(error, ConnectingCancelledError) or any(one.check(CancelledError) for one in reasons):
             raise CancelledError from None
         raise
     finally:

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IConsumer, IDelayedCall, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
+from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
@@ -28,7 +29,10 @@ class BrokenOff(Exception):
 
 
 class Flow(Protocol):
-    """The body of an answer, of ``length`` bytes, or to its end if that is None. ``pieces`` gives it; ``stop`` gives it up."""
+    """The body of an answer, of ``length`` bytes; if that is None, to its end, or that of the connection (of a document its parser knows).
+
+    ``pieces`` gives it; ``stop`` gives it up.
+    """
 
     def __init__(self, clock: IReactorTime, length: int | None, idle: float, ended: Callable[[], object]) -> None:
         self._clock = clock
@@ -78,7 +82,7 @@ class Flow(Protocol):
                 self._paused = False
                 self._proxy.resumeProducing()
             yield data
-        if self.length != self._received if self.length is not None else not self._over.check(ResponseDone):
+        if self.length != self._received if self.length is not None else not self._over.check(ResponseDone, PotentialDataLoss):
             raise BrokenOff("the answer broke off")
 
     def stop(self) -> None:
