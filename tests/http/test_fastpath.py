@@ -29,6 +29,7 @@ from alluxio_s3.http.sendfile import SLICE_BYTES
 from alluxio_s3.http.site import S3Site
 from alluxio_s3.http.transport import EagerEndpoint
 from alluxio_s3.namespace.mounts import Namespace
+from alluxio_s3.storage import ObjectChanged
 from alluxio_s3.tags.carried import CarriedTagStore
 from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.local.filesystem import LocalUnderFileSystem
@@ -480,3 +481,23 @@ async def test_more_requests_than_are_read_ahead_wait_behind_a_large_answer(ways
         await ways.ask(ways.plain, b"GET /b/one HTTP/1.1\r\nHost: h\r\n\r\n")
     client.transport.resumeProducing()  # type: ignore[union-attr]
     assert (await client.all()).count(b"HTTP/1.1 200 OK") == 2002
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_file_that_changes_while_it_goes_out_at_once_is_cut(ways: TwoWays, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that fits into the socket is cut like a longer one when the file has changed before its end, and is logged as that."""
+
+    def changed(_: object) -> None:
+        raise ObjectChanged("b/over")
+
+    request = b"GET /b/over HTTP/1.1\r\nHost: h\r\n\r\n"
+    whole = await ways.ask(ways.quick, request)
+    monkeypatch.setattr("alluxio_s3.ufs.local.open_files.OpenFile.check_unchanged", changed)
+    del ways.accounts[:]
+    client = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", ways.quick.getHost().port), RawClient())
+    client.write(request)
+    answer = await client.all()
+    assert len(answer) < len(whole)
+    assert [one.error for one in ways.accounts] == ["ObjectChanged"]
+    assert ways.accounts[0].bytes_out < SIZES["over"]
+    assert all(file.readers == 0 for file in ways.ufs._files._files.values())
