@@ -85,6 +85,10 @@ bench-processes: $(VENV)/.dev ## Compare two processes with one
 bench-listing: $(VENV)/.dev ## Measure listings (ARGS=--write: into docs/listing.md)
 	$(PYTHON) -m benchmarks.listing $(ARGS)
 
+.PHONY: bench-cache
+bench-cache: $(VENV)/.dev ## Measure reads through the cache
+	$(PYTHON) -m benchmarks.cache $(ARGS)
+
 .PHONY: bench-eviction
 bench-eviction: $(VENV)/.dev ## Compare what stays in the cache with LRU and the optimum (ARGS=--write: into docs/eviction.md)
 	$(PYTHON) -m benchmarks.eviction $(ARGS)

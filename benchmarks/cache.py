@@ -1,0 +1,177 @@
+"""What the page cache gives: second reads and small objects beside the local directory's, first reads beside those without a cache.
+
+One daemon serves a directory, the origin. Another serves the same directory through a cache, and mounts the origin as an S3 store, once
+through the cache and once without. ``python -m benchmarks.cache``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+from attrs import frozen
+
+from benchmarks.http.load import GIB, Connection, Many, Sample, Streams, head, requests_file
+from benchmarks.http.network import run_inside
+from benchmarks.http.processor import on_core, two_cores
+from benchmarks.http.servers import HOST, Server, daemon
+
+BUCKET = "bench"
+SMALL, SMALL_BYTES = 512, 4096
+# Objects that are read once.
+COLD = ("cold0", "cold1", "cold2", "crowd")
+CLIENTS = 50
+_CACHE = "alluxio.dora.client.ufs.root.option.freshness"
+
+
+@frozen
+class Ratio:
+    """What the cached server does of what the plain one does, round by round."""
+
+    name: str
+    goal: float
+    cached: list[Sample]
+    plain: list[Sample]
+
+    def line(self) -> str:
+        """For people."""
+        ratio = median(one.rate for one in self.cached) / median(one.rate for one in self.plain)
+        rates = f"{median(one.rate for one in self.cached):,.2f} of {median(one.rate for one in self.plain):,.2f}"
+        verdict = "as wanted" if ratio >= self.goal else "LESS than wanted"
+        return f"{self.name:44} {ratio:6.2f}  ({rates} a second; goal {self.goal}: {verdict})"
+
+
+@contextmanager
+def both(scratch: Path, root: Path) -> Iterator[tuple[Server, Server]]:
+    """The daemon with a cache, and the one without."""
+    for name in ("cached", "plain"):
+        (scratch / name).mkdir()
+    with daemon(scratch / "plain", root) as plain, daemon(scratch / "cached", root, _properties(scratch, plain)) as cached:
+        yield cached, plain
+
+
+def _properties(scratch: Path, origin: Server) -> dict[str, object]:
+    """A cache, and two mounts of the origin."""
+    store = {
+        "alluxio.underfs.s3.endpoint": f"http://{HOST}:{origin.port}",
+        "alluxio.underfs.s3.region": "us-east-1",
+        "s3a.accessKeyId": "bench",
+        "s3a.secretKey": "bench",
+    }
+    kinds = {"kept": {"freshness": "max_age=1h"}, "through": {"cache": "never"}}
+    mounts = [{"path": f"/{name}", "uri": f"s3://{BUCKET}", "options": store | options} for name, options in kinds.items()]
+    table = scratch / "mounts.json"
+    table.write_text(json.dumps({"version": 1, "mounts": mounts}), encoding="ascii")
+    table.chmod(0o600)
+    return {
+        _CACHE: "max_age=1h",
+        "alluxio.worker.s3.mount.table": table,
+        "alluxio.worker.page.store.dirs": scratch / "pages",
+        "alluxio.worker.page.store.sizes": "16GB",
+    }
+
+
+def store(root: Path, large: int) -> None:
+    """Write the objects."""
+    bucket = root / BUCKET
+    (bucket / "small").mkdir(parents=True)
+    for number in range(SMALL):
+        (bucket / "small" / f"{number:04}").write_bytes(bytes([number % 251]) * SMALL_BYTES)
+    piece = bytes(range(256)) * 4096
+    for name in ("large", *COLD):
+        with (bucket / name).open("wb") as file:
+            for _ in range((large if name == "large" else large // 4) // len(piece)):
+                file.write(piece)
+
+
+def compare(
+    name: str, goal: float, run: Callable[[Server, float], Sample], servers: tuple[Server, Server], given: argparse.Namespace, core: int
+) -> Ratio:
+    """Both in turn, after a round that does not count."""
+    found = Ratio(name, goal, [], [])
+    with on_core(core):
+        for server in servers:
+            run(server, 1.0)
+        for _ in range(given.rounds):
+            found.cached.append(run(servers[0], given.seconds))
+            found.plain.append(run(servers[1], given.seconds))
+    print(found.line(), flush=True)
+    return found
+
+
+def once(server: Server, path: str, size: int) -> Sample:
+    """One read of an object."""
+    connection = Connection(server, head(server, "GET", path), size)
+    before = server.processor_seconds()
+    connection.ask()
+    while connection.read():
+        pass
+    connection.close()
+    gib = size / GIB
+    return Sample(gib / connection.times[0], (server.processor_seconds() - before) / gib)
+
+
+def first_reads(server: Server, size: int) -> None:
+    """Reads that fill the cache from an S3 store, beside reads of it past the cache; and many clients that read one object at once."""
+    cold = Ratio("first read, of an S3 store", 0.85, [], [])
+    for name in COLD[:3]:
+        cold.plain.append(once(server, f"/through/{name}", size))
+        cold.cached.append(once(server, f"/kept/{name}", size))
+    print(cold.line(), flush=True)
+    firsts = [[first_byte(server, f"/{mount}/small/{number:04}") for number in range(64)] for mount in ("kept", "through")]
+    late = (median(firsts[0]) - median(firsts[1])) * 1000
+    print(
+        f"{'first byte of a small object, later by':44} {late:6.2f}  ms  (goal 5: {'as wanted' if late <= 5 else 'LESS than wanted'})",
+        flush=True,
+    )
+    started = time.perf_counter()
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        list(pool.map(lambda _: once(server, "/kept/crowd", size), range(CLIENTS)))
+    taken = time.perf_counter() - started
+    print(f"{'first read by 50 clients at once':44} {CLIENTS * size / GIB / taken:6.2f}  GiB/s together", flush=True)
+
+
+def first_byte(server: Server, path: str) -> float:
+    """How long it takes until an answer begins, in seconds."""
+    connection = Connection(server, head(server, "GET", path), SMALL_BYTES)
+    connection.ask()
+    while connection.read():
+        pass
+    connection.close()
+    return connection.times[0]
+
+
+def main() -> None:
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--large", type=int, default=GIB, help="bytes of the large object")
+    given = parser.parse_args()
+    status = run_inside("benchmarks.cache")
+    if status is not None:
+        sys.exit(status)
+    with tempfile.TemporaryDirectory(prefix="bench-cache-", dir="/var/tmp") as directory:
+        scratch, root = Path(directory), Path(directory) / "data"
+        store(root, given.large)
+        ours, theirs = two_cores()
+        with on_core(ours), both(scratch, root) as servers:
+            with on_core(theirs):
+                first_reads(servers[0], given.large // 4)
+                once(servers[0], f"/{BUCKET}/large", given.large)
+            compare("second read, one client", 0.95, Streams(f"/{BUCKET}/large", given.large, 1), servers, given, theirs)
+            compare("second read, eight clients", 0.95, Streams(f"/{BUCKET}/large", given.large, 8), servers, given, theirs)
+            targets = requests_file(scratch / "requests", (f"GET /{BUCKET}/small/{number:04}" for number in range(SMALL)))
+            compare("4 KiB hot, 64 clients", 0.8, Many(targets, 64, SMALL_BYTES), servers, given, theirs)
+
+
+if __name__ == "__main__":
+    main()
