@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from alluxio_s3.ufs.local.descriptor import Descriptor
+from alluxio_s3.ufs.local.identity import SETTLED_NS, SETTLED_ON_WHOLE_SECONDS_NS
 from alluxio_s3.ufs.local.kernel import is_local
-from alluxio_s3.ufs.local.open_files import IDLE_SECONDS, SETTLED_NS, SETTLED_ON_WHOLE_SECONDS_NS, OpenFile, OpenFiles
+from alluxio_s3.ufs.local.open_files import IDLE_SECONDS, OpenFile, OpenFiles
 from alluxio_s3.ufs.local.reader import open_at_once, open_object
 from alluxio_s3.ufs.local.tags import set_tags
 from alluxio_s3.ufs.local.tree import Tree

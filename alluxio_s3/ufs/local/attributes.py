@@ -60,6 +60,20 @@ class Records:
             raw = self._staging.read_small(_SIDECARS, sidecar)
         return None if raw is None else decode(raw)
 
+    def is_with_file(self, path: bytes, found: os.stat_result, descriptor: int | None, sidecars: int | None) -> bool:
+        """Whether the record of what is at ``path``, or that it has none, changes only together with its inode, as an attribute does.
+
+        ``path`` is absolute, ``found`` its ``stat``; ``descriptor`` is needed for a directory. ``sidecars`` is what ``sidecars()`` gave.
+        """
+        if not self._xattrs:
+            return False
+        try:
+            if extended_attribute(path, XATTR.encode(), follow=descriptor is not None) is not None:
+                return True
+        except OSError:
+            return False
+        return sidecars is None or not _is_in(sidecars, sidecar_name(found, descriptor))
+
     @contextmanager
     def sidecars(self) -> Iterator[int | None]:
         """The directory of the sidecars, open, if there is one: who reads many records finds sooner that a file has none."""

@@ -26,13 +26,14 @@ class Root:
     ``path`` is on this machine. Paths given to its methods are relative to it and may end with a slash; ``""`` is itself.
     Symbolic links that stay beneath are followed; one that leaves is OSError EXDEV. Where the kernel has no ``openat2``
     (before 5.6, or forbidden by a sandbox), or with ``openat2=False``, no symbolic link is followed (ELOOP).
+    ``is_at_once`` is whether what the kernel has in memory is looked up without asking anybody else.
     """
 
     def __init__(self, path: str, *, openat2: bool = True) -> None:
         self.path = path
         self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._open = self._open_by_component
-        self._at_once = False
+        self.is_at_once = False
         if openat2:
             try:
                 os.close(open_beneath(self.fd, b".", os.O_PATH))
@@ -41,7 +42,7 @@ class Root:
                     raise
             else:
                 self._open = self._open_by_kernel
-                self._at_once = is_local(self.fd)
+                self.is_at_once = is_local(self.fd)
 
     def open(self, path: str, flags: int) -> int:
         """A new descriptor of what is at ``path``. ``flags`` as for ``os.open``; nothing is created."""
@@ -49,7 +50,7 @@ class Root:
 
     def open_at_once(self, path: str, flags: int) -> int | None:
         """``open`` without waiting for a disk or a network, or None if that cannot be, or nothing is there. Raises nothing."""
-        if not self._at_once:
+        if not self.is_at_once:
             return None
         try:
             return open_cached(self.fd, path.rstrip("/").encode() or b".", flags)

@@ -36,6 +36,7 @@ from alluxio_s3.ufs.local.descriptor import Descriptor, acquire
 from alluxio_s3.ufs.local.durability import Mode
 from alluxio_s3.ufs.local.failures import storage_errors
 from alluxio_s3.ufs.local.open_files import CAPACITY, IDLE_SECONDS, OpenFile, OpenFiles
+from alluxio_s3.ufs.local.polled import Polled, bucket_looks, listing_looks
 from alluxio_s3.ufs.local.reader import LocalReader, open_at_once, open_object
 from alluxio_s3.ufs.local.staging import Temporary
 from alluxio_s3.ufs.local.tree import Tree
@@ -72,6 +73,7 @@ class LocalUnderFileSystem:
         self.tree = Tree.at(root, buckets=buckets, folders=folders, xattrs=xattrs, durability=durability)
         self._threads = threads
         self._windows = Windows()
+        self._polled = Polled(self.tree, threads, keeps=xattrs)
         self._uploads = LocalUploads(self.tree, threads)
         self._keeps = xattrs
         self._files = OpenFiles(self.tree.root.fd, self._close_later, _open_files() if xattrs else 0)
@@ -103,7 +105,10 @@ class LocalUnderFileSystem:
 
     async def list(self, prefix: str, start: str, limit: int, delimiter: str) -> Listing:
         """See IUnderFileSystem."""
-        return await self._threads.run(self._list, prefix, start, limit, delimiter)
+        look = partial(self._list, prefix, start, limit, delimiter)
+        if start > prefix:
+            return await self._threads.run(look)
+        return await self._polled.ask((prefix, limit, delimiter), look, partial(listing_looks, self.tree, prefix, delimiter))
 
     async def open(self, path: str) -> IObjectReader:
         """See IUnderFileSystem."""
@@ -160,7 +165,7 @@ class LocalUnderFileSystem:
 
     async def bucket(self, name: str) -> Status:
         """See IBucketContainer."""
-        return await self._threads.run(buckets.bucket, self.tree, name)
+        return await self._polled.ask((name,), partial(buckets.bucket, self.tree, name), partial(bucket_looks, self.tree, name))
 
     async def create_bucket(self, name: str, attributes: Attributes) -> Status:
         """See IBucketContainer."""

@@ -14,10 +14,23 @@ _NONE = Attributes()
 EMPTY_ETAG = "d41d8cd98f00b204e9800998ecf8427e"
 """The MD5 of nothing: the ETag of a folder that has none of its own."""
 
+# After so long a change has another time than the one before. Some disks count in whole seconds (ext4 with small inodes).
+SETTLED_NS = 50_000_000
+SETTLED_ON_WHOLE_SECONDS_NS = 2 * 10**9
+
 
 def same_file(one: os.stat_result, other: os.stat_result) -> bool:
     """Whether nothing has touched the bytes of a file between two looks at it."""
     return (one.st_ino, one.st_size, one.st_mtime_ns) == (other.st_ino, other.st_size, other.st_mtime_ns)
+
+
+def has_settled(found: os.stat_result, looked_ns: int) -> bool:
+    """Whether a change after ``looked_ns`` (wall time before ``found``) has another change time than ``found``.
+
+    A clock that ticks coarsely could give a change that came after the look the time that the file had then.
+    """
+    changed_ns = found.st_ctime_ns
+    return looked_ns - changed_ns > (SETTLED_NS if changed_ns % 10**9 else SETTLED_ON_WHOLE_SECONDS_NS)
 
 
 def derived_etag(found: os.stat_result, version: str = "") -> str:

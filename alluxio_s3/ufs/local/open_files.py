@@ -18,7 +18,7 @@ from alluxio_s3.interfaces import IHotObject
 from alluxio_s3.storage import ObjectChanged, Status
 from alluxio_s3.ufs.local.attributes import XATTR
 from alluxio_s3.ufs.local.descriptor import Descriptor
-from alluxio_s3.ufs.local.identity import same_file
+from alluxio_s3.ufs.local.identity import has_settled, same_file
 from alluxio_s3.ufs.local.record import Record
 
 CAPACITY = 16384
@@ -26,9 +26,6 @@ CAPACITY = 16384
 IDLE_SECONDS = 30.0
 # How exactly it is remembered which was read last: what is read again within so long keeps its place.
 ORDER_SECONDS = 1.0
-# After so long a change has another time than the one before. Some disks count in whole seconds (ext4 with small inodes).
-SETTLED_NS = 50_000_000
-SETTLED_ON_WHOLE_SECONDS_NS = 2 * 10**9
 
 
 @implementer(IHotObject)
@@ -127,10 +124,7 @@ class OpenFiles:
     def keep(self, file: OpenFile, now: float) -> None:
         """Keep ``file`` in place of an older one of its path and of the one read longest ago; or drop it at once if it cannot be kept."""
         file.keeper = self
-        # A clock that ticks coarsely could give a change that came after the look the time that the file had then.
-        changed_ns = file.found.st_ctime_ns
-        settled = file.looked_ns - changed_ns > (SETTLED_NS if changed_ns % 10**9 else SETTLED_ON_WHOLE_SECONDS_NS)
-        if not (file.shows_changes and settled and self._capacity):
+        if not (file.shows_changes and has_settled(file.found, file.looked_ns) and self._capacity):
             file.dropped = True
             return
         self.drop(file.path)
