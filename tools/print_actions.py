@@ -15,7 +15,7 @@ PREFACE = """\
 What the daemon answers, and how a request names it: the method and the kind of target, query parameters and
 headers that must be there. The most specific row that fits wins. *Understands* are the further query parameters; any other is
 refused, since to ignore one could change what a request means. Those that belong to authentication, and those that begin with `x-`, are
-always allowed. *Permission* is S3's name for what the action takes; this version lets every user do everything.
+always allowed. *Permission* is S3's name for what the action takes, as [policies](authentication.md) name it.
 """
 
 REFUSED = """

@@ -23,7 +23,13 @@ MAX_BUCKETS = 10_000  # of one page: ListBuckets in the API reference
 _REGION_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
-@action("ListBuckets", method="GET", on=SERVICE, accepts={"bucket-region", "continuation-token", "max-buckets", "prefix"})
+@action(
+    "ListBuckets",
+    method="GET",
+    on=SERVICE,
+    accepts={"bucket-region", "continuation-token", "max-buckets", "prefix"},
+    permission="s3:ListAllMyBuckets",
+)
 class ListBuckets(Action):
     """Every bucket and mount, by name; in pages if the client asks for them."""
 

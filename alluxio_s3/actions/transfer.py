@@ -14,7 +14,7 @@ from alluxio_s3.actions.exchange import Call
 from alluxio_s3.interfaces import IObjectReader, IObjectWriter, IRangeCopier
 from alluxio_s3.s3.checksums import Digest
 from alluxio_s3.s3.errors import S3Error
-from alluxio_s3.s3.payload import Payload, Received
+from alluxio_s3.s3.payload import Payload, Received, check_absent
 from alluxio_s3.storage import ObjectChanged
 from alluxio_s3.threads import Threads
 
@@ -153,6 +153,7 @@ async def read_body(call: Call, limit: int, *, required: bool = True) -> bytes:
     ``required``, and what ``Payload`` and ``IRequestBody`` raise.
     """
     if not required and "content-length" not in call.headers and "transfer-encoding" not in call.headers:
+        check_absent(call.headers)
         return b""
     payload = Payload.of(call.head, md5=False, signature=call.signature)
     _check_message(payload.length or 0, limit)

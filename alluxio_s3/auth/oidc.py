@@ -42,6 +42,8 @@ _KEY_TYPES = {
     "EdDSA": "OKP",
 }
 _REMEMBERED = 4096
+# What says that a query carries credentials, or a part of them.
+_IN_QUERY = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-Security-Token", "AWSAccessKeyId", "Signature")
 
 
 @frozen
@@ -80,7 +82,7 @@ class OidcAuthenticator:
     async def authenticate(self, head: RequestHead) -> Principal:
         """See ``IAuthenticator``. Raises S3Error: InvalidToken, ExpiredToken, AccessDenied, ServiceUnavailable (no keys to verify with)."""
         token = bearer_token(head.headers)
-        if token is not None and any(name in head.target.query for name in ("X-Amz-Algorithm", "X-Amz-Signature", "AWSAccessKeyId")):
+        if token is not None and any(name in head.target.query for name in _IN_QUERY):
             raise S3Error("InvalidArgument", "Only one auth mechanism allowed", ArgumentName="Authorization")
         if token is None:
             credentials = find_credentials(head)

@@ -12,16 +12,17 @@ from zope.interface import implementer
 from alluxio_s3.auth.access_keys import AccessKey, parse_access_keys
 from alluxio_s3.auth.principals import ANONYMOUS, Principal
 from alluxio_s3.auth.watched_file import WatchedFile
-from alluxio_s3.interfaces import IAuthenticator, IPluginFactory
+from alluxio_s3.interfaces import IAuthenticator, IPluginFactory, IQuickAuthenticator
 from alluxio_s3.s3.credentials import V2_QUERY, bearer_token, check_not_expired, find_credentials
 from alluxio_s3.s3.errors import S3Error
+from alluxio_s3.s3.plain_signatures import is_right, parse_authorization
 from alluxio_s3.s3.request import RequestHead
 from alluxio_s3.s3.sigv2 import verify_presigned
 from alluxio_s3.s3.sigv4 import verify
 from alluxio_s3.threads import Threads
 
 
-@implementer(IAuthenticator)
+@implementer(IAuthenticator, IQuickAuthenticator)
 @frozen
 class SigV4Authenticator:
     """Verifies signatures with the secrets of ``keys``.
@@ -34,6 +35,19 @@ class SigV4Authenticator:
     region: str
     clock: IReactorTime
     version_2: bool = False
+
+    def identify(self, authorization: bytes | None, method: str, raw_target: bytes, headers: Mapping[bytes, bytes]) -> Principal | None:
+        """See ``IQuickAuthenticator``."""
+        if authorization is None:
+            return Principal(ANONYMOUS, ANONYMOUS)
+        plain = parse_authorization(authorization)
+        key = None if plain is None else self.keys.value.get(plain.access_key)
+        if plain is None or key is None:
+            return None
+        now = self.clock.seconds()
+        if not is_right(plain, method, raw_target, headers, key.secret, region=self.region, now_seconds=now):
+            return None
+        return Principal(key.user, "sigv4", key.groups, key.roles)
 
     async def authenticate(self, head: RequestHead) -> Principal:
         """See ``IAuthenticator``. Raises S3Error as ``find_credentials`` and ``sigv4.verify`` do, InvalidAccessKeyId, InvalidToken."""

@@ -36,8 +36,9 @@ class SimpleAuthenticator:
     user: str
     clock: IReactorTime
 
-    def identify(self, authorization: bytes | None) -> IPrincipal | None:
+    def identify(self, authorization: bytes | None, method: str, raw_target: bytes, headers: Mapping[bytes, bytes]) -> IPrincipal | None:
         """See ``IQuickAuthenticator``."""
+        del method, raw_target, headers
         if authorization is None:
             return Principal(self.user, ANONYMOUS)
         match = _SDK.fullmatch(authorization)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
 
@@ -49,7 +49,7 @@ class FastPath:
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
         self._services = pipeline.services
-        self._identify: Callable[[bytes | None], IPrincipal | None] | None = None
+        self._identify: Callable[[bytes | None, str, bytes, Mapping[bytes, bytes]], IPrincipal | None] | None = None
         self._allows: Callable[[IPrincipal, str, str, str], bool]
         # Each under-store as what it is here, asked once. Those of mounts that are gone go when there are many.
         self._stores: WeakKeyDictionary[IUnderFileSystem, IHotObjects] = WeakKeyDictionary()
@@ -66,7 +66,7 @@ class FastPath:
             return False
         asked = recognised.asked
         if asked.action is not None and self._identify is not None and recognised.is_dated_well:
-            principal = self._identify(recognised.value(recognised.names.authorization))
+            principal = self._identify(recognised.value(recognised.names.authorization), asked.method, asked.uri, recognised.headers)
             if (
                 principal is not None
                 # Where tags are elsewhere, HEAD counts them.

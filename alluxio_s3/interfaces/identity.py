@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attrs import field, frozen
 from zope.interface import Attribute, Interface
 
@@ -75,8 +77,10 @@ class IAuthenticator(Interface):
 class IQuickAuthenticator(Interface):
     """An authenticator that can tell who is asking without waiting for anything, for the plainest of requests."""
 
-    def identify(authorization: bytes | None) -> IPrincipal | None:
+    def identify(authorization: bytes | None, method: str, raw_target: bytes, headers: Mapping[bytes, bytes]) -> IPrincipal | None:
         """Who sent a request with that one Authorization header (or none) and no other credentials.
 
-        None if it takes ``authenticate`` to tell. For the same request it is whom ``authenticate`` returns.
+        ``headers`` are by their names as they are spelled, no two of them the same but for case; values may have spaces around.
+        The request has no body. None if it takes ``authenticate`` to tell, or to refuse. For the same request it is whom ``authenticate``
+        returns, but without a signature, which nobody needs where there is no body.
         """

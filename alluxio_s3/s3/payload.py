@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 
@@ -220,6 +221,19 @@ class Payload:
         if trailers:
             raise S3Error("MalformedTrailerError", "A trailer has come that x-amz-trailer did not announce.")
         return value
+
+
+def check_absent(headers: Headers) -> None:
+    """That a request without a body was meant to have none: who takes the body away must not be able to change what is asked.
+
+    Raises ``S3Error``: XAmzContentSHA256Mismatch, IncompleteBody, InvalidArgument.
+    """
+    sha256 = _content_sha256(headers)
+    nothing = hashlib.sha256(b"").digest()
+    if sha256 is not None and sha256 != nothing:
+        raise S3Error("XAmzContentSHA256Mismatch", ClientComputedContentSHA256=sha256.hex(), S3ComputedContentSHA256=nothing.hex())
+    if _is_framed(headers):
+        raise S3Error("IncompleteBody")
 
 
 def stored_content_encoding(headers: Headers) -> str | None:

@@ -21,7 +21,14 @@ _SUBRESOURCES = frozenset(
 
 
 def verify_presigned(head: RequestHead, credentials: Credentials, secret: str) -> None:
-    """That ``secret`` signed the URL of ``head``. Whether it has expired is another question. Raises ``S3Error`` SignatureDoesNotMatch."""
+    """That ``secret`` signed the URL of ``head``. Whether it has expired is another question.
+
+    Raises ``S3Error`` SignatureDoesNotMatch; InvalidArgument for what is said twice, of which only one would be signed.
+    """
+    names = [name for name, _ in head.target.query.pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise S3Error("InvalidArgument", f"The query parameter {name!r} must be given once.", ArgumentName=name)
     expected = base64.b64encode(hmac.digest(secret.encode(), _string_to_sign(head), "sha1"))
     if not hmac.compare_digest(expected, credentials.signature.encode()):
         raise S3Error("SignatureDoesNotMatch", AWSAccessKeyId=credentials.access_key, SignatureProvided=credentials.signature)

@@ -77,14 +77,16 @@ def verify(head: RequestHead, credentials: Credentials, secret: str, *, region: 
 def canonical_request(head: RequestHead, credentials: Credentials, path: str) -> bytes:
     """What is hashed into the string to sign; ``path`` is as the client is taken to have encoded it."""
     headers = head.headers
-    query = sorted(
-        f"{quote(name, safe='~')}={quote(value, safe='~')}"
+    pairs = sorted(
+        (quote(name, safe="~"), quote(value, safe="~"))
         for name, value in head.target.query.pairs
         if not (name == "X-Amz-Signature" and credentials.presigned)
     )
-    fields = "".join(f"{name}:{_SPACES.sub(' ', headers.arrived.get(name, '').strip())}\n" for name in credentials.signed_headers)
+    query = "&".join(f"{name}={value}" for name, value in pairs)
+    values = ((name, headers.arrived.get(name, "").strip(" \t")) for name in credentials.signed_headers)
+    fields = "".join(f"{name}:{_SPACES.sub(' ', value)}\n" for name, value in values)
     content = headers.get("x-amz-content-sha256", UNSIGNED_PAYLOAD if credentials.presigned else "")
-    lines = (head.method, path or "/", "&".join(query), fields, ";".join(credentials.signed_headers), content)
+    lines = (head.method, path or "/", query, fields, ";".join(credentials.signed_headers), content)
     return "\n".join(lines).encode()
 
 
