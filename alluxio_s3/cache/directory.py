@@ -28,6 +28,8 @@ ERRORS = 3
 WINDOW_SECONDS = 60.0
 RETRY_SECONDS = 60.0
 FULL = (errno.ENOSPC, errno.EDQUOT)
+# What writev(2) takes at once.
+_MOST_PIECES = min(1024, os.sysconf("SC_IOV_MAX"))
 _NOT_THE_DISK = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 _log = Logger()
@@ -124,20 +126,21 @@ class Directory:
         """How many bytes of disk a file of that length takes."""
         return -(-length // self._block) * self._block
 
-    def write(self, path: Path, data: memoryview, trailer: bytes) -> None:
+    def write(self, path: Path, pieces: list[memoryview]) -> None:
         """Write a file of its own for a page. Raises OSError, and leaves none then. Blocking."""
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             # So there is room before there are bytes, and no more of it than they need.
             with suppress_unsupported():
-                os.posix_fallocate(descriptor, 0, len(data) + len(trailer))
-            pieces = [data, memoryview(trailer)]
-            while pieces:
-                count = os.writev(descriptor, pieces)
-                while pieces and count >= len(pieces[0]):
-                    count -= len(pieces.pop(0))
-                if pieces:
-                    pieces[0] = pieces[0][count:]
+                os.posix_fallocate(descriptor, 0, sum(map(len, pieces)))
+            at = 0
+            while at < len(pieces):
+                count = os.writev(descriptor, pieces[at : at + _MOST_PIECES])
+                while at < len(pieces) and count >= len(pieces[at]):
+                    count -= len(pieces[at])
+                    at += 1
+                if count:
+                    pieces[at] = pieces[at][count:]
         except BaseException:
             with suppress(OSError):
                 path.unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import lru_cache
 
 from attrs import frozen
@@ -29,6 +30,24 @@ class CachedObject:
     def version(self) -> bytes:
         """The key of this version."""
         return version_key(self.identity, self.path, self.validator)
+
+
+@frozen(eq=False)
+class NewPage:
+    """Page ``number`` of ``thing``, as it came: ``pieces`` are all of its bytes, in order.
+
+    ``wanted``: somebody has asked for it to be kept, so it need not be read a second time to stay.
+    """
+
+    thing: CachedObject
+    number: int
+    pieces: Sequence[bytes | memoryview]
+    wanted: bool = False
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return sum(map(len, self.pieces))
 
 
 @frozen

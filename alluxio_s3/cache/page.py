@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+from collections.abc import Sequence
 from threading import Lock
 
 from awscrt import checksums
@@ -42,6 +43,15 @@ def trailer(version: bytes, number: int, size: int, crc: int) -> bytes:
     """What follows the ``size`` bytes of a page in its file."""
     packed = _TRAILER.pack(MAGIC, version, number, size, crc)
     return packed + _SEAL.pack(checksums.crc32c(packed))
+
+
+def sealed(version: bytes, number: int, pieces: Sequence[bytes | memoryview]) -> list[memoryview]:
+    """The file of a page whose bytes are ``pieces``, to be written as it is."""
+    crc = size = 0
+    for piece in pieces:
+        crc = checksums.crc32c(piece, crc)
+        size += len(piece)
+    return [*map(memoryview, pieces), memoryview(trailer(version, number, size, crc))]
 
 
 def verified_size(descriptor: int, version: bytes, number: int, length: int) -> int | None:

@@ -8,20 +8,32 @@ from itertools import count
 from pathlib import Path
 from threading import Lock
 
-from awscrt import checksums
+from attrs import frozen
 
 from alluxio_s3.cache import catalogue
 from alluxio_s3.cache.directory import FULL, Directory
-from alluxio_s3.cache.eviction import Entry, Eviction, Queue
+from alluxio_s3.cache.eviction import Eviction
 from alluxio_s3.cache.index import Found, Index, Writing, page_key, page_of
-from alluxio_s3.cache.keys import CachedObject
+from alluxio_s3.cache.keys import NewPage
 from alluxio_s3.cache.open_pages import OpenPages
-from alluxio_s3.cache.page import TRAILER_BYTES, trailer
+from alluxio_s3.cache.page import TRAILER_BYTES, sealed
 from alluxio_s3.cache.session import TOKEN_BYTES, Session
 
 _RESERVATION = struct.Struct(">Q")
 # The directory's number, the bytes of disk; the page's key follows.
 _PROMISE = struct.Struct("<BQ")
+
+
+@frozen(eq=False)
+class _Fill:
+    """A page on its way to ``temporary``, where it takes ``weight`` bytes of disk, which ``promise`` stands for in the index."""
+
+    page: NewPage
+    key: bytes
+    promise: bytes
+    temporary: Path
+    size: int
+    weight: int
 
 
 class Stock:
@@ -47,35 +59,29 @@ class Stock:
         usable = [one for one in self.directories if one.on]
         return max(usable, key=lambda one: one.share(key), default=None)
 
-    def put(self, directory: Directory, thing: CachedObject, number: int, data: memoryview, *, wanted: bool) -> bool:
-        """Keep a page; False if there is no room for it.
+    def put(self, directory: Directory, pages: Sequence[NewPage]) -> list[bool]:
+        """Keep pages; False for those for which there is no room. When one can't be written, those before it are kept all the same.
 
         Room is made and promised to it in one step, in which the files of the pages that go are removed: before that step there is
         no file of it, after it there is room. So what is on the disk never exceeds the directory's size, whoever dies when.
         """
-        key = page_key(thing.version, number)
-        promise = self.session.token + _RESERVATION.pack(next(self._numbers))
-        weight = directory.taken(len(data) + TRAILER_BYTES)
+        fills = [self._fill(directory, page) for page in pages]
         with self._lock:
-            self._filling.add(promise)
+            self._filling.update(one.promise for one in fills)
         try:
-            room = self._reserve(directory, promise, key, weight)
-            if room is not None:
-                return room
-            temporary = directory.fill(self.session.token, _RESERVATION.unpack(promise[TOKEN_BYTES:])[0])
+            rooms = self._reserve(directory, fills)
+            written: list[_Fill] = []
             try:
-                directory.write(temporary, data, trailer(thing.version, number, len(data), checksums.crc32c(data)))
-            except OSError as problem:
-                self._cancel(promise)
-                if problem.errno in FULL:
-                    self._shrink(directory, weight)
-                raise
-            entry = Entry(Queue.MAIN if wanted else Queue.SMALL, weight, 0, len(data))
-            self._publish(directory, promise, temporary, key, thing, entry)
-            return True
+                for one, room in zip(fills, rooms, strict=True):
+                    if room is None:
+                        self._write(directory, one)
+                        written.append(one)
+            finally:
+                self._publish(directory, written, [one for one, room in zip(fills, rooms, strict=True) if room is None])
+            return [room is not False for room in rooms]
         finally:
             with self._lock:
-                self._filling.discard(promise)
+                self._filling.difference_update(one.promise for one in fills)
 
     def make_room(self, writing: Writing, directory: Directory, weight: int) -> list[bytes] | None:
         """Evict what has to go for ``weight`` bytes more; the keys of what went, or None if there can't be room."""
@@ -140,35 +146,58 @@ class Stock:
                         directory.remove(key)
                     writing.tally.place(place).reserved -= weight
 
-    def _reserve(self, directory: Directory, promise: bytes, key: bytes, weight: int) -> bool | None:
-        """None when room has been promised; True if the page is there already, False if there is no room for it."""
-        with self.index.writing() as writing:
-            found = writing.find(key)
-            if found is not None and found.entry.is_page and self.directory(found.place) is not None:
-                return True
-            gone = self.make_room(writing, directory, weight)
-            if gone is not None:
-                writing.tally.place(directory.number).reserved += weight
-                writing.transaction.put(promise, _PROMISE.pack(directory.number, weight) + key, db=self.index.reservations)
-        self.close_gone(gone or ())
-        return None if gone is not None else False
+    def _fill(self, directory: Directory, page: NewPage) -> _Fill:
+        number = next(self._numbers)
+        temporary = directory.fill(self.session.token, number)
+        size = page.size
+        key = page_key(page.thing.version, page.number)
+        return _Fill(page, key, self.session.token + _RESERVATION.pack(number), temporary, size, directory.taken(size + TRAILER_BYTES))
 
-    def _publish(self, directory: Directory, promise: bytes, temporary: Path, key: bytes, thing: CachedObject, entry: Entry) -> None:
+    def _reserve(self, directory: Directory, fills: Sequence[_Fill]) -> list[bool | None]:
+        """None for what room has been promised to; True if the page is there already, False if there is no room for it."""
+        rooms: list[bool | None] = []
+        closed: list[bytes] = []
         with self.index.writing() as writing:
-            self._release(writing, promise)
-            found = writing.find(key)
-            if found is not None and found.entry.is_page and self.directory(found.place) is not None:
-                temporary.unlink(missing_ok=True)
-                return
-            if found is not None and (found.entry.is_page or found.place != directory.number):
-                self.remove(writing, key, found)
-            directory.publish(temporary, key)
-            Eviction(writing.shelf(directory.number, directory.size)).admit(key, entry.weight, entry.size, wanted=entry.queue == Queue.MAIN)
-            catalogue.add(writing, thing, entry.size)
+            for one in fills:
+                found = writing.find(one.key)
+                if found is not None and found.entry.is_page and self.directory(found.place) is not None:
+                    rooms.append(True)
+                    continue
+                gone = self.make_room(writing, directory, one.weight)
+                if gone is not None:
+                    writing.tally.place(directory.number).reserved += one.weight
+                    writing.transaction.put(one.promise, _PROMISE.pack(directory.number, one.weight) + one.key, db=self.index.reservations)
+                closed += gone or ()
+                rooms.append(None if gone is not None else False)
+        self.close_gone(closed)
+        return rooms
 
-    def _cancel(self, promise: bytes) -> None:
+    def _write(self, directory: Directory, fill: _Fill) -> None:
+        page = fill.page
+        try:
+            directory.write(fill.temporary, sealed(page.thing.version, page.number, page.pieces))
+        except OSError as problem:
+            if problem.errno in FULL:
+                with self.index.writing() as writing:
+                    self._release(writing, fill.promise)
+                self._shrink(directory, fill.weight)
+            raise
+
+    def _publish(self, directory: Directory, written: Sequence[_Fill], promised: Sequence[_Fill]) -> None:
+        """Give what was written its place, and take back the promises."""
         with self.index.writing() as writing:
-            self._release(writing, promise)
+            for one in promised:
+                self._release(writing, one.promise)
+            for one in written:
+                found = writing.find(one.key)
+                if found is not None and found.entry.is_page and self.directory(found.place) is not None:
+                    one.temporary.unlink(missing_ok=True)
+                    continue
+                if found is not None and (found.entry.is_page or found.place != directory.number):
+                    self.remove(writing, one.key, found)
+                directory.publish(one.temporary, one.key)
+                Eviction(writing.shelf(directory.number, directory.size)).admit(one.key, one.weight, one.size, wanted=one.page.wanted)
+                catalogue.add(writing, one.page.thing, one.size)
 
     def _release(self, writing: Writing, promise: bytes) -> None:
         raw = writing.transaction.pop(promise, db=self.index.reservations)

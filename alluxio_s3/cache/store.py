@@ -22,7 +22,7 @@ from alluxio_s3.cache import listing
 from alluxio_s3.cache.alarm import FIRST_WORD, Alarm
 from alluxio_s3.cache.directory import FULL, Directory
 from alluxio_s3.cache.index import Found, Tally, page_key
-from alluxio_s3.cache.keys import CachedObject, CachedVersion, Freed, Known
+from alluxio_s3.cache.keys import CachedObject, CachedVersion, Freed, Known, NewPage
 from alluxio_s3.cache.knowledge import Knowledge, believe, settle
 from alluxio_s3.cache.open_pages import Key, OpenPages
 from alluxio_s3.cache.page import Page, verified_size
@@ -147,19 +147,33 @@ class PageStore:
 
         ``wanted``: somebody has asked for it to be kept, so it need not be read a second time to stay.
         """
+        return self.put_all([NewPage(thing, number, [data], wanted)])[0]
+
+    def put_all(self, pages: Sequence[NewPage]) -> list[bool]:
+        """Keep pages, with one change of the index for those that go to the same directory; which were kept, as far as is known.
+
+        Blocking; raises nothing.
+        """
+        kept = [False] * len(pages)
         stock = self._stock
-        directory = stock.choose(page_key(thing.version, number)) if stock is not None else None
-        if stock is None or directory is None or not 0 < len(data) <= self.page_bytes:
-            return False
-        try:
-            return stock.put(directory, thing, number, data, wanted=wanted)
-        except OSError as problem:
-            # A disk that has less room than it may take serves with what it has.
-            if problem.errno not in FULL or not directory.limit:
-                directory.failed(problem)
-        except lmdb.Error as problem:
-            self._index_failed(problem)
-        return False
+        if stock is None:
+            return kept
+        places: dict[Directory, list[int]] = {}
+        for at, page in enumerate(pages):
+            directory = stock.choose(page_key(page.thing.version, page.number))
+            if directory is not None and 0 < page.size <= self.page_bytes:
+                places.setdefault(directory, []).append(at)
+        for directory, numbers in places.items():
+            try:
+                for at, one in zip(numbers, stock.put(directory, [pages[at] for at in numbers]), strict=True):
+                    kept[at] = one
+            except OSError as problem:
+                # A disk that has less room than it may take serves with what it has.
+                if problem.errno not in FULL or not directory.limit:
+                    directory.failed(problem)
+            except lmdb.Error as problem:
+                self._index_failed(problem)
+        return kept
 
     def recall(self, identity: str, path: str) -> Known | None:
         """What is known of a path; None if nothing can be remembered now (then ``learn`` does nothing either).
