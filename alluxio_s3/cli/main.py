@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from alluxio_s3 import __version__
+from alluxio_s3.cli.cache import explain, free, ls_cache
+from alluxio_s3.cli.load import load
 from alluxio_s3.cli.mounts import mount
 
 
@@ -18,4 +20,5 @@ def main() -> None:
     """
 
 
-main.add_command(mount)
+for command in (mount, load, free, ls_cache, explain):
+    main.add_command(command)
