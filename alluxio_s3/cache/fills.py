@@ -1,31 +1,27 @@
 """Filling the cache: each page is fetched from the under-store once, however many clients of this process wait for it.
 
 A run is a stretch of pages that are not there, read by one ranged read. Its bytes go to those who wait as they come; each page that is
-whole goes to the disk in a thread. How fast a client takes its bytes does not matter to a run, and a client that leaves ends it only
-at the end of the page that it is in.
+whole goes to the disk in a thread. How fast a client takes its bytes does not matter to a run, nor does the disk: when that is slower than
+the store, pages that clients have read are given up unwritten. A client that leaves ends a run only at the end of the page that it is in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections import Counter
 from contextlib import aclosing
-from functools import partial
-from typing import TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from alluxio_s3.cache.flight import Budget, PageInFlight, Stage
+from alluxio_s3.cache.keeping import Keeping
 from alluxio_s3.cache.keys import CachedObject
 from alluxio_s3.cache.source import Source
 from alluxio_s3.cache.store import PageStore
 from alluxio_s3.interfaces import IUnderFileSystem
 from alluxio_s3.storage import StorageError, Unavailable
 from alluxio_s3.threads import Threads
-
-T = TypeVar("T")
 
 # The most that one ranged read of the store asks for, where pages are smaller.
 RUN_BYTES = 8 << 20
@@ -47,6 +43,9 @@ class Fills:
         self.threads = threads
         self.clock = clock
         self.budget = Budget(budget_bytes)
+        self.keeping = Keeping(store, threads, self._settled)
+        # How many clients read each version.
+        self.readers: Counter[bytes] = Counter()
         self._flying: dict[tuple[bytes, int], PageInFlight] = {}
         self._runs: set[Run] = set()
         self._idle: list[Deferred[None]] = []
@@ -69,7 +68,8 @@ class Fills:
     def begin(self, source: Source, first: int, last: int, *, urgent: bool = True) -> list[PageInFlight]:
         """Begin a run from page ``first``, which is not there, to ``last`` or as far as pages are missing and a run reaches: its pages.
 
-        The caller wants each of them (``PageInFlight.wanted``), and says so no more when it has read them. ``urgent``: a client waits.
+        The caller wants each of them (``PageInFlight.wanted``), and says so no more when it has read them. ``urgent``: a client waits;
+        otherwise it is the cache that they are for.
         """
         thing = source.thing
         version = thing.version
@@ -80,6 +80,7 @@ class Fills:
                 break
             page = self._flying[version, number] = PageInFlight(number, self.length(thing, number))
             page.wanted = 1
+            page.sought = not urgent
             pages.append(page)
         run = Run(self, source, pages, urgent=urgent)
         self._runs.add(run)
@@ -111,18 +112,20 @@ class Fills:
     def keep(self, thing: CachedObject, page: PageInFlight) -> None:
         """Give a page that is whole to the page store, and its memory back to the budget."""
         page.become(Stage.WHOLE)
-        kept = Deferred.fromCoroutine(self.threads.run(_put, self.store, thing, page.number, page.pieces))
-        _ = kept.addErrback(self._unkept).addCallback(partial(self._settled, thing, page))
+        self.keeping.add(thing, page)
 
-    def _unkept(self, reason: Failure) -> bool:
-        self.log.failure("A page could not be kept", reason)
-        return False
+    def make_room(self, length: int) -> None:
+        """Have memory for so many bytes if that is possible without waiting for the disk."""
+        while not self.budget.has(length) and (given_up := self.keeping.give_up_one(self.readers)) is not None:
+            thing, page = given_up
+            self.drop(thing.version, page, Stage.UNKEPT)
+            self.budget.give_back(page.length)
 
     def _settled(self, thing: CachedObject, page: PageInFlight, kept: bool) -> None:
-        self.budget.give_back(page.length)
         if not kept:
             self._refused_at = self.clock.seconds()
         self.drop(thing.version, page, Stage.STORED if kept else Stage.UNKEPT)
+        self.budget.give_back(page.length)
 
     async def end(self, ufs: IUnderFileSystem) -> None:
         """End the runs that read ``ufs``."""
@@ -142,10 +145,14 @@ class Run:
         self._at = 0
         self._charged = 0
         self._going: Deferred[None] | None = None
+        # When the store last gave something, or began to be waited for; and who looks whether that is too long ago.
+        self._moved_at: float | None = None
+        self._watch: IDelayedCall | None = None
         self._stalled = False
 
     def start(self) -> None:
         """Begin; it ends by itself."""
+        self._watch = self._fills.clock.callLater(STALL_SECONDS, self._look)
         self._going = Deferred.fromCoroutine(self._go())
 
     def reads(self, ufs: IUnderFileSystem) -> bool:
@@ -164,6 +171,8 @@ class Run:
         except Exception as problem:  # noqa: BLE001  # whoever waits for a page gets it
             self._fail(problem)
         finally:
+            if self._watch is not None and self._watch.active():
+                self._watch.cancel()
             self._fills.budget.give_back(self._charged)
             for page in self._pages[self._at :]:
                 self._fills.drop(self._version, page, Stage.DROPPED)
@@ -176,7 +185,10 @@ class Run:
         offset = self._pages[0].number * self._fills.store.page_bytes
         pieces = self._source.read(offset, sum(page.length for page in self._pages))
         async with aclosing(pieces):  # type: ignore[type-var]  # async generators, by the interface's word
-            while (piece := await self._within(anext(pieces, None))) is not None:
+            self._moved_at = self._fills.clock.seconds()
+            async for came in pieces:
+                piece = came
+                self._moved_at = None
                 while piece:
                     page = self._pages[self._at]
                     part = piece[: page.length - page.received]
@@ -187,6 +199,7 @@ class Run:
                         if not any(one.wanted for one in self._pages[self._at :]) or self._fills.refusing:
                             return
                         await self._charge()
+                self._moved_at = self._fills.clock.seconds()
         # Only now is it certain that the store gave as much as it was asked for.
         self._complete(thing, self._pages[-1])
 
@@ -198,46 +211,28 @@ class Run:
     async def _charge(self) -> None:
         """Wait for the memory of the page that comes next."""
         length = self._pages[self._at].length
+        if self.urgent:
+            self._fills.make_room(length)
         await self._fills.budget.take(length)
         self._charged = length
 
-    async def _within(self, step: Awaitable[T]) -> T:
-        """The result of ``step``, if it comes in time. Raises Unavailable."""
-
-        async def wait() -> T:
-            return await step
-
-        waiting = Deferred.fromCoroutine(wait())
-        if not waiting.called:
-            timer = self._fills.clock.callLater(STALL_SECONDS, self._stall, waiting)
-            waiting.addBoth(partial(_stop, timer))  # type: ignore[unused-awaitable]  # it is awaited below
-        try:
-            return await waiting
-        except CancelledError:
-            if self._stalled:
-                raise Unavailable(self._source.thing.path, f"the under-store gave nothing for {STALL_SECONDS:.0f} s") from None
-            raise
-
-    def _stall(self, waiting: Deferred[object]) -> None:
-        self._stalled = True
-        waiting.cancel()
+    def _look(self) -> None:
+        """End it if the store has given nothing for too long."""
+        now = self._fills.clock.seconds()
+        since = now if self._moved_at is None else self._moved_at
+        left = since + STALL_SECONDS - now
+        if left > 0:
+            self._watch = self._fills.clock.callLater(left, self._look)
+        elif self._going is not None:
+            self._stalled = True
+            self._going.cancel()
 
     def _fail(self, problem: Exception) -> None:
         known = isinstance(problem, StorageError)
         if not known and not isinstance(problem, CancelledError):
             self._fills.log.failure("A page could not be fetched")
-        failure = problem if known else Unavailable(self._source.thing.path, "the under-store failed")
+        said = f"the under-store gave nothing for {STALL_SECONDS:.0f} s" if self._stalled else "the under-store failed"
+        failure = problem if known else Unavailable(self._source.thing.path, said)
         failing, self._pages = self._pages[self._at :], self._pages[: self._at]
         for page in failing:
             self._fills.drop(self._version, page, Stage.FAILED, failure)
-
-
-def _stop(timer: IDelayedCall, result: T) -> T:
-    if timer.active():
-        timer.cancel()
-    return result
-
-
-def _put(store: PageStore, thing: CachedObject, number: int, pieces: list[bytes]) -> bool:
-    data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-    return store.put(thing, number, memoryview(data))

@@ -25,9 +25,12 @@ class Stage(Enum):
 
 
 class PageInFlight:
-    """``length`` bytes, page ``number`` of an object. ``wanted`` counts who means to read it and has not yet."""
+    """``length`` bytes, page ``number`` of an object. ``wanted`` counts who means to read it and has not yet.
 
-    __slots__ = ("_waiting", "failure", "length", "number", "pieces", "received", "stage", "wanted")
+    ``sought``: somebody has asked for it to be in the cache.
+    """
+
+    __slots__ = ("_waiting", "failure", "length", "number", "pieces", "received", "sought", "stage", "wanted")
 
     def __init__(self, number: int, length: int) -> None:
         self.number = number
@@ -37,6 +40,7 @@ class PageInFlight:
         self.stage = Stage.COMING
         self.failure: Exception | None = None
         self.wanted = 0
+        self.sought = False
         self._waiting: list[Deferred[None]] = []
 
     @property
@@ -93,6 +97,10 @@ class Budget:
     def taken(self) -> int:
         """How much is given away."""
         return self._size - self._free
+
+    def has(self, count: int) -> bool:
+        """Whether so much is free."""
+        return min(count, self._size) <= self._free
 
     async def take(self, count: int) -> None:
         """Return when that much is the caller's, who gives it back with ``give_back``."""

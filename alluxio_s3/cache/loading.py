@@ -44,6 +44,7 @@ class Loading:
         flying = self._fills.find(version, number)
         if flying is not None:
             flying.wanted += 1
+            flying.sought = True
             pages = [flying]
         elif self._fills.store.holds(version, number):
             return

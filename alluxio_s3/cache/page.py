@@ -51,7 +51,7 @@ def sealed(version: bytes, number: int, pieces: Sequence[bytes | memoryview]) ->
     for piece in pieces:
         crc = checksums.crc32c(piece, crc)
         size += len(piece)
-    return [*map(memoryview, pieces), memoryview(trailer(version, number, size, crc))]
+    return [*(memoryview(piece) for piece in pieces), memoryview(trailer(version, number, size, crc))]
 
 
 def verified_size(descriptor: int, version: bytes, number: int, length: int) -> int | None:

@@ -45,6 +45,8 @@ class Passage:
 
     async def spans(self) -> AsyncIterator[bytes | Span]:
         """See ISpanReader."""
+        readers = self._fills.readers
+        readers[self._version] += 1
         try:
             while self._position < self._end:
                 number = self._position // self._size
@@ -64,6 +66,9 @@ class Passage:
         finally:
             for flying in self._wanted.values():
                 flying.wanted -= 1
+            readers[self._version] -= 1
+            if not readers[self._version]:
+                del readers[self._version]
 
     async def _open(self, number: int) -> Page | None:
         """The page from the disk, if it is there."""

@@ -1,0 +1,82 @@
+"""Pages that are whole, on their way to the disk: a few at a time in threads, the others in a queue."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import islice
+from typing import TypeAlias
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from alluxio_s3.cache.flight import PageInFlight
+from alluxio_s3.cache.keys import CachedObject, NewPage
+from alluxio_s3.cache.store import PageStore
+from alluxio_s3.threads import Threads
+
+# How many threads write pages, and how many pages one of them takes together.
+WRITERS = 2
+TOGETHER = 4
+
+Waiting: TypeAlias = tuple[CachedObject, PageInFlight]
+
+
+class Keeping:
+    """Gives pages to ``store``. ``settled`` is called for each, with whether it was kept.
+
+    ``kept`` and ``shed`` count pages: those that were kept, and those that were given up since the disk was slower than the store.
+    """
+
+    _log = Logger()
+
+    def __init__(self, store: PageStore, threads: Threads, settled: Callable[[CachedObject, PageInFlight, bool], None]) -> None:
+        self.kept = 0
+        self.shed = 0
+        self._store = store
+        self._threads = threads
+        self._settled = settled
+        self._queue: deque[Waiting] = deque()
+        self._writers = 0
+
+    def add(self, thing: CachedObject, page: PageInFlight) -> None:
+        """Have a page kept, in its turn."""
+        self._queue.append((thing, page))
+        self._go_on()
+
+    def give_up_one(self, readers: Mapping[bytes, int]) -> Waiting | None:
+        """Take the page that came last out of the queue, of those that are of no use to anybody now; None if there is none.
+
+        Nobody is reading it, nor has asked for it to be kept, nor comes after its reader: ``readers`` counts those of each version.
+        """
+        for at in range(len(self._queue) - 1, -1, -1):
+            thing, page = self._queue[at]
+            if not page.wanted and not page.sought and readers[thing.version] <= 1:
+                found = self._queue[at]
+                del self._queue[at]
+                self.shed += 1
+                return found
+        return None
+
+    def _go_on(self) -> None:
+        while self._queue and self._writers < WRITERS:
+            batch = list(islice(self._queue, TOGETHER))
+            for _ in batch:
+                self._queue.popleft()
+            self._writers += 1
+            pages = [NewPage(thing, page.number, page.pieces, page.sought) for thing, page in batch]
+            written = Deferred.fromCoroutine(self._threads.run(self._store.put_all, pages))
+            _ = written.addErrback(self._failed, len(batch)).addCallback(partial(self._written, batch))
+
+    def _failed(self, reason: Failure, count: int) -> list[bool]:
+        self._log.failure("Pages could not be kept", reason)
+        return [False] * count
+
+    def _written(self, batch: Sequence[Waiting], kept: Sequence[bool]) -> None:
+        self._writers -= 1
+        self._go_on()
+        for (thing, page), one in zip(batch, kept, strict=True):
+            self.kept += one
+            self._settled(thing, page, one)
