@@ -20,6 +20,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.server import Request
 
 from alluxio_s3.http.body import RequestBody
+from alluxio_s3.http.sendfile import Crowd
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.target import Target
 
@@ -47,7 +48,6 @@ class S3Channel(HTTPChannel):
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the client: a whole plain request, perhaps, for which there is a short way."""
-        self.site.asked += 1
         if (
             data[-4:] == b"\r\n\r\n"
             and not self.requests
@@ -60,12 +60,13 @@ class S3Channel(HTTPChannel):
         ):
             self.resetTimeout()
             return
+        self.site.crowd.ask()
         super().dataReceived(data)
 
     @property
-    def asked(self) -> int:
-        """How often any client of the site has sent something."""
-        return self.site.asked
+    def crowd(self) -> Crowd:
+        """Who else wants something of the site."""
+        return self.site.crowd
 
     @property
     def peer(self) -> str:

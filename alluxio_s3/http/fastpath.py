@@ -77,6 +77,7 @@ class FastPath:
                 return True
         if asked.target.key and not asked.is_head:
             return False
+        channel.crowd.ask()
         channel.occupy(self._run(channel, PlainRequest(channel, recognised)))
         return True
 
@@ -115,6 +116,7 @@ class FastPath:
             self._send_file(channel, file, found, b"".join(head), account, started)
             return True
         channel.transport.write(b"".join(head))
+        channel.site.crowd.asked_at = started
         file.release()
         self._close(account, started)
         if closing:
@@ -133,6 +135,7 @@ class FastPath:
         if not gone:
             channel.occupy(self._send(channel, file, sender, account, started))
             return
+        channel.site.crowd.asked_at = started
         file.release()
         account.bytes_out = sender.sent
         self._close(account, started)

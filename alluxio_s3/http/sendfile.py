@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -19,19 +20,45 @@ from alluxio_s3.interfaces import IFileBacked
 from alluxio_s3.storage import ObjectChanged
 from alluxio_s3.threads import Threads
 
-# The most that one turn of the reactor gives to one connection, so that a fast reader does not hold up the others; and when no others ask.
+# The most that one turn of the reactor gives to one connection, so that a fast reader does not hold up the others; and to all together:
+# while others ask for something, and when none has for so long.
 SLICE_BYTES = 512 << 10
-ALONE_BYTES = 2 << 20
+TURN_BYTES = 2 << 20
+QUIET_SLICE_BYTES = 2 << 20
+QUIET_TURN_BYTES = 8 << 20
+QUIET_SECONDS = 0.05
+LEAST_BYTES = 128 << 10
 # The end of a file is copied, looked at once more, and only then sent: so a file that was changed in place meanwhile is never sent whole.
 TAIL_BYTES = 4096
+
+
+class Crowd:
+    """Who shares a reactor, as ``seconds`` tells the time: when a client last asked for something that is no large answer (``asked_at``),
+    and how many large answers go out (``large``).
+    """
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self.asked_at = float("-inf")
+        self.large = 0
+        self._seconds = seconds
+
+    def ask(self) -> None:
+        """A client asks for something."""
+        self.asked_at = self._seconds()
+
+    def slice_bytes(self) -> int:
+        """How much of its turn a large answer may take."""
+        quiet = self._seconds() - self.asked_at > QUIET_SECONDS
+        each, together = (QUIET_SLICE_BYTES, QUIET_TURN_BYTES) if quiet else (SLICE_BYTES, TURN_BYTES)
+        return max(LEAST_BYTES, min(each, together // max(1, self.large)))
 
 
 @implementer(IPullProducer)
 class FileSender:
     """Sends ``count`` bytes of ``file`` from ``offset`` over ``transport``; the file stays the caller's to close.
 
-    ``channel`` is the transport's own producer, which gets its place back at the end; if it has ``asked``, that grows with each
-    time that a client of the same server sends something. ``sent`` counts what the transport has taken.
+    ``channel`` is the transport's own producer, which gets its place back at the end; if it has a ``crowd``, that is who else is to be
+    served. ``sent`` counts what the transport has taken.
     """
 
     def __init__(self, transport: Any, channel: Any, threads: Threads, file: IFileBacked, offset: int, count: int) -> None:
@@ -44,7 +71,7 @@ class FileSender:
         self._left = count
         self._hot_until = offset
         self._drained = False
-        self._asked: int | None = None
+        self._crowd: Crowd | None = getattr(channel, "crowd", None)
         self._done: Deferred[None] | None = None
         self._warming: Deferred[None] | None = None
 
@@ -75,10 +102,15 @@ class FileSender:
         """Return when the transport has all of it. Raises ObjectChanged when the file is not what it was when it was opened."""
         done = self._done = Deferred(self._cancelled)
         self._transport.unregisterProducer()
+        crowd = self._crowd
+        if crowd is not None:
+            crowd.large += 1
         self._transport.registerProducer(self, False)
         try:
             await done
         finally:
+            if crowd is not None:
+                crowd.large -= 1
             if self._warming is not None:  # the file must stay open under the thread that reads it
                 await self._warming
 
@@ -97,12 +129,6 @@ class FileSender:
                 return
         if self._offset < self._hot_until or self._probe():
             self._send_slice()
-
-    def _slice(self) -> int:
-        """How much one turn may take: little, if anybody has asked for something since the turn before."""
-        asked = getattr(self._channel, "asked", None)
-        before, self._asked = self._asked, asked
-        return ALONE_BYTES if asked is not None and asked == before else SLICE_BYTES
 
     def stopProducing(self) -> None:
         """The connection has gone; the request's own cancellation ends ``send``."""
@@ -151,7 +177,7 @@ class FileSender:
 
     def _probe(self) -> bool:
         """Whether the next slice is hot; if not, a thread reads it and then lets the transport go on."""
-        size = min(self._left, self._slice())
+        size = min(self._left, SLICE_BYTES if self._crowd is None else self._crowd.slice_bytes())
         if is_hot(self._file.fileno(), self._offset, size):
             self._hot_until = self._offset + size
             return True

@@ -10,6 +10,7 @@ from twisted.web.server import Site
 from alluxio_s3.http.answer import render_fields, status_line
 from alluxio_s3.http.channel import S3Channel, S3Request
 from alluxio_s3.http.fastpath import FastPath
+from alluxio_s3.http.sendfile import Crowd
 from alluxio_s3.http.stalls import Stalls
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.target import parse_target
@@ -19,7 +20,7 @@ from alluxio_s3.s3.xml import error_document
 class S3Site(Site):
     """Builds connections. ``idle_seconds`` None keeps idle ones for ever, ``body_stall_seconds`` None those that stall.
 
-    ``asked`` is how often clients have sent something.
+    ``crowd`` is who is to be served at the same time.
     """
 
     protocol = S3Channel  # type: ignore[assignment]  # HTTP/2 is not on offer, so neither is its switch
@@ -41,7 +42,7 @@ class S3Site(Site):
         self.keep_alive = keep_alive
         self.body_stall_seconds = body_stall_seconds
         self.connections: set[S3Channel] = set()
-        self.asked = 0
+        self.crowd = Crowd(reactor.seconds)
         self._stalls = None if body_stall_seconds is None else Stalls(self.connections, reactor, body_stall_seconds)
 
     def startFactory(self) -> None:

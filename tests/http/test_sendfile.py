@@ -14,10 +14,23 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol, wrapClientTLS
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import optionsForClientTLS
+from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from alluxio_s3.http.certificates import Certificates
-from alluxio_s3.http.sendfile import ALONE_BYTES, SLICE_BYTES, TAIL_BYTES, FileSender, is_hot, move
+from alluxio_s3.http.sendfile import (
+    LEAST_BYTES,
+    QUIET_SECONDS,
+    QUIET_SLICE_BYTES,
+    QUIET_TURN_BYTES,
+    SLICE_BYTES,
+    TAIL_BYTES,
+    TURN_BYTES,
+    Crowd,
+    FileSender,
+    is_hot,
+    move,
+)
 from alluxio_s3.http.tls_transport import TlsEndpoint
 from alluxio_s3.http.transport import EagerEndpoint
 from alluxio_s3.interfaces import IFileBacked
@@ -331,22 +344,39 @@ async def test_a_file_that_changes_is_not_sent_whole_at_once_either(pair: Pair, 
 @eager
 @pytest_twisted.ensureDeferred
 async def test_a_turn_takes_less_when_others_ask(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While clients send requests no turn gives a connection more than its slice; when none does, turns are larger."""
-    asked = [0]
+    """While clients send requests no turn gives a connection more than its slice; when none has for a while, turns are larger."""
+    clock = Clock()
     channel: Any = pair.sending
+    crowd = channel.crowd = Crowd(clock.seconds)
     taken: list[int] = []
 
     def counting(transport: Any, descriptor: int, offset: int, count: int) -> int:
         taken.append(count)
+        assert crowd.large == 1
         return move(transport, descriptor, offset, count)
 
     monkeypatch.setattr("alluxio_s3.http.sendfile.move", counting)
     with (tmp_path / "file").open("wb") as file:
         file.truncate(64 << 20)
-    for step, most in ((1, SLICE_BYTES), (0, ALONE_BYTES)):
-        channel.__class__ = type(
-            "Asking", (Sending,), {"asked": property(lambda _, by=step: asked.__setitem__(0, asked[0] + by) or asked[0])}
-        )
+    for most in (QUIET_SLICE_BYTES, SLICE_BYTES, QUIET_SLICE_BYTES):
         del taken[:]
+        if most == SLICE_BYTES:
+            crowd.ask()
         await FileSender(channel.transport, channel, pair.threads, OpenedFile(tmp_path / "file"), 0, 64 << 20).send()
         assert max(taken) == most
+        assert crowd.large == 0
+        clock.advance(2 * QUIET_SECONDS)
+
+
+@pytest.mark.parametrize(("asking", "together"), [(True, TURN_BYTES), (False, QUIET_TURN_BYTES)])
+def test_large_answers_share_a_turn(asking: bool, together: int) -> None:
+    """However many large answers go out, one turn gives all of them together no more than its due, as long as each gets something."""
+    clock = Clock()
+    crowd = Crowd(clock.seconds)
+    if asking:
+        crowd.ask()
+    for crowd.large in range(1, 200):
+        assert LEAST_BYTES <= crowd.slice_bytes() <= max(LEAST_BYTES, together // crowd.large)
+    clock.advance(2 * QUIET_SECONDS)
+    crowd.large = 1
+    assert crowd.slice_bytes() == QUIET_SLICE_BYTES
