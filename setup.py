@@ -48,12 +48,15 @@ setup(
         "botocore>=1.44",
     ],
     extras_require={
+        # Under-stores of fsspec+PROTOCOL:// URIs; what a protocol needs is installed beside it.
+        "fsspec": ["fsspec>=2026.9"],
         # What alluxio_s3.testing needs: the contract suites for authors of plugins.
         "testing": TESTING,
         "dev": [
             *TESTING,
             "boto3>=1.44",
             "coverage>=7",
+            "fsspec>=2026.9",
             "moto[server]>=5.2",
             "mypy>=2.4",
             "mypy-zope>=1.0.17",
@@ -73,6 +76,7 @@ setup(
             "hdfs = alluxio_s3.ufs.webhdfs.filesystem:WebHdfsFactory",
             "webhdfs = alluxio_s3.ufs.webhdfs.filesystem:WebHdfsFactory",
             "swebhdfs = alluxio_s3.ufs.webhdfs.filesystem:WebHdfsFactory",
+            "fsspec = alluxio_s3.ufs.fsspec_store.filesystem:FsspecFactory",
         ],
         "alluxio_s3.authenticators": [
             "simple = alluxio_s3.auth.simple:SimpleFactory",

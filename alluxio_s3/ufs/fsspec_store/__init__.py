@@ -1,0 +1,1 @@
+"""Objects in whatever store the library fsspec knows."""
