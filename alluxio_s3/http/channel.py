@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.server import Request
 
-from alluxio_s3.http.body import RequestBody
+from alluxio_s3.http.body import HIGH_WATER, RequestBody
 from alluxio_s3.http.sendfile import Crowd
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.target import Target
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 SWALLOW_BYTES = 1 << 20
 LINGER_SECONDS = 3.0
 MAX_HEADER_BYTES = 64 << 10
+# What one read from a connection takes at most: while a body flows, a piece as large as RequestBody holds.
+READ_BYTES = 64 << 10
+BODY_READ_BYTES = HIGH_WATER
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -152,7 +155,17 @@ class S3Channel(HTTPChannel):
         if self.length != 0:
             # The body's own timer takes over: the bytes may have to wait for a slow store.
             self._savedTimeOut = self.setTimeout(None)
+            if self.length is None or self.length > READ_BYTES:
+                self._read_at_once(BODY_READ_BYTES)
         request.begin(self._command, self._path, self._version, self.length)
+
+    def allContentReceived(self) -> None:
+        """The body is complete."""
+        self._read_at_once(READ_BYTES)
+        super().allContentReceived()
+
+    def _read_at_once(self, count: int) -> None:
+        self.transport.bufferSize = count  # type: ignore[attr-defined]  # of tcp.Connection; others have no use for it
 
     def rawDataReceived(self, data: bytes) -> None:
         """Bytes of a body; those that come when nothing more can be made sense of are dropped."""
@@ -259,6 +272,8 @@ class S3Request(Request):
         if self._answered:
             return
         self._answered = True
+        if self.gone:
+            return  # there is nobody to wait for
         if self.body.complete or self._unreadable or (self.body.unasked and not self.body.received):
             self._finish_now()
             return
@@ -285,10 +300,11 @@ class S3Request(Request):
 
     def connectionLost(self, reason: Failure) -> None:
         """The client has gone."""
-        self._cancel_linger()
         if hasattr(self, "body"):
+            # Whoever reads the body may answer here and now, and begin to linger.
             self.body.fail(S3Error("IncompleteBody"))
         super().connectionLost(reason)
+        self._cancel_linger()
 
     def _finish_now(self) -> None:
         self._cancel_linger()
