@@ -15,7 +15,7 @@ TOOLS = Path(os.environ.get("ALLUXIO_S3_TOOLS", ROOT / ".tools"))
 SCRIPTS = Path(__file__).resolve().parent / "scripts"
 
 ACCESS_KEY = "alice"
-SECRET_KEY = "any secret will do"
+SECRET_KEY = "anything"
 REGION = "us-east-1"
 
 
@@ -61,6 +61,13 @@ def client_environment(endpoint: str, home: Path) -> dict[str, str]:
         "AWS_MAX_ATTEMPTS": "1",
         "ENDPOINT": endpoint,
     }
+
+
+def access_keys(directory: Path) -> Path:
+    """A file of access keys with the one of these tests."""
+    path = directory / "access-keys"
+    path.write_text(f"[{ACCESS_KEY}]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n")
+    return path
 
 
 class Program:
