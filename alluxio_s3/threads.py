@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from functools import partial
-from threading import Thread
-from typing import ParamSpec, TypeVar
+from threading import Lock, Thread
+from typing import Generic, ParamSpec, TypeVar
 
+from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
+
+LISTENING_SECONDS = 0.002
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,3 +52,129 @@ class Threads:
         """
         deferred: Deferred[T] = deferToThreadPool(self._reactor, self._pool, function, *args, **kwargs)
         return await deferred
+
+    def begin(self, function: Callable[[], None]) -> None:
+        """Have ``function`` run in a thread; nobody is told when it has ended, and it raises nothing."""
+        self._pool.callInThread(function)
+
+    def tell(self, function: Callable[[], None]) -> None:
+        """From a thread: have ``function`` run on the reactor's."""
+        self._reactor.callFromThread(function)
+
+
+def _silent_bell() -> Lock:
+    bell = Lock()
+    bell.acquire()
+    return bell
+
+
+@define(eq=False)
+class Lane(Generic[T]):
+    """Hands one thing after another to ``work``, in a thread, while who brings them goes on: the order is kept.
+
+    A thread takes what waits as long as something does, so bringing more to one that is busy costs no change of threads.
+    Where more than ``depth`` things are on their way ``put`` waits for half of them, so that the reactor is not woken for each.
+    When ``work`` has raised, what waits is forgotten and each call raises that error. For one coroutine of the reactor's thread.
+    """
+
+    _threads: Threads
+    _work: Callable[[T], object]
+    _depth: int = 2
+    _lock: Lock = field(factory=Lock, init=False)
+    _waiting: deque[T] = field(factory=deque, init=False)
+    _on_the_way: int = field(default=0, init=False)
+    _problem: Exception | None = field(default=None, init=False)
+    _running: bool = field(default=False, init=False)
+    # A thread that has nothing to do listens for the bell a little, which costs less than to come back.
+    _listening: bool = field(default=False, init=False)
+    _bell: Lock = field(factory=_silent_bell, init=False)
+    # Who waits, and for how few to be on their way.
+    _waiter: Deferred[None] | None = field(default=None, init=False)
+    _enough: int = field(default=-1, init=False)
+
+    async def put(self, thing: T) -> None:
+        """Have ``thing`` worked on after those before it. Returns when there is room for the next."""
+        with self._lock:
+            self._check()
+            self._waiting.append(thing)
+            self._on_the_way += 1
+            full = self._on_the_way > self._depth
+            begin, self._running = not self._running, True
+            ring, self._listening = self._listening, False
+        if begin:
+            self._threads.begin(self._run)
+        elif ring:
+            self._bell.release()
+        if full:
+            await self._until(self._depth // 2)
+
+    async def settle(self) -> None:
+        """Return when all is done that was put."""
+        await self._until(0)
+
+    def clear(self) -> None:
+        """Forget what is not begun: nobody wants it any more."""
+        with self._lock:
+            self._forget()
+
+    def _check(self) -> None:
+        if self._problem is not None:
+            raise self._problem
+
+    def _forget(self) -> None:
+        self._on_the_way -= len(self._waiting)
+        self._waiting.clear()
+
+    async def _until(self, count: int) -> None:
+        while True:
+            with self._lock:
+                self._check()
+                if self._on_the_way <= count:
+                    return
+                waiter = self._waiter = Deferred()
+                self._enough = count
+            try:
+                await waiter
+            finally:
+                self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None:
+            waiter, self._waiter = self._waiter, None
+            waiter.callback(None)
+
+    def _run(self) -> None:
+        """In a thread: work until nothing has waited for a while."""
+        while (thing := self._next()) is not None:
+            problem = None
+            try:
+                self._work(thing)
+            except Exception as error:  # noqa: BLE001  # who waits raises it
+                problem = error
+            del thing  # it may be large, and the next may be long in coming
+            self._done(problem)
+
+    def _next(self) -> T | None:
+        with self._lock:
+            if self._waiting:
+                return self._waiting.popleft()
+            self._listening = True
+        rung = self._bell.acquire(timeout=LISTENING_SECONDS)
+        with self._lock:
+            if not rung and not self._listening:  # it rings just now
+                self._bell.acquire()
+            self._listening = False
+            self._running = bool(self._waiting)
+            return self._waiting.popleft() if self._waiting else None
+
+    def _done(self, problem: Exception | None) -> None:
+        with self._lock:
+            self._on_the_way -= 1
+            if problem is not None:
+                self._problem = problem
+                self._forget()
+            tell = self._on_the_way <= self._enough
+            if tell:
+                self._enough = -1
+        if tell:
+            self._threads.tell(self._wake)

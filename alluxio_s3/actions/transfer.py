@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Self
 
-from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -16,7 +15,7 @@ from alluxio_s3.s3.checksums import Digest
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.payload import Payload, Received, check_absent
 from alluxio_s3.storage import ObjectChanged
-from alluxio_s3.threads import Threads
+from alluxio_s3.threads import Lane, Threads
 
 MAX_OBJECT_BYTES = 5 << 40  # "Amazon S3 multipart upload limits"
 MAX_PART_BYTES = 5 << 30
@@ -27,35 +26,33 @@ _INLINE_BYTES = 64 << 10
 _log = Logger()
 
 
-@define
 class Hashing:
     """Feeds ``update`` with pieces in a thread, while their owner sends them elsewhere.
 
-    At most one batch is on its way, so memory is bounded and the order is kept. The first 64 KiB are
-    hashed at once. ``update`` is None when there is nothing to hash.
+    A few batches are on their way, so memory is bounded, the order kept, and the thread not idle while bytes come. The
+    first 64 KiB are hashed at once; so is everything if ``update`` is ``fast``. ``update`` is None when there is nothing to hash.
     """
 
-    _threads: Threads
-    _update: Callable[[Sequence[bytes]], None] | None
-    _seen: int = field(default=0, init=False)
-    _batch: Deferred[None] | None = field(default=None, init=False)
+    def __init__(self, threads: Threads, update: Callable[[Sequence[bytes]], None] | None, *, fast: bool = False) -> None:
+        self._update = update
+        self._lane = None if update is None else Lane(threads, update)
+        self._seen = 0
+        self._fast = fast
 
     async def take(self, pieces: Sequence[bytes]) -> None:
-        """Begin to hash ``pieces``, once those before them are done."""
-        if self._update is None:
+        """Have ``pieces`` hashed after those before them. Returns when there is room for the next; raises what ``update`` did."""
+        if self._update is None or self._lane is None:
             return
-        await self.settle()
         self._seen += sum(map(len, pieces))
-        if self._seen <= _INLINE_BYTES:
+        if self._seen <= _INLINE_BYTES or self._fast:
             self._update(pieces)
         else:
-            self._batch = Deferred.fromCoroutine(self._threads.run(self._update, pieces))
+            await self._lane.put(pieces)
 
     async def settle(self) -> None:
         """Return when everything taken is hashed."""
-        if self._batch is not None:
-            batch, self._batch = self._batch, None
-            await batch
+        if self._lane is not None:
+            await self._lane.settle()
 
     async def __aenter__(self) -> Self:
         return self
@@ -63,10 +60,8 @@ class Hashing:
     async def __aexit__(self, kind: type[BaseException] | None, problem: object, trace: object) -> None:
         if kind is None:
             await self.settle()
-        elif self._batch is not None:
-            batch, self._batch = self._batch, None
-            batch.addErrback(lambda _: None)  # type: ignore[unused-awaitable]  # nobody waits for it any more
-            batch.cancel()
+        elif self._lane is not None:
+            self._lane.clear()
 
 
 @asynccontextmanager
@@ -97,7 +92,7 @@ async def receive(call: Call, payload: Payload, writer: IObjectWriter, *, limit:
     async with aborting(writer):
         check_size(payload.length, limit)
         size = 0
-        async with Hashing(call.services.threads, payload.hash if payload.hashes else None) as hashing:
+        async with Hashing(call.services.threads, payload.hash if payload.hashes else None, fast=payload.fast) as hashing:
             while data := await call.body.read():
                 pieces = payload.decode(data)
                 size += sum(map(len, pieces))

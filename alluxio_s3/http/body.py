@@ -13,7 +13,7 @@ from alluxio_s3.interfaces import IRequestBody
 from alluxio_s3.s3.errors import S3Error
 
 # What may wait unread before the client is held back, and the most that one read gives.
-HIGH_WATER = 512 << 10
+HIGH_WATER = 256 << 10
 
 
 @implementer(IRequestBody)

@@ -312,8 +312,8 @@ class S3Request(Request):
 
     def _give_up(self) -> None:
         self._linger = None
-        self.channel.persistent = False
-        if not self.finished and not self._disconnected:
+        if not self.finished and not self.gone:
+            self.channel.persistent = False
             super().finish()
 
     def _cancel_linger(self) -> None:

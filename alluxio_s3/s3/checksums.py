@@ -24,6 +24,8 @@ _PREFIX = "x-amz-checksum-"
 # Headers of the family that carry no digest.
 _NOT_DIGESTS = frozenset({"x-amz-checksum-algorithm", "x-amz-checksum-mode", "x-amz-checksum-type"})
 
+_FAST = frozenset({"CRC32C", "CRC64NVME", "XXHASH64", "XXHASH3", "XXHASH128"})
+
 _Combine = Callable[[int, int, int], int]
 
 
@@ -84,6 +86,11 @@ class Algorithm:
     size: int
     new: Callable[[], Digest]
     _combine: _Combine | None = None
+
+    @property
+    def fast(self) -> bool:
+        """Whether a GiB takes some hundredths of a second."""
+        return self.name in _FAST
 
     @property
     def combines(self) -> bool:

@@ -138,6 +138,11 @@ class Payload:
         """Whether ``hash`` has anything to do."""
         return bool(self._digests) or self._signatures is not None
 
+    @property
+    def fast(self) -> bool:
+        """Whether ``hash`` takes no longer than a change of threads would."""
+        return self._signatures is None and all(ALGORITHMS[name].fast for name in self._digests)
+
     def decode(self, data: bytes) -> list[bytes]:
         """The object's bytes in the next ``data`` off the wire. Cheap, for the reactor thread.
 

@@ -15,7 +15,8 @@ RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_BENEATH = 0x08
 RESOLVE_CACHED = 0x20
 # Those whose open(2) asks nobody elsewhere (linux/magic.h): ext4, XFS, Btrfs, F2FS, ZFS, tmpfs.
-_LOCAL = frozenset({0xEF53, 0x58465342, 0x9123683E, 0xF2F52010, 0x2FC12FC1, 0x01021994})
+_TMPFS = 0x01021994
+_LOCAL = frozenset({0xEF53, 0x58465342, 0x9123683E, 0xF2F52010, 0x2FC12FC1, _TMPFS})
 _OPENAT2 = 437  # the same on every architecture
 _AT_EMPTY_PATH = 0x1000
 _STATX_BTIME = 0x800
@@ -69,11 +70,7 @@ def open_cached(directory: int, path: bytes, flags: int) -> int:
 
 def is_local(descriptor: int) -> bool:
     """Whether the file system of an open file is known to be one of this machine's own disks or memory."""
-    buffer = ctypes.create_string_buffer(256)
-    if _libc.fstatfs(descriptor, buffer) != 0:
-        return False
-    (kind,) = struct.unpack_from("l", buffer, 0)
-    return kind & 0xFFFFFFFF in _LOCAL
+    return _kind(descriptor) in _LOCAL
 
 
 def birth_ns(descriptor: int) -> int | None:
@@ -116,14 +113,29 @@ def rename_new(source: int, old: bytes, target: int, new: bytes) -> None:
 def reserve(descriptor: int, length: int) -> None:
     """Reserve room for ``length`` bytes, the size unchanged. ENOSPC at once where there is none.
 
-    Does nothing where the file system cannot: the C library's stand-in would write every block.
+    Does nothing where the file system cannot: the C library's stand-in would write every block. A tmpfs is only asked
+    whether there is room: it would take each page at once, which lasts as long as writing them.
     """
+    if _kind(descriptor) == _TMPFS:
+        room = os.fstatvfs(descriptor)
+        if room.f_blocks and room.f_bavail * room.f_frsize < length:  # none at all: it has no limit
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return
     while _libc.fallocate(descriptor, _FALLOC_FL_KEEP_SIZE, 0, length) != 0:
         number = ctypes.get_errno()
         if number in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
             return
         if number != errno.EINTR:
             raise _error(b"")
+
+
+def _kind(descriptor: int) -> int | None:
+    """The magic number of the file system of an open file, None if it does not tell."""
+    buffer = ctypes.create_string_buffer(256)
+    if _libc.fstatfs(descriptor, buffer) != 0:
+        return None
+    (kind,) = struct.unpack_from("l", buffer, 0)
+    return int(kind) & 0xFFFFFFFF
 
 
 def _check(path: bytes) -> None:

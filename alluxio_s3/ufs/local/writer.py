@@ -11,10 +11,13 @@ from zope.interface import implementer
 from alluxio_s3.interfaces import IFileBacked, IObjectReader, IObjectWriter, IRangeCopier
 from alluxio_s3.s3.conditions import WriteCondition
 from alluxio_s3.storage import Attributes, ObjectChanged, Status, Unavailable, Unsupported
-from alluxio_s3.threads import Threads
+from alluxio_s3.threads import Lane, Threads
 from alluxio_s3.ufs.local.failures import storage_errors
 from alluxio_s3.ufs.local.reader import LocalReader
 from alluxio_s3.ufs.local.staging import Temporary
+
+# An object of so many bytes is written by the thread that publishes it: one change of threads less.
+_SMALL_BYTES = 64 << 10
 
 Publish = Callable[[Temporary, Attributes, WriteCondition], Status]
 
@@ -35,26 +38,48 @@ class LocalWriter:
         # Held by the thread that works: a request that is given up may abort while its last write still runs.
         self._working = Lock()
         self._ended = False
+        self._lane = Lane(threads, self._write)
+        # What has come of an object that may be a small one; None: it is not.
+        self._first: list[bytes] | None = []
+        self._offered = 0
 
     async def write(self, data: bytes) -> None:
-        """See IObjectWriter."""
-        if data:
-            await self._threads.run(self._write, data)
+        """See IObjectWriter. The last bytes are written while the next come; an error of theirs is raised then, or by ``commit``."""
+        if not data:
+            return
+        self._check_open()
+        self._offered += len(data)
+        self._check_size(self._offered, last=False)
+        if self._first is not None and self._offered <= _SMALL_BYTES:
+            self._first.append(data)
+            return
+        await self._put_first()
+        await self._lane.put(data)
 
     async def copy_from(self, reader: IObjectReader, offset: int, count: int) -> bool:
         """See IRangeCopier."""
         file = IFileBacked(reader, None)
         if file is None:
             return False
+        await self._put_first()
+        await self._lane.settle()
         source = os.dup(file.fileno())  # ours, so that it stays open under the thread
         return await self._threads.run(self._copy, source, reader, offset, count)
 
     async def commit(self, attributes: Attributes, condition: WriteCondition) -> Status:
         """See IObjectWriter."""
-        return await self._threads.run(self._commit, attributes, condition)
+        try:
+            await self._lane.settle()
+        except Exception:
+            await self.abort()
+            raise
+        first, self._first = self._first or [], None
+        return await self._threads.run(self._commit, first, attributes, condition)
 
     async def abort(self) -> None:
         """See IObjectWriter."""
+        self._lane.clear()
+        self._first = None
         await self._threads.run(self.discard)
 
     def discard(self) -> None:
@@ -89,17 +114,26 @@ class LocalWriter:
         finally:
             os.close(source)
 
-    def _commit(self, attributes: Attributes, condition: WriteCondition) -> Status:
+    def _commit(self, first: list[bytes], attributes: Attributes, condition: WriteCondition) -> Status:
         with self._working, storage_errors(self._path, writing=True):
             self._check_open()
             self._ended = True
             try:
-                if self._length is not None and self._length != self._temporary.size:
-                    message = f"Unavailable: {self._path}: {self._temporary.size} bytes came where {self._length} were announced"
-                    raise Unavailable(self._path, message)
+                for data in first:
+                    self._temporary.write(data)
+                self._check_size(self._temporary.size, last=True)
                 return self._publish(self._temporary, attributes, condition)
             finally:
                 self._temporary.discard()
+
+    async def _put_first(self) -> None:
+        first, self._first = self._first, None
+        if first:
+            await self._lane.put(b"".join(first))
+
+    def _check_size(self, size: int, *, last: bool) -> None:
+        if self._length is not None and (size > self._length or (last and size < self._length)):
+            raise Unavailable(self._path, f"Unavailable: {self._path}: {size} bytes came where {self._length} were announced")
 
     def _check_open(self) -> None:
         if self._ended:

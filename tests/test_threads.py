@@ -1,0 +1,107 @@
+"""A lane works on one thing after another in a thread, holds back who brings too much, and loses no error."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred
+
+from alluxio_s3.threads import Lane, Threads
+
+
+@pytest.fixture
+def threads() -> Iterator[Threads]:
+    """Two of them."""
+    pool = Threads(reactor, 2, "test")  # type: ignore[arg-type]
+    pool.start()
+    yield pool
+    pool.stop()
+
+
+class Work:
+    """Takes things when it is let to; ``broken`` is the one that it can't take."""
+
+    def __init__(self, broken: int | None = None) -> None:
+        self.go = threading.Semaphore(0)
+        self.taken: list[int] = []
+        self.where: set[bool] = set()
+        self._broken = broken
+
+    def __call__(self, thing: int) -> None:
+        self.go.acquire()
+        self.where.add(threading.current_thread() is threading.main_thread())
+        if thing == self._broken:
+            raise ValueError(thing)
+        self.taken.append(thing)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_lane_keeps_the_order(threads):
+    """Everything is done, in the order it was put and off the reactor's thread, however long the lane had been idle between."""
+    work = Work()
+    lane = Lane(threads, work)
+    for number in range(100):
+        work.go.release()
+        await lane.put(number)
+        if not number % 10:
+            await lane.settle()
+            assert work.taken == list(range(number + 1))
+    await lane.settle()
+    assert work.taken == list(range(100))
+    assert work.where == {False}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_lane_holds_back(threads):
+    """With as many on their way as there is room for ``put`` returns at once; with one more it waits until half are done."""
+    work = Work()
+    lane = Lane(threads, work, 2)
+    await lane.put(0)
+    await lane.put(1)
+    third = Deferred.fromCoroutine(lane.put(2))
+    assert not third.called
+    for _ in range(3):
+        work.go.release()
+    await third
+    assert len(work.taken) >= 2
+    await lane.settle()
+    assert work.taken == [0, 1, 2]
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_error_in_a_lane(threads):
+    """What comes after a thing that failed is not done; whoever waits gets the error, and so does each call from then on."""
+    work = Work(broken=1)
+    lane = Lane(threads, work, 2)
+    await lane.put(0)
+    await lane.put(1)
+    third = Deferred.fromCoroutine(lane.put(2))
+    for _ in range(3):
+        work.go.release()
+    with pytest.raises(ValueError, match="1"):
+        await third
+    with pytest.raises(ValueError, match="1"):
+        await lane.put(3)
+    with pytest.raises(ValueError, match="1"):
+        await lane.settle()
+    assert work.taken == [0]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_lane_that_is_given_up(threads):
+    """A wait can be cancelled; what is not begun is then forgotten on demand, and what is begun ends."""
+    work = Work()
+    lane = Lane(threads, work, 1)
+    await lane.put(0)
+    second = Deferred.fromCoroutine(lane.put(1))
+    second.cancel()
+    with pytest.raises(CancelledError):
+        await second
+    lane.clear()
+    work.go.release()
+    await lane.settle()
+    assert work.taken in ([0], [])
