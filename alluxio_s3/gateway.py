@@ -6,7 +6,6 @@ import os
 import pwd
 import signal
 import socket
-import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -28,7 +27,7 @@ from alluxio_s3.http.pipeline import Pipeline
 from alluxio_s3.http.routes import S3Routes
 from alluxio_s3.http.site import S3Site
 from alluxio_s3.interfaces import IAuthenticator, IAuthorizer, ITokenExchange
-from alluxio_s3.listening import Place, build_certificates, check_https, listen, listen_for_admin, places
+from alluxio_s3.listening import NOTHING_INHERITED, Inherited, Place, build_certificates, check_https, listen, listen_for_admin, places
 from alluxio_s3.namespace.mounts import Namespace
 from alluxio_s3.ops.access_log import AccessLog, EventAccessLog, FileAccessLog
 from alluxio_s3.ops.admin import AdminPages
@@ -73,8 +72,8 @@ class Share:
 class Gateway(MultiService):
     """The daemon. ``build`` makes one from settings; starting it listens, stopping it drains.
 
-    ``port`` is the TCP port that it serves on, once it is running. A second signal to stop ends the draining; SIGHUP has it read
-    again what ``reloadable`` names. ``share`` makes it one of several processes.
+    ``port`` is the TCP port that it serves on, once it is running. A second signal to stop ends the draining. ``share`` makes it
+    one of several processes; ``inherited`` is listened on in place of ports.
     """
 
     name = "alluxio-s3"
@@ -91,6 +90,7 @@ class Gateway(MultiService):
         certificates: Certificates | None,
         share: Share | None,
         cache: Cache | None,
+        inherited: Inherited = NOTHING_INHERITED,
     ) -> None:
         super().__init__()
         self.settings = settings
@@ -100,6 +100,7 @@ class Gateway(MultiService):
         self._certificates = certificates
         self._cache = cache
         self._share = share
+        self._inherited = inherited
         self._reactor = reactor
         self._threads = threads
         self._pipeline = pipeline
@@ -120,7 +121,7 @@ class Gateway(MultiService):
             expiry.setServiceParent(self)
 
     @classmethod
-    def build(cls, loaded: Loaded, reactor: Any, share: Share | None = None) -> Gateway:
+    def build(cls, loaded: Loaded, reactor: Any, share: Share | None = None, inherited: Inherited = NOTHING_INHERITED) -> Gateway:
         """Everything, in the order of its dependencies. Raises SettingsError."""
         settings = loaded.settings
         for warning in loaded.warnings:
@@ -154,7 +155,8 @@ class Gateway(MultiService):
             idle_seconds=settings.idle_max_ms / 1000 or None,
             body_stall_seconds=settings.body_stall_ms / 1000 or None,
         )
-        return cls(settings, reactor, threads, pipeline, site, operations, build_certificates(settings, reactor, threads), share, cache)
+        certificates = build_certificates(settings, reactor, threads)
+        return cls(settings, reactor, threads, pipeline, site, operations, certificates, share, cache, inherited)
 
     def startService(self) -> None:  # noqa: N802  # Twisted's name
         """Listen, then say where. Raises SystemExit when that can't be done, a port that is taken above all."""
@@ -173,13 +175,20 @@ class Gateway(MultiService):
         if self._cache is not None:
             self._cache.start()
         self._pipeline.services.namespace.start()
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.told_to_reload))
         super().startService()
 
     def places(self, reactor: Any) -> list[Place]:
         """Everywhere it listens, with ``reactor``. Raises SystemExit."""
-        return places(self.settings, reactor, self._certificates, () if self._share is None else self._share.sockets)
+        return places(self.settings, reactor, self._certificates, () if self._share is None else self._share.sockets, self._inherited)
+
+    @property
+    def serving(self) -> bool:
+        """Whether it listens, and goes on doing so."""
+        return bool(self._listening) and not self.operations.health.stopping
+
+    def reopen_logs(self) -> None:
+        """Go on in an access log of the same name: the old one has been renamed."""
+        self._pipeline.access_log.reopen()
 
     def abandon(self) -> None:
         """Let go of what a gateway holds that is not to be started."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
-from typing import Any, cast
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Self, cast
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.endpoints import TCP4ServerEndpoint, serverFromString
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
@@ -22,6 +22,7 @@ from alluxio_s3.settings import Settings, SettingsError
 from alluxio_s3.threads import Threads
 
 _TLS_STRING = "ssl:"
+_SYSTEMD_STRING = "systemd:"
 _log = Logger()
 
 
@@ -32,6 +33,60 @@ class Place:
     description: str
     scheme: str
     endpoint: Any
+
+
+@frozen
+class Inherited:
+    """Sockets that listen already, opened by the service manager: each takes the place of the port that would be opened for it."""
+
+    http: socket.socket | None = None
+    https: socket.socket | None = None
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str], reactor: Any, settings: Settings) -> Self:
+        """What was inherited: a socket named ``https`` for HTTPS, one with another name for HTTP. Raises SettingsError.
+
+        The protocol is that of ``sd_listen_fds(3)``.
+
+        Nothing, if endpoint strings of ``settings`` say themselves what becomes of the sockets.
+        """
+        if any(description.startswith(_SYSTEMD_STRING) for description in settings.endpoints):
+            return cls()
+        found = list(_descriptors(environ, reactor))
+        plain = [descriptor for name, descriptor in found if name != "https"]
+        secure = [descriptor for name, descriptor in found if name == "https"]
+        for kind, sockets in (("HTTP", plain), ("HTTPS", secure)):
+            if len(sockets) > 1:
+                raise SettingsError(f"{len(sockets)} sockets for {kind} were inherited, and one is all that can be served: listen on [::].")
+        if plain and settings.only_https:
+            raise SettingsError("alluxio.worker.s3.only.https.access=true, and a socket for HTTP was inherited.")
+        if secure and not settings.tls_enabled:
+            raise SettingsError("A socket for HTTPS was inherited, and alluxio.network.tls.enabled is not set.")
+        return cls(*(_inherited(sockets[0]) if sockets else None for sockets in (plain, secure)))
+
+    def applied(self, settings: Settings) -> Settings:
+        """``settings`` under which they are served: they win over endpoint strings."""
+        return settings if self == NOTHING_INHERITED else evolve(settings, endpoints=())
+
+
+NOTHING_INHERITED = Inherited()
+
+
+def _descriptors(environ: Mapping[str, str], reactor: Any) -> Iterator[tuple[str, int]]:
+    """The name and number of each. Twisted took the other variables from the environment when it was imported."""
+    for index, name in enumerate(environ.get("LISTEN_FDNAMES", "").split(":")):
+        try:
+            endpoint: Any = serverFromString(reactor, f"{_SYSTEMD_STRING}domain=INET:index={index}")
+        except IndexError:  # meant for another process
+            return
+        yield name, endpoint.fileno
+
+
+def _inherited(descriptor: int) -> socket.socket:
+    found = socket.socket(fileno=descriptor)
+    found.set_inheritable(False)
+    found.setblocking(False)
+    return found
 
 
 def check_https(settings: Settings) -> None:
@@ -64,10 +119,16 @@ def build_certificates(settings: Settings, reactor: Any, threads: Threads) -> Ce
     return Certificates(files, reactor, threads)
 
 
-def places(settings: Settings, reactor: Any, certificates: Certificates | None, sockets: Iterable[socket.socket] = ()) -> list[Place]:
+def places(
+    settings: Settings,
+    reactor: Any,
+    certificates: Certificates | None,
+    sockets: Iterable[socket.socket] = (),
+    inherited: Inherited = NOTHING_INHERITED,
+) -> list[Place]:
     """Everywhere to listen. Raises SystemExit for an endpoint string that can't be read.
 
-    ``sockets`` listen in these places already, in this order; they belong to what is returned.
+    ``sockets`` listen in these places already, in this order; they belong to what is returned, as does what is ``inherited``.
     """
     host, plain, secure = settings.bind_host, settings.rest_port, settings.https_port
     opened = iter(sockets)
@@ -80,17 +141,24 @@ def places(settings: Settings, reactor: Any, certificates: Certificates | None, 
             raise SystemExit(f"alluxio-s3: alluxio.worker.s3.endpoints: {description!r}: {problem}") from None
         found.append(Place(description, "https" if description.startswith(_TLS_STRING) else "http", endpoint))
     if not settings.endpoints and not settings.only_https:
-        found.append(Place(f"{host}:{plain}", "http", EagerEndpoint(reactor, host, plain, opened=next(opened, None))))
+        at, number, given = _where(host, plain, next(opened, inherited.http))
+        found.append(Place(f"{at}:{number}", "http", EagerEndpoint(reactor, at, number, opened=given)))
     if certificates is not None:
-        found.append(Place(f"{host}:{secure}", "https", TlsEndpoint(reactor, host, secure, certificates, opened=next(opened, None))))
+        at, number, given = _where(host, secure, next(opened, inherited.https))
+        found.append(Place(f"{at}:{number}", "https", TlsEndpoint(reactor, at, number, certificates, opened=given)))
     return found
+
+
+def _where(host: str, port: int, opened: socket.socket | None) -> tuple[str, int, socket.socket | None]:
+    """Address and port of the socket, if it listens already, else those of the settings."""
+    return (host, port, None) if opened is None else (*opened.getsockname()[:2], opened)
 
 
 def _adopting(reactor: Any, description: str, opened: socket.socket) -> Any:
     """The endpoint that ``description`` is, on a socket that listens already."""
     adopting = _Adopting(reactor, opened)
     # What systemd opened goes by what the first process inherited.
-    return adopting if description.startswith("systemd:") else serverFromString(adopting, description)
+    return adopting if description.startswith(_SYSTEMD_STRING) else serverFromString(adopting, description)
 
 
 @frozen

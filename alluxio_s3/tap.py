@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, ClassVar
 
+from attrs import evolve
 from twisted.application.service import IService
 from twisted.python import usage
 
@@ -33,6 +34,9 @@ class Options(usage.Options):
 def makeService(options: Options, reactor: Any = None) -> IService:  # noqa: N802  # twistd's name
     """The gateway, configured. Raises SystemExit with what is wrong with the configuration (twistd shows a trace for any other error)."""
     from alluxio_s3.gateway import Gateway  # noqa: PLC0415  # twistd imports this module for its help text too
+    from alluxio_s3.listening import Inherited  # noqa: PLC0415
+    from alluxio_s3.ops.attendance import Attendance  # noqa: PLC0415
+    from alluxio_s3.ops.service_manager import ServiceManager  # noqa: PLC0415
     from alluxio_s3.settings import SettingsError, load  # noqa: PLC0415
     from alluxio_s3.supervisor.parent import Supervisor  # noqa: PLC0415
 
@@ -40,9 +44,16 @@ def makeService(options: Options, reactor: Any = None) -> IService:  # noqa: N80
         from twisted.internet import reactor  # noqa: PLC0415  # the one place that names the global reactor
     try:
         loaded = load(options["config"], options["overrides"], os.environ, str(Path.cwd()))
-        return (Gateway if loaded.settings.processes == 1 else Supervisor).build(loaded, reactor)
+        inherited = Inherited.of(os.environ, reactor, loaded.settings)
+        loaded = evolve(loaded, settings=inherited.applied(loaded.settings))
+        daemon = (
+            Gateway.build(loaded, reactor, inherited=inherited)
+            if loaded.settings.processes == 1
+            else Supervisor.build(loaded, reactor, inherited)
+        )
     except SettingsError as problem:
         raise SystemExit(f"alluxio-s3: {problem}") from None
+    return Attendance(daemon, ServiceManager.of(os.environ, os.getpid()), reactor)
 
 
 def work() -> None:

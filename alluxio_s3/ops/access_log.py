@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 from contextlib import suppress
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote, unquote_plus
@@ -47,6 +48,9 @@ class AccessLog(Protocol):
     def record(self, account: Account) -> None:
         """Write it down."""
 
+    def reopen(self) -> None:
+        """The file has been renamed: go on in a new one of its name."""
+
     def close(self) -> None:
         """Nothing more will come."""
 
@@ -59,7 +63,8 @@ class FileAccessLog:
     """
 
     def __init__(self, path: str, clock: IReactorTime) -> None:
-        self._file = Path(path).open("ab", buffering=0)  # noqa: SIM115  # it is open as long as the log is
+        self._path = path
+        self._file = self._opened()
         self._clock = clock
         self._lines: list[str] = []
         self._flushing: IDelayedCall | None = None
@@ -78,12 +83,22 @@ class FileAccessLog:
         elif len(self._lines) >= FLUSH_LINES:
             self._write()
 
+    def reopen(self) -> None:
+        """Write what is left, and go on in a file of the same name; or where it was, if that can't be opened."""
+        self._write()
+        with suppress(OSError):
+            before, self._file = self._file, self._opened()
+            before.close()
+
     def close(self) -> None:
         """Write what is left, and let go of the file."""
         if self._flushing is not None:
             self._flushing.cancel()
             self._flush()
         self._file.close()
+
+    def _opened(self) -> FileIO:
+        return Path(self._path).open("ab", buffering=0)
 
     def _flush(self) -> None:
         self._flushing = None
@@ -129,6 +144,9 @@ class EventAccessLog:
     def record(self, account: Account) -> None:
         """One event."""
         self._log.info("{line}", line=line_of(account), account=account)
+
+    def reopen(self) -> None:
+        """The log is another's to reopen."""
 
     def close(self) -> None:
         """Nothing is held."""

@@ -63,6 +63,10 @@ class Ledger:
         if account.error != "-":
             self._errors(account.error).value += 1
 
+    def reopen(self) -> None:
+        """See ``AccessLog``."""
+        self._access_log.reopen()
+
     def close(self) -> None:
         """See ``AccessLog``."""
         self._access_log.close()

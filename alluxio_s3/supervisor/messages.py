@@ -22,7 +22,7 @@ from alluxio_s3.settings import Loaded
 # The descriptors of the child: its words come in at 0, its log goes out at 1, what Python itself complains of at 2.
 WORDS, LOG, COMPLAINTS, REPORTS, FIRST_SOCKET = 0, 1, 2, 3, 4
 
-REPORT, RELOAD, STOP, HURRY = b"report", b"reload", b"stop", b"hurry"
+REPORT, RELOAD, REOPEN, STOP, HURRY = b"report", b"reload", b"reopen", b"stop", b"hurry"
 
 _LENGTH = struct.Struct("!I")
 _log = Logger()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,12 +13,12 @@ from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.logger import Logger
 
 from alluxio_s3.gateway import CUT_SECONDS, Gateway, take_signals
-from alluxio_s3.listening import listen_for_admin
+from alluxio_s3.listening import NOTHING_INHERITED, Inherited, listen_for_admin
 from alluxio_s3.ops.admin import AdminPages
 from alluxio_s3.ops.metrics import Snapshot
 from alluxio_s3.ops.totals import merged
 from alluxio_s3.settings import Loaded, SettingsError
-from alluxio_s3.supervisor.messages import HURRY, RELOAD
+from alluxio_s3.supervisor.messages import HURRY, RELOAD, REOPEN
 from alluxio_s3.supervisor.slot import Job, Slot
 from alluxio_s3.supervisor.sockets import Listening, open_sockets
 
@@ -46,11 +44,11 @@ class Supervisor(Service):
         self._stopping = False
 
     @classmethod
-    def build(cls, loaded: Loaded, reactor: Any) -> Supervisor:
+    def build(cls, loaded: Loaded, reactor: Any, inherited: Inherited = NOTHING_INHERITED) -> Supervisor:
         """A parent for as many children as ``loaded`` says. Raises SettingsError for whatever would keep a child from starting."""
         if (loaded.settings.ufs_root or "").startswith("memory:"):
             raise SettingsError("alluxio.worker.s3.processes: what is kept in memory is one process's own.")
-        gateway = Gateway.build(loaded, reactor)
+        gateway = Gateway.build(loaded, reactor, inherited=inherited)
         gateway.abandon()
         return cls(evolve(loaded, warnings=()), gateway, reactor)
 
@@ -65,14 +63,25 @@ class Supervisor(Service):
             cleans = settings.upload_cleaner_enabled and number == 0
             own = evolve(settings, processes=1, admin_port=None, upload_cleaner_enabled=cleans)
             self._slots.append(Slot(number, Job(evolve(self._loaded, settings=own), sockets, announces=number == 0), self._reactor))
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._tell, RELOAD))
         self._reactor.callWhenRunning(self._start)
 
     def stopService(self) -> Deferred[None]:  # noqa: N802  # Twisted's name
         """Have all children stop listening, let requests end (up to the drain limit), and end. A second signal ends the draining."""
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
+
+    @property
+    def serving(self) -> bool:
+        """Whether all of them do."""
+        return not self._stopping and bool(self._slots) and all(slot.serving for slot in self._slots)
+
+    async def reload(self) -> None:
+        """Have each read again what it can, as ``Gateway.reload`` does."""
+        self._tell(RELOAD)
+
+    def reopen_logs(self) -> None:
+        """Have each open its access log anew."""
+        self._tell(REOPEN)
 
     async def snapshot(self) -> Snapshot:
         """Every figure, of all."""

@@ -44,8 +44,8 @@ SILENT_SECONDS = 10.0
 MAX_LINE_BYTES = 16 << 20
 
 
-# How systemd is told that the daemon is well, which is the parent's business.
-_PARENTS_OWN = frozenset({"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"})
+# How systemd is told that the daemon is well, and what it opened, which is the parent's business.
+_PARENTS_OWN = frozenset({"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"})
 
 
 class Child(ProcessProtocol):
@@ -180,6 +180,11 @@ class Slot:
         """Return when the child has reported anew, if it ever has."""
         if self._child is not None and self._child.report is not None:
             await self._child.news()
+
+    @property
+    def serving(self) -> bool:
+        """Whether the child serves."""
+        return self._child is not None and self._child.report is not None
 
     @property
     def figures(self) -> Snapshot:

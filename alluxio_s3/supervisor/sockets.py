@@ -93,6 +93,8 @@ class _Group:
 
     def listen(self, factory: IProtocolFactory) -> Any:
         """See ``IStreamServerEndpoint``."""
+        if self.endpoint.opened is not None:
+            return execute(self.opening.adoptStreamPort, self.endpoint.opened.fileno(), self.endpoint.opened.family, factory)
         return execute(self.opening.listenTCP, self.endpoint.port, factory, BACKLOG, self.endpoint.interface)
 
 

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from alluxio_s3.gateway import Gateway, Share
 from alluxio_s3.settings import SettingsError
-from alluxio_s3.supervisor.messages import HURRY, LOG, RELOAD, REPORT, REPORTS, STOP, WORDS, LogToParent, Report, read_commission
+from alluxio_s3.supervisor.messages import HURRY, LOG, RELOAD, REOPEN, REPORT, REPORTS, STOP, WORDS, LogToParent, Report, read_commission
 
 REPORT_SECONDS = 1.0
 
@@ -28,7 +28,8 @@ _log = Logger()
 def serve(reactor: Any) -> None:
     """The whole life of a child. Returns when it has stopped; raises SystemExit when it can't start."""
     # Whoever stops the daemon with Ctrl-C stops every process of the terminal: the parent says what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
     try:
         commission = read_commission(WORDS)
     except EOFError:
@@ -75,6 +76,8 @@ class Worker(LineOnlyReceiver):
             _ = self._report()
         elif line == RELOAD:
             self._gateway.told_to_reload()
+        elif line == REOPEN:
+            self._gateway.reopen_logs()
         elif line == STOP:
             self._stop()
         elif line == HURRY:
