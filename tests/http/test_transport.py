@@ -31,6 +31,14 @@ class Accepted(Protocol):
         self.factory.made.callback(self.transport)  # type: ignore[union-attr]
 
 
+async def turns(count: int) -> None:
+    """Let the reactor go round so many times."""
+    for _ in range(count):
+        turn: Deferred[None] = Deferred()
+        reactor.callLater(0, turn.callback, None)  # type: ignore[attr-defined]
+        await turn
+
+
 @pytest.fixture
 def ends() -> Any:
     """A connected pair."""
@@ -68,6 +76,41 @@ async def test_large_writes_keep_their_order(ends: Ends) -> None:
         ends.server.write(piece)
     assert not ends.server.idle
     assert await ends.client.until(b"END!") == b"".join(pieces)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_producer_has_its_turns_without_leaving_the_poller(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that asks for another turn gets it, with nothing changed in between; one that does not is not asked again until it does."""
+    changes: list[str] = []
+
+    class Counting:
+        turns = 0
+
+        def resumeProducing(self) -> None:
+            self.turns += 1
+            if self.turns % 5:
+                ends.server.startWriting()
+            else:
+                done.callback(None)
+
+        def stopProducing(self) -> None: ...
+
+    for name in ("addWriter", "removeWriter"):
+        change = getattr(reactor, name)
+        monkeypatch.setattr(reactor, name, lambda one, name=name, change=change: (changes.append(name), change(one)))
+    producer = Counting()
+    done: Deferred[None] = Deferred()
+    ends.server.registerProducer(producer, False)
+    await done
+    await turns(5)
+    assert producer.turns == 5
+    assert changes == ["addWriter", "removeWriter"]
+    done = Deferred()
+    ends.server.startWriting()
+    await done
+    await turns(5)
+    assert producer.turns == 10
+    ends.server.unregisterProducer()
 
 
 @pytest_twisted.ensureDeferred
