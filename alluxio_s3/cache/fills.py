@@ -46,6 +46,8 @@ class Fills:
         self.keeping = Keeping(store, threads, self._settled)
         # How many clients read each version.
         self.readers: Counter[bytes] = Counter()
+        # How many clients wait for memory.
+        self._pressed = 0
         self._flying: dict[tuple[bytes, int], PageInFlight] = {}
         self._runs: set[Run] = set()
         self._idle: list[Deferred[None]] = []
@@ -114,9 +116,23 @@ class Fills:
         page.become(Stage.WHOLE)
         self.keeping.add(thing, page)
 
-    def make_room(self, length: int) -> None:
-        """Have memory for so many bytes if that is possible without waiting for the disk."""
-        while not self.budget.has(length) and (given_up := self.keeping.give_up_one(self.readers)) is not None:
+    async def take(self, length: int) -> None:
+        """Return when there is memory for so many bytes, for which a client waits."""
+        self._pressed += 1
+        try:
+            self._make_room(length)
+            await self.budget.take(length)
+        finally:
+            self._pressed -= 1
+
+    def leave(self, page: PageInFlight) -> None:
+        """A client wants the page no more."""
+        page.wanted -= 1
+        if self._pressed and not page.wanted:
+            self._make_room(self.store.page_bytes)
+
+    def _make_room(self, length: int) -> None:
+        while self._pressed and not self.budget.has(length) and (given_up := self.keeping.give_up_one(self.readers)) is not None:
             thing, page = given_up
             self.drop(thing.version, page, Stage.UNKEPT)
             self.budget.give_back(page.length)
@@ -211,9 +227,7 @@ class Run:
     async def _charge(self) -> None:
         """Wait for the memory of the page that comes next."""
         length = self._pages[self._at].length
-        if self.urgent:
-            self._fills.make_room(length)
-        await self._fills.budget.take(length)
+        await (self._fills.take if self.urgent else self._fills.budget.take)(length)
         self._charged = length
 
     def _look(self) -> None:

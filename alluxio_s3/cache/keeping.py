@@ -17,9 +17,9 @@ from alluxio_s3.cache.keys import CachedObject, NewPage
 from alluxio_s3.cache.store import PageStore
 from alluxio_s3.threads import Threads
 
-# How many threads write pages, and how many pages one of them takes together.
-WRITERS = 2
+# How many pages one thread takes together; when there are more than twice as many another one helps, up to so many.
 TOGETHER = 4
+WRITERS = 2
 
 Waiting: TypeAlias = tuple[CachedObject, PageInFlight]
 
@@ -61,7 +61,7 @@ class Keeping:
         return None
 
     def _go_on(self) -> None:
-        while self._queue and self._writers < WRITERS:
+        while self._queue and (not self._writers or (self._writers < WRITERS and len(self._queue) > 2 * TOGETHER)):
             batch = list(islice(self._queue, TOGETHER))
             for _ in batch:
                 self._queue.popleft()

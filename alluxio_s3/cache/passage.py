@@ -65,7 +65,7 @@ class Passage:
                 self._leave(self._position // self._size)
         finally:
             for flying in self._wanted.values():
-                flying.wanted -= 1
+                self._fills.leave(flying)
             readers[self._version] -= 1
             if not readers[self._version]:
                 del readers[self._version]
@@ -178,7 +178,7 @@ class Passage:
     def _forget(self, number: int) -> None:
         flying = self._wanted.pop(number, None)
         if flying is not None:
-            flying.wanted -= 1
+            self._fills.leave(flying)
 
 
 class _Opening:

@@ -212,6 +212,49 @@ async def test_memory_is_bounded(bench: Callable[..., Bench]) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_no_client_waits_for_the_disk(bench: Callable[..., Bench]) -> None:
+    """While nothing can be written a client gets all of an object that is larger than the memory for pages, which stays bounded; the
+    pages that were given up meanwhile are fetched by who reads them next.
+    """
+    made = bench()
+    fills = made.cache.fills
+    fills.budget = type(fills.budget)(6 * PAGE)
+    body = os.urandom(40 * PAGE)
+    made.trouble.put_now("a", body)
+    assert made.pages._stock is not None
+    with made.pages._stock.index._writers:
+        assert await made.get("a") == body
+        assert 30 <= fills.keeping.shed < 40
+        assert fills.budget.taken <= 6 * PAGE
+    await made.settled()
+    assert fills.keeping.kept == 40 - fills.keeping.shed
+    reads, missing = len(made.trouble.reads), fills.keeping.shed
+    assert await made.get("a") == body
+    assert sum(count for _, _, count in made.trouble.reads[reads:]) == missing * PAGE
+
+
+@pytest_twisted.ensureDeferred
+async def test_loading_waits_for_the_disk(bench: Callable[..., Bench]) -> None:
+    """What somebody has asked to be in the cache is never given up."""
+    made = bench()
+    fills = made.cache.fills
+    fills.budget = type(fills.budget)(6 * PAGE)
+    made.trouble.put_now("a", os.urandom(40 * PAGE))
+    reader = await made.ufs.open("a")
+    stock = made.pages._stock
+    assert stock is not None
+    with stock.index._writers:
+        loading = Deferred.fromCoroutine(reader.load(0, 40 * PAGE))
+        for _ in range(10):
+            await turn()
+        assert not loading.called
+    await loading
+    assert fills.keeping.shed == 0
+    assert await reader.resident(0, 40 * PAGE) == 40 * PAGE
+    await reader.close()
+
+
+@pytest_twisted.ensureDeferred
 async def test_pages_kept_as_the_policy_says(bench: Callable[..., Bench]) -> None:
     """``never`` keeps none, ``second_touch`` those of what was read before."""
     never, second = bench("never", pages="never"), bench("second", pages="second_touch")
