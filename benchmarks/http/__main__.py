@@ -2,13 +2,12 @@
 
 ``make bench`` prints tables in Markdown; ``make bench ARGS=--write`` puts them into docs/performance.md, ``make bench ARGS=--quick``
 takes a minute. The servers are asked in turn, over loopback, in rounds; a ratio is one between figures of the same round. The load comes
-from another core. Linux only, for /proc; as root, in a network namespace of its own.
+from another core; for uploads all have both. Linux only, for /proc; as root, in a network namespace of its own.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import http.client
 import os
 import platform
@@ -16,16 +15,14 @@ import random
 import re
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from attrs import frozen
 
-from benchmarks.http import network, results
-from benchmarks.http.cases import BUCKET, Case, objects, reads, writes
-from benchmarks.http.load import GIB
+from benchmarks.http import network, results, uploads
+from benchmarks.http.cases import BUCKET, Case, objects, reads
 from benchmarks.http.picture import picture
 from benchmarks.http.processor import on_core, two_cores
 from benchmarks.http.results import Result
@@ -35,7 +32,6 @@ DOCUMENT = Path(__file__).resolve().parent.parent.parent / "docs" / "performance
 PICTURE = DOCUMENT.with_suffix(".svg")
 BEGIN, END = "<!-- begin of what `make bench ARGS=--write` writes -->", "<!-- end -->"
 MAKERS = (nginx, daemon, rclone)
-HASHED = 64 << 20
 WARM_UP_SECONDS = 2.0
 
 
@@ -53,15 +49,15 @@ class Wanted:
 
 
 @contextmanager
-def served(scratch: Path, root: Path, core: int) -> Iterator[dict[str, Server]]:
-    """All servers, on ``root``, by name."""
+def served(scratch: Path, root: Path, *cores: int, properties: Mapping[str, object] | None = None) -> Iterator[dict[str, Server]]:
+    """All servers, on ``root``, by name; the daemon with ``properties``."""
     with ExitStack() as stack:
         servers = []
         for make in MAKERS:
             own = scratch / f"{make.__name__}-{root.name}"
             own.mkdir()
-            with on_core(core):
-                servers.append(stack.enter_context(make(own, root)))
+            with on_core(*cores):
+                servers.append(stack.enter_context(daemon(own, root, properties) if make is daemon else make(own, root)))
         yield {one.name: one for one in servers}
 
 
@@ -96,43 +92,40 @@ def check(server: Server) -> None:
     connection.close()
 
 
-def measure(wanted: Wanted, servers: dict[str, Server], cases: Sequence[Case], cores: tuple[int, int], *, hashing: bool) -> list[Result]:
-    """Run each case in rounds: on the servers in turn, beginning each time with another. What a server does at first does not count."""
+def measure(wanted: Wanted, servers: dict[str, Server], cases: Sequence[Case], *cores: int, hashing: bool | None = None) -> list[Result]:
+    """Run each case in rounds: on the servers in turn, beginning each time with another. What a server does at first does not count.
+
+    The load comes from ``cores``. ``hashing`` says of uploads whether the daemon takes their MD5; None: they are no uploads.
+    """
     found = []
     for case in cases:
         names = [name for name in servers if name == results.OURS or name in case.rivals]
         one = Result(case, {name: [] for name in names})
-        with on_core(cores[1]):
+        with on_core(*cores):
             for name in names:
                 case.run(servers[name], WARM_UP_SECONDS)
+        if hashing is not None:
+            one.memory.append(uploads.resident(servers[results.OURS]))
         for number in range(wanted.rounds):
             turn = number % len(names)
-            with on_core(cores[1]):
+            with on_core(*cores):
                 for name in names[turn:] + names[:turn]:
                     one.samples[name].append(case.run(servers[name], wanted.seconds))
-            if hashing:
-                with on_core(cores[0]):
-                    one.hashed.append(md5_rate())
+                if hashing:
+                    one.hashed.append(uploads.md5())
+        if hashing is not None:
+            one.memory.append(uploads.resident(servers[results.OURS]))
         print(results.line(one), flush=True)
         found.append(one)
     return found
-
-
-def md5_rate() -> float:
-    """How many GiB MD5 hashes in a second on the core that this runs on."""
-    data = bytes(HASHED)
-    started = time.perf_counter()
-    hashlib.md5(data, usedforsecurity=False)
-    return HASHED / GIB / (time.perf_counter() - started)
 
 
 def run(wanted: Wanted, directory: Path, memory: Path) -> list[Result]:
     """Everything: reads of files in ``directory``, writes to files in ``memory``."""
     cores = two_cores()
     with tempfile.TemporaryDirectory(prefix="bench-", dir=directory) as scratch, tempfile.TemporaryDirectory(dir=memory) as shared:
-        root, written = Path(scratch) / "reads", Path(shared) / "writes"
+        root = Path(scratch) / "reads"
         root.mkdir()
-        (written / BUCKET / "put").mkdir(parents=True)
         found = []
         if chosen := wanted.chosen(reads(Path(scratch))):
             print("storing the objects", flush=True)
@@ -140,10 +133,13 @@ def run(wanted: Wanted, directory: Path, memory: Path) -> list[Result]:
             with served(Path(scratch), root, cores[0]) as servers:
                 for server in servers.values():
                     check(server)
-                found += measure(wanted, servers, chosen, cores, hashing=False)
-        if chosen := wanted.chosen(writes()):
-            with served(Path(scratch), written, cores[0]) as servers:
-                found += measure(wanted, servers, chosen, cores, hashing=True)
+                found += measure(wanted, servers, chosen, cores[1])
+        for name, cases, hashing in (("writes", uploads.hashed(), True), ("unhashed", uploads.unhashed(), False)):
+            if chosen := wanted.chosen(cases):
+                written = Path(shared) / name
+                (written / BUCKET / "put").mkdir(parents=True)
+                with served(Path(scratch), written, *cores, properties={"alluxio.worker.s3.put.md5.enabled": hashing}) as servers:
+                    found += measure(wanted, servers, chosen, *cores, hashing=hashing)
         return found
 
 
@@ -151,11 +147,14 @@ def report(found: list[Result], wanted: Wanted, load: float) -> str:
     """All of it in Markdown."""
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     machine = f"{os.cpu_count()} cores{f' ({model[1]})' if model else ''}, Linux {platform.release().split('-')[0]}"
-    return (
+    text = (
         f"{machine}, TCP under {network.congestion_control()}, Python {platform.python_version()}, {versions()}. Medians of"
         f" {wanted.rounds} rounds of {wanted.seconds:g} s; load average at the start {load:.1f}.\n\n"
         f"{results.rates(found)}\n\nWhat that took of the server's core:\n\n{results.processor(found)}\n"
     )
+    if any(one.memory for one in found):
+        text += f"\nUploads, for which the servers had both cores:\n\n{results.besides(found)}\n"
+    return text
 
 
 def write(text: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
-from benchmarks.http.load import Alone, Many, OverTls, Run, Streams, Uploads, requests_file
+from benchmarks.http.load import Alone, Many, OverTls, Run, Streams, requests_file
 
 KIB, MIB = 1 << 10, 1 << 20
 BUCKET, LISTED_BUCKET = "bench", "models"
@@ -98,14 +98,4 @@ def reads(scratch: Path) -> list[Case]:
         Case("64 MiB GET over TLS, 8 connections", OverTls(evolve(stream, connections=8)), large_tls, unit="GiB", rivals=("nginx",)),
         Case("HeadBucket, 16 connections", Many(bucket, 16, 0), polled, rivals=()),  # wrk waits for a body after rclone's HEAD
         Case(f"ListObjectsV2 of {LISTED} keys, 16 connections", Many(listing, 16, 0), polled, rivals=("rclone",)),
-    ]
-
-
-def writes() -> list[Case]:
-    """Those that write."""
-    body = random.Random(2).randbytes(LARGE)
-    upload = Uploads(f"/{BUCKET}/put", body, 1)
-    return [
-        Case("64 MiB PUT, 1 connection", upload, Goal(of_md5=0.85), unit="GiB"),
-        Case("64 MiB PUT, 4 connections", evolve(upload, connections=4), Goal(of_md5=0.85), unit="GiB"),
     ]

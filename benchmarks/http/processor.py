@@ -19,10 +19,10 @@ def two_cores() -> tuple[int, int]:
 
 
 @contextmanager
-def on_core(core: int) -> Iterator[None]:
-    """The calling thread, and what it starts meanwhile, has that core alone."""
+def on_core(*cores: int) -> Iterator[None]:
+    """The calling thread, and what it starts meanwhile, has that core alone, or those."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, set(cores))
     try:
         yield
     finally:

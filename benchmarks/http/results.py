@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import zip_longest
 from statistics import median
 
 from attrs import field, frozen
@@ -10,6 +11,7 @@ from attrs import field, frozen
 from benchmarks.http.cases import Case, Goal
 from benchmarks.http.load import Sample
 from benchmarks.http.picture import Bars
+from benchmarks.http.uploads import NO_MD5, Md5
 
 OURS, NGINX, RCLONE = "alluxio-s3", "nginx", "rclone"
 NOTHING = ""
@@ -19,11 +21,14 @@ _MEASURE = {"request": "per request", "GiB": "per GiB"}
 
 @frozen
 class Result:
-    """A case's samples, by server and in the order of the rounds; ``hashed`` are the GiB/s that MD5 did on the server's core in each."""
+    """A case's samples, by server and in the order of the rounds. Of uploads, ``hashed`` is what MD5 did by itself in each round, if the
+    daemon takes it, and ``memory`` that of the daemon before and after all, in bytes.
+    """
 
     case: Case
     samples: dict[str, list[Sample]] = field(factory=dict)
-    hashed: list[float] = field(factory=list)
+    hashed: list[Md5] = field(factory=list)
+    memory: list[int] = field(factory=list)
 
     def middle(self, server: str, of: Callable[[Sample], float]) -> float:
         """The median of what ``of`` sees in a server's samples."""
@@ -40,7 +45,7 @@ class Result:
         """The median ratio of this daemon's rate to MD5's, if MD5 was measured."""
         if not self.hashed:
             return None
-        return median(ours.rate / md5 for ours, md5 in zip(self.samples[OURS], self.hashed, strict=True))
+        return median(ours.rate / md5.rate for ours, md5 in zip(self.samples[OURS], self.hashed, strict=True))
 
 
 def rates(results: list[Result]) -> str:
@@ -63,6 +68,19 @@ def processor(results: list[Result]) -> str:
         ratios = [_number(one.ratio(server, _processor_of)) for server in (NGINX, RCLONE)]
         rows.append([one.case.title, _MEASURE[one.case.unit], servers[0], servers[1], ratios[0], servers[2], ratios[1]])
     return _table(["", "processor time", "nginx", "this daemon", "of nginx", "rclone", "of rclone"], rows)
+
+
+def besides(results: list[Result]) -> str:
+    """What uploads cost but for the hash, and whether memory grows."""
+    rows = []
+    for one in results:
+        if one.memory:
+            rest = [sample.processor - md5.processor for sample, md5 in zip_longest(one.samples[OURS], one.hashed, fillvalue=NO_MD5)]
+            ratio = median(ours / other.processor for ours, other in zip(rest, one.samples[NGINX], strict=True))
+            took = f"{median(md5.processor for md5 in one.hashed):.2f} s" if one.hashed else NOTHING
+            before, after = (f"{size >> 20} MiB" for size in one.memory)
+            rows.append([one.case.title, took, f"{median(rest):.2f} s", _cost(one, NGINX), _number(ratio), f"{before}, {after}"])
+    return _table(["per GiB", "MD5 alone", "this daemon but for MD5", "nginx", "of nginx", "daemon's memory before, after"], rows)
 
 
 def speeds(results: list[Result]) -> list[Bars]:
