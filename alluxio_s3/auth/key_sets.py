@@ -17,9 +17,10 @@ from twisted.logger import Logger
 from alluxio_s3.auth.watched_file import WatchedFile
 from alluxio_s3.s3.errors import S3Error
 
-# A token that names a key that is not known makes us ask for the keys again, but not more often than this.
+# A token that names a key that is not known makes us ask for the keys again, but not more often than this; sooner if the last answer
+# had the key that was asked for, or none came.
 ASK_AGAIN_SECONDS = 60.0
-FAILED_SECONDS = 5.0
+SOON_SECONDS = 5.0
 # Keys that an issuer has withdrawn are forgotten by then.
 MAX_AGE_SECONDS = 3600.0
 TIMEOUT_SECONDS = 5.0
@@ -86,14 +87,17 @@ class FetchedKeys:
         self._fetched_at: float | None = None
         self._asked_at: float | None = None
         self._failed = False
+        self._fruitful = False
         self._waiting: list[Deferred[None]] | None = None
 
     async def keys(self, kid: str | None) -> list[Key]:
         """See ``KeySource``."""
         found = _named(self._keys, kid)
         if not found or self._is_old():
-            await self._fetch()
+            asked = await self._fetch()
             found = _named(self._keys, kid)
+            if asked:
+                self._fruitful = bool(found)
         if not found and self._failed:
             raise S3Error("ServiceUnavailable", "The keys of the token's issuer can't be fetched just now.")
         return found
@@ -101,13 +105,13 @@ class FetchedKeys:
     def _is_old(self) -> bool:
         return self._fetched_at is None or self._clock.seconds() - self._fetched_at > MAX_AGE_SECONDS
 
-    async def _fetch(self) -> None:
-        """Ask for the keys, unless that was done lately; whoever comes meanwhile waits for the same answer."""
+    async def _fetch(self) -> bool:
+        """Ask for the keys, unless that was done lately (False); whoever comes meanwhile waits for the same answer."""
         if self._waiting is None:
             now = self._clock.seconds()
-            pause = FAILED_SECONDS if self._failed else ASK_AGAIN_SECONDS
+            pause = SOON_SECONDS if self._failed or self._fruitful else ASK_AGAIN_SECONDS
             if self._asked_at is not None and 0 <= now - self._asked_at < pause:
-                return
+                return False
             self._asked_at = now
             self._waiting = []
             # On its own: who asked first may leave before the answer comes.
@@ -116,6 +120,7 @@ class FetchedKeys:
             waiting: Deferred[None] = Deferred()
             self._waiting.append(waiting)
             await waiting
+        return True
 
     async def _load(self) -> None:
         try:

@@ -134,7 +134,7 @@ async def test_forged_tokens(authenticator: OidcAuthenticator, issuer: LocalIssu
 
 @pytest_twisted.ensureDeferred
 async def test_rotation(issuer: LocalIssuer) -> None:
-    """A new key is found when a token names it, without more than one question a minute; what was withdrawn goes within the hour."""
+    """A new key is found seconds after the last one, when a token names it; forgeries make us ask no more than once a minute."""
     clock = Clock()
     clock.advance(time.time())
     authenticator = built(issuers=issuer.name, audiences=AUDIENCE)
@@ -144,9 +144,13 @@ async def test_rotation(issuer: LocalIssuer) -> None:
     await authenticator.authenticate(bearing(old))
     issuer.keys = [ECKey.generate_key("P-256", {"kid": "two"}, private=True)]
     assert await refusal(authenticator, issuer.token(header={"alg": "ES256"})) == "InvalidToken"
-    clock.advance(61)
+    clock.advance(6)
     assert (await authenticator.authenticate(bearing(issuer.token(header={"alg": "ES256"})))).name == "alice"
     assert issuer.key_set.asked == 2
+    for _ in range(9):
+        clock.advance(6)
+        assert await refusal(authenticator, issuer.token(header={"alg": "ES256", "kid": "forged"})) == "InvalidToken"
+    assert issuer.key_set.asked == 3
 
 
 @pytest_twisted.ensureDeferred

@@ -89,18 +89,19 @@ find_node() {
     echo "$bin"
 }
 
+# javascript NAME: packages of npm, and the node to run them.
 javascript() {
-    packages_of_it=$here/requirements/javascript
-    done_already javascript "$packages_of_it/package.json" "$packages_of_it/package-lock.json" && return 0
-    note "installing javascript"
-    rm -rf "$tools/javascript"
-    mkdir -p "$tools/javascript/bin"
-    cp "$packages_of_it/package.json" "$packages_of_it/package-lock.json" "$tools/javascript"
-    if node=$(find_node) && (cd "$tools/javascript" && PATH=$node:$PATH npm ci --silent --no-audit --no-fund --ignore-scripts); then
-        ln -s "$node/node" "$tools/javascript/bin/node"
-        cat "$packages_of_it/package.json" "$packages_of_it/package-lock.json" >"$tools/javascript/.installed-from"
+    packages_of_it=$here/requirements/$1
+    done_already "$1" "$packages_of_it/package.json" "$packages_of_it/package-lock.json" && return 0
+    note "installing $1"
+    rm -rf "${tools:?}/$1"
+    mkdir -p "$tools/$1/bin"
+    cp "$packages_of_it/package.json" "$packages_of_it/package-lock.json" "$tools/$1"
+    if node=$(find_node) && (cd "$tools/$1" && PATH=$node:$PATH npm ci --silent --no-audit --no-fund --ignore-scripts); then
+        ln -s "$node/node" "$tools/$1/bin/node"
+        cat "$packages_of_it/package.json" "$packages_of_it/package-lock.json" >"$tools/$1/.installed-from"
     else
-        failed="$failed javascript"
+        failed="$failed $1"
     fi
 }
 
@@ -113,7 +114,8 @@ fi
 for client in $clients; do
     python_client "$client"
 done
-javascript
+javascript javascript
+javascript oidc-provider
 
 if [ -n "$failed" ]; then
     note "could not be installed:$failed"

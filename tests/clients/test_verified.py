@@ -27,6 +27,7 @@ from tests.clients.programs import (
     access_keys,
     client_environment,
     installed,
+    on_the_system,
     script,
 )
 from tests.clients.samples import AWKWARD_KEYS, LARGE, MIB, SIZES, digest, digest_of, random_bytes, random_file, random_tree, tree_digests
@@ -219,3 +220,15 @@ def test_rclone(environment: dict[str, str], bucket: str, tmp_path: Path) -> Non
     rclone("copy", "--s3-upload-cutoff=5Mi", "--s3-chunk-size=5Mi", "large", f"{where}/large")
     rclone("check", "--download", "large", f"{where}/large")
     rclone("purge", where)
+
+
+@pytest.mark.ci
+def test_curl(environment: dict[str, str], verified: Verified, bucket: str, tmp_path: Path) -> None:
+    """curl signs what it is told of the body's hash, puts and gets."""
+    sent = random_file(tmp_path / "sent", LARGE)
+    credentials = ["--user", f"{ACCESS_KEY}:{SECRET_KEY}", "--aws-sigv4", f"aws:amz:{REGION}:s3"]
+    options = ["-sS", "--fail-with-body", "--cacert", verified.certificate, "-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD"]
+    curl = Program([str(on_the_system("curl")), *options, *credentials], environment, tmp_path)
+    curl("-T", "sent", f"{environment['ENDPOINT']}/{bucket}/k")
+    assert digest(curl(f"{environment['ENDPOINT']}/{bucket}/k")) == sent
+    assert b"<Key>k</Key>" in curl(f"{environment['ENDPOINT']}/{bucket}?list-type=2")
