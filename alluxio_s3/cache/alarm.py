@@ -3,6 +3,9 @@
 A write has to make all processes forget what they know of a path. When the index can't take that (its disk is full, or
 fails, or it has been replaced), the word changes instead: each process believes what is known only as long as the word is
 the one that its index has settled. It is kept in memory, so that it can be changed whatever a disk does.
+
+Beside it is a mark that is another after every change of what is known: who has looked something up needs not do so again
+while the mark is the same. A change is in the index before the mark is changed, and the mark before anybody is told of the change.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from pathlib import Path
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 - the file is of our own name, opened without following links
 _WORD_BYTES = 8
+_MARK_BYTES = 8
 FIRST_WORD = bytes(_WORD_BYTES)
 
 
@@ -28,18 +32,26 @@ class Alarm:
         try:
             if os.fstat(descriptor).st_uid != os.geteuid():
                 raise PermissionError(f"{path} belongs to somebody else")
-            os.posix_fallocate(descriptor, 0, _WORD_BYTES)
-            self._memory = mmap.mmap(descriptor, _WORD_BYTES)
+            os.posix_fallocate(descriptor, 0, _WORD_BYTES + _MARK_BYTES)
+            self._memory = mmap.mmap(descriptor, _WORD_BYTES + _MARK_BYTES)
         finally:
             os.close(descriptor)
 
     def word(self) -> bytes:
         """The word as it stands. Waits for nothing."""
+        return self._memory[:_WORD_BYTES]
+
+    def state(self) -> bytes:
+        """The word and the mark as they stand, to be compared with what they were. Waits for nothing."""
         return self._memory[:]
+
+    def mark(self) -> None:
+        """What is known has changed. The mark is one that never was, so that two processes may set it at once."""
+        self._memory[_WORD_BYTES:] = os.urandom(_MARK_BYTES)
 
     def change(self) -> None:
         """Have nothing believed that is known."""
-        self._memory[:] = time.time_ns().to_bytes(_WORD_BYTES, "little")
+        self._memory[:_WORD_BYTES] = time.time_ns().to_bytes(_WORD_BYTES, "little")
 
     def remove(self) -> None:
         """Remove it: nobody else has it, and the next one begins with a word of zeros."""

@@ -17,15 +17,17 @@ CAPACITY = 16384
 
 
 class HotObject:
-    """An object in one page, for all its readers of one second: its age is in ``status`` and in what they rendered of it.
+    """An object in one page, for all its readers of one second: its age is in ``status``. What they rendered is that of all seconds.
 
     It provides IHotObject. Its methods are the page's own, since each of them is called for every request.
     """
 
-    __slots__ = ("check_unchanged", "fileno", "is_current", "known", "release", "rendered", "second", "status", "take")
+    __slots__ = ("check_unchanged", "fileno", "is_current", "known", "release", "rendered", "second", "state", "status", "take")
 
-    def __init__(self, page: Page, known: Known, second: int, status: Status, rendered: dict[object, object]) -> None:
+    def __init__(self, page: Page, known: Known, state: bytes, second: int, status: Status, rendered: dict[object, object]) -> None:
         self.known = known
+        # What the store's state was before it was asked what is known.
+        self.state = state
         self.second = second
         self.status = status
         self.rendered = rendered
@@ -49,6 +51,7 @@ class HotObjects:
         self._store = store
         self._memory = memory
         self._recall = memory.recall
+        self._state = store.state
         self._now = moments.now
         self._fresh_for = memory.fresh_for()
         self._capacity = capacity
@@ -59,9 +62,12 @@ class HotObjects:
         found = self._objects.get(path)
         if found is None:
             return self._open(path)
-        known = self._recall(path)
-        if known is not found.known:
-            return self._open(path)
+        state = self._state()
+        if state != found.state:
+            if self._recall(path) is not found.known:
+                return self._open(path)
+            found.state = state
+        known = found.known
         age = self._now() - known.checked_ns
         if self._fresh_for is not None and not 0 <= age <= self._fresh_for:
             return None
@@ -72,6 +78,7 @@ class HotObjects:
 
     def _open(self, path: str) -> HotObject | None:
         """The same with all that has to be looked at."""
+        state = self._state()
         known = self._recall(path)
         if known is None or known.status is None or not self._memory.is_fresh(known):
             return None
@@ -83,11 +90,9 @@ class HotObjects:
             return None
         second = (self._now() - known.checked_ns) // 1000
         before = self._objects.get(path)
-        if before is not None and before.known is known and before.second == second:
-            status, rendered = before.status, before.rendered
-        else:
-            status, rendered = self._memory.remembered(known, known.status), {}
-        found = self._objects[path] = HotObject(page, known, second, status, rendered)
+        rendered = before.rendered if before is not None and before.known is known else {}
+        status = self._memory.remembered(known, known.status)
+        found = self._objects[path] = HotObject(page, known, state, second, status, rendered)
         self._objects.move_to_end(path)
         if len(self._objects) > self._capacity:
             self._objects.popitem(last=False)

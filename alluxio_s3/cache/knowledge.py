@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
+from enum import Enum, auto
 from typing import Any
 
 from attrs import astuple, frozen
@@ -47,6 +48,17 @@ def unpacked(raw: bytes) -> Known:
     return Known(generation, Status(path, size, modified_ns, etag, validator, Attributes(*values)), checked_ns)
 
 
+class Learned(Enum):
+    """What came of learning.
+
+    NOTHING: the answer was too old. TIME: what was known is still so. NEWS: it is something else than what was known.
+    """
+
+    NOTHING = auto()
+    TIME = auto()
+    NEWS = auto()
+
+
 @frozen
 class _Remembered:
     raw: bytes
@@ -79,17 +91,18 @@ class Knowledge:
         self._decoded[key] = _Remembered(raw, known)
         return known
 
-    def learn(self, writing: Writing, identity: str, path: str, known: Known) -> bool:
+    def learn(self, writing: Writing, identity: str, path: str, known: Known) -> Learned:
         """Keep ``known`` if its generation is still the path's."""
         key = name_key(identity, path)
         raw = writing.transaction.get(key, db=self._paths)
         if known.generation != (writing.tally.floor if raw is None else _HEAD.unpack_from(raw)[0]):
-            return False
+            return Learned.NOTHING
         if raw is None:
             self._make_room(writing)
         # Not what the caller recalled, if making room has just raised the floor; the path's generation has not changed for that.
-        writing.transaction.put(key, packed(known), db=self._paths)
-        return True
+        record = packed(known)
+        writing.transaction.put(key, record, db=self._paths)
+        return Learned.TIME if raw is not None and raw[_HEAD.size :] == record[_HEAD.size :] else Learned.NEWS
 
     def forget(self, writing: Writing, identity: str, path: str) -> None:
         """Give a path a generation that it never had, and nothing else."""

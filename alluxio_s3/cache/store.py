@@ -23,10 +23,11 @@ from alluxio_s3.cache.alarm import FIRST_WORD, Alarm
 from alluxio_s3.cache.directory import FULL, Directory
 from alluxio_s3.cache.index import Found, Tally, page_key
 from alluxio_s3.cache.keys import CachedObject, CachedVersion, Freed, Known, NewPage
-from alluxio_s3.cache.knowledge import Knowledge, believe, settle
+from alluxio_s3.cache.knowledge import Knowledge, Learned, believe, settle
 from alluxio_s3.cache.open_pages import Key, OpenPages
 from alluxio_s3.cache.page import Page, verified_size
 from alluxio_s3.cache.session import Session
+from alluxio_s3.cache.stats import PlaceStats, Stats
 from alluxio_s3.cache.stock import Stock
 from alluxio_s3.cache.upkeep import Upkeep
 from alluxio_s3.storage import Status
@@ -46,27 +47,6 @@ class Place:
 
     path: str
     size: int
-
-
-@frozen
-class PlaceStats:
-    """How one directory does: bytes of disk and pages in it, evictions since the index was made, and whether it is in use."""
-
-    path: str
-    size: int
-    stored: int
-    pages: int
-    evictions: int
-    on: bool
-
-
-@frozen
-class Stats:
-    """How the store does. ``hits`` and ``misses`` are of this process since it started."""
-
-    hits: int
-    misses: int
-    places: tuple[PlaceStats, ...]
 
 
 class PageStore:
@@ -187,6 +167,13 @@ class PageStore:
         except lmdb.Error:
             return None
 
+    def state(self) -> bytes:
+        """What is another as soon as any process has learned something new of a path, or forgotten it, and has said so to anybody.
+
+        A fraction of a microsecond, for the reactor's thread. Of use only to be compared with what it was before ``recall``.
+        """
+        return self._alarm.state() if self._stock is not None else b""
+
     def learn(self, identity: str, path: str, generation: int, status: Status | None, checked_ns: int) -> bool:
         """Remember ``status`` if ``generation`` is still the path's: if it was recalled before the under-store was asked, and nobody has
         called ``forget`` since. Whether it was. Blocking.
@@ -195,10 +182,13 @@ class PageStore:
             return False
         try:
             with self._stock.index.writing() as writing:
-                return self._knowledge.learn(writing, identity, path, Known(generation, status, checked_ns))
+                learned = self._knowledge.learn(writing, identity, path, Known(generation, status, checked_ns))
         except lmdb.Error as problem:
             self._index_failed(problem)
             return False
+        if learned is Learned.NEWS:
+            self._alarm.mark()
+        return learned is not Learned.NOTHING
 
     def forget(self, identity: str, path: str) -> None:
         """Know nothing of a path any more, in all processes, and nothing of what was asked before now. Blocking; raises nothing."""
@@ -209,6 +199,7 @@ class PageStore:
         try:
             with self._stock.index.writing() as writing:
                 self._knowledge.forget(writing, identity, path)
+            self._alarm.mark()
         except lmdb.Error as problem:
             self._alarm.change()
             self._index_failed(problem)
@@ -229,7 +220,10 @@ class PageStore:
         if self._stock is None:
             return Freed(0, 0)
         try:
-            return listing.free(self._stock, self._knowledge, identity, prefix)
+            try:
+                return listing.free(self._stock, self._knowledge, identity, prefix)
+            finally:
+                self._alarm.mark()
         except lmdb.Error as problem:
             self._alarm.change()
             self._index_failed(problem)

@@ -21,6 +21,7 @@ from alluxio_s3.http.answer import render_fields, status_line
 from alluxio_s3.http.pipeline import Pipeline
 from alluxio_s3.http.plain import PlainRequest
 from alluxio_s3.http.recognition import Recognised, recognise
+from alluxio_s3.http.sendfile import SLICE_BYTES
 from alluxio_s3.interfaces import IHotObject, IHotObjects, IPrincipal, IQuickAuthenticator, IQuickAuthorizer, IUnderFileSystem
 from alluxio_s3.ops.access_log import Account
 from alluxio_s3.s3.errors import S3Error
@@ -38,6 +39,7 @@ ONE_WRITE_BYTES = 16 << 10
 # How many values of x-amz-checksum-mode are worth remembering for a file.
 MAX_RENDERED = 4
 MAX_STORES = 1024
+_AGE = b"\r\nAge: "
 _CLOSING = b"Connection: close\r\n"
 
 
@@ -135,7 +137,8 @@ class FastPath:
         if not gone:
             channel.occupy(self._send(channel, file, sender, account, started))
             return
-        channel.site.crowd.asked_at = started
+        if found.count <= SLICE_BYTES:
+            channel.site.crowd.asked_at = started
         file.release()
         account.bytes_out = sender.sent
         self._close(account, started)
@@ -190,15 +193,21 @@ class FastPath:
 def _described(file: IHotObject, recognised: Recognised) -> tuple[Found, bytes]:
     """What the request finds, and the header lines that say so. Raises S3Error."""
     names = recognised.names
+    provenance = file.status.provenance
+    age = provenance.age if provenance is not None else None
     mode = recognised.value(names.mode)
     known = file.rendered.get(mode) if names.plain else None
     if known is None:
         telling = {name: recognised.headers[given].strip(b" \t").decode("latin-1") for name, given in names.telling}
         found = describe(telling, _NO_QUERY, file.status)
-        known = (found, render_fields({**found.headers, "Content-Length": str(found.count)}))
+        fields = render_fields({**found.headers, "Content-Length": str(found.count)})
+        # All but the age is the same in the next second.
+        before, _, after = fields.partition(_AGE) if age is not None else (fields, b"", b"")
+        known = (found, before, after[after.find(b"\r\n") :])
         if names.plain and len(file.rendered) < MAX_RENDERED:
             file.rendered[mode] = known
-    return cast("tuple[Found, bytes]", known)
+    found, before, after = cast("tuple[Found, bytes, bytes]", known)
+    return found, b"%b%b%d%b" % (before, _AGE, age or 0, after) if after else before
 
 
 def _read_hot(descriptor: int, offset: int, count: int) -> bytearray:

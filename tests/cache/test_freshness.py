@@ -250,7 +250,8 @@ async def test_small_objects_are_hot(bench: Callable[..., Bench]) -> None:
     made.now += 1
     later = hot.hot("a")
     assert later is not None
-    assert later.rendered == {}
+    assert later.rendered == {"": "kept"}
+    assert later.status.provenance == Provenance(age=4)
     later.release()
     made.now += 10
     assert hot.hot("a") is None
