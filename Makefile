@@ -98,6 +98,19 @@ wheel: $(VENV)/.installed ## Build dist/*.whl
 	$(PYTHON) -m pip wheel -q --no-deps -w dist .
 	@ls dist/*.whl
 
+.PHONY: deb
+deb: ## Build dist/alluxio-s3_*.deb, for Debian 12 (needs debhelper)
+	tools/build_deb.sh
+
+.PHONY: deb-lock
+deb-lock: ## Choose anew the versions of the libraries in the package
+	tools/lock_requirements.sh
+
+.PHONY: test-deb
+test-deb: ## Try the package in clean Debian systems, with systemd and with sysvinit (needs root, mmdebstrap, systemd-container)
+	[ -z "$(wildcard dist/alluxio-s3_*.deb)" ] && tools/build_deb.sh || true
+	tests/deb/run.py $(ARGS)
+
 .PHONY: clean
 clean: ## Remove what was built and installed; ./run stays
 	rm -rf $(VENV) .tools build dist *.egg-info .mypy_cache .ruff_cache .hypothesis .coverage docs/*.new
