@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +16,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
 LISTENING_SECONDS = 0.002
+TURN_SECONDS = 0.02
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -144,7 +146,8 @@ class Lane(Generic[T]):
             waiter.callback(None)
 
     def _run(self) -> None:
-        """In a thread: work until nothing has waited for a while."""
+        """In a thread: work until nothing has waited for a while, and in turn with whatever else waits for a thread."""
+        end = time.monotonic() + TURN_SECONDS
         while (thing := self._next()) is not None:
             problem = None
             try:
@@ -153,6 +156,9 @@ class Lane(Generic[T]):
                 problem = error
             del thing  # it may be large, and the next may be long in coming
             self._done(problem)
+            if time.monotonic() >= end:
+                self._threads.begin(self._run)
+                return
 
     def _next(self) -> T | None:
         with self._lock:

@@ -10,6 +10,7 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 
+import alluxio_s3.threads
 from alluxio_s3.threads import Lane, Threads
 
 
@@ -105,3 +106,24 @@ async def test_a_lane_that_is_given_up(threads):
     work.go.release()
     await lane.settle()
     assert work.taken in ([0], [])
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_lane_shares_its_thread(monkeypatch):
+    """Whatever else waits for a thread gets it in its turn, also while a lane has always something to do."""
+    monkeypatch.setattr(alluxio_s3.threads, "TURN_SECONDS", 0.0)
+    pool = Threads(reactor, 1, "test")  # type: ignore[arg-type]
+    pool.start()
+    try:
+        work = Work()
+        lane = Lane(pool, work)
+        await lane.put(0)
+        await lane.put(1)
+        other = Deferred.fromCoroutine(pool.run(work.taken.append, 100))
+        work.go.release()
+        await other
+        work.go.release()
+        await lane.settle()
+    finally:
+        pool.stop()
+    assert work.taken == [0, 100, 1]
