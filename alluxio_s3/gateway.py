@@ -26,7 +26,7 @@ from alluxio_s3.http.fastpath import FastPath
 from alluxio_s3.http.pipeline import Pipeline
 from alluxio_s3.http.routes import S3Routes
 from alluxio_s3.http.site import S3Site
-from alluxio_s3.interfaces import IAuthenticator, IAuthorizer, ITokenExchange
+from alluxio_s3.interfaces import IAuthenticator, IAuthorizer, IMeasured, ITokenExchange
 from alluxio_s3.listening import NOTHING_INHERITED, Inherited, Place, build_certificates, check_https, listen, listen_for_admin, places
 from alluxio_s3.namespace.mounts import Namespace
 from alluxio_s3.ops.access_log import AccessLog, EventAccessLog, FileAccessLog
@@ -144,6 +144,9 @@ class Gateway(MultiService):
             exchange=ITokenExchange(authenticator, None),
         )
         operations = Operations(reactor)
+        measured = IMeasured(authenticator, None)
+        if measured is not None:
+            measured.measure(operations.metrics)
         if namespace.root is not None:
             operations.health.watch("store", store_check(namespace.root))
         pipeline = Pipeline(authenticator, REGISTRY, services, Ledger(_access_log(settings, reactor), operations.metrics))

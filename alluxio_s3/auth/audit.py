@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
@@ -13,7 +13,7 @@ from zope.interface import implementer
 from alluxio_s3.auth.principals import ANONYMOUS
 from alluxio_s3.auth.sigv4 import SigV4Authenticator, SigV4Factory
 from alluxio_s3.auth.simple import SimpleAuthenticator, SimpleFactory
-from alluxio_s3.interfaces import IAuthenticator, IPluginFactory, IPrincipal, IQuickAuthenticator
+from alluxio_s3.interfaces import IAuthenticator, IMeasured, IMetrics, IPluginFactory, IPrincipal, IQuickAuthenticator, ITally
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.request import RequestHead
 from alluxio_s3.threads import Threads
@@ -21,9 +21,12 @@ from alluxio_s3.threads import Threads
 TELL_EVERY_SECONDS = 60.0
 # So many users are told of by name between two reports.
 MAX_NAMED = 1000
+# So many users and outcomes have a figure of their own; the others share one for each outcome.
+MAX_COUNTED = 200
+OTHERS = "(others)"
 
 
-@implementer(IAuthenticator, IQuickAuthenticator)
+@implementer(IAuthenticator, IQuickAuthenticator, IMeasured)
 @define
 class AuditAuthenticator:
     """Takes users at their word, and keeps account of those whose word would not do. ``failed`` counts them by user and reason."""
@@ -34,6 +37,8 @@ class AuditAuthenticator:
     failed: Counter[tuple[str, str]] = field(factory=Counter, init=False)
     _pending: Counter[tuple[str, str]] = field(factory=Counter, init=False)
     _told_at: float | None = field(default=None, init=False)
+    _outcomes: Callable[..., ITally] | None = field(default=None, init=False)
+    _tallies: dict[tuple[str, str], ITally] = field(factory=dict, init=False)
     _log = Logger()
 
     def identify(self, authorization: bytes | None, method: str, raw_target: bytes, headers: Mapping[bytes, bytes]) -> IPrincipal | None:
@@ -42,7 +47,16 @@ class AuditAuthenticator:
         verified = self.strict.identify(authorization, method, raw_target, headers)
         if principal is None or verified is None or verified.how == ANONYMOUS or verified.name != principal.name:
             return None
+        self._count(principal.name, "Verified")
         return principal
+
+    def measure(self, metrics: IMetrics) -> None:
+        """See ``IMeasured``."""
+        self._outcomes = metrics.counters(
+            "alluxio_s3_audit_requests_total",
+            "Requests under AUDIT, by the user they name and what SIGV4 says: `Verified`, `NoCredentials`, `AnotherUser`, or S3's code.",
+            ("user", "outcome"),
+        )
 
     async def authenticate(self, head: RequestHead) -> IPrincipal:
         """See ``IAuthenticator``. Raises what SIMPLE raises."""
@@ -50,15 +64,30 @@ class AuditAuthenticator:
         try:
             verified = await self.strict.authenticate(head)
         except S3Error as error:
-            self._note(principal.name, error.code)
+            self._note(principal.name, error.code, error.code)
             return principal
         if verified.how == ANONYMOUS:
-            self._note(principal.name, "NoCredentials")
+            self._note(principal.name, "NoCredentials", "NoCredentials")
         elif verified.name != principal.name:
-            self._note(principal.name, f"verified, and would be {verified.name}")
+            self._note(principal.name, f"verified, and would be {verified.name}", "AnotherUser")
+        else:
+            self._count(principal.name, "Verified")
         return principal
 
-    def _note(self, user: str, reason: str) -> None:
+    def _count(self, user: str, outcome: str) -> None:
+        if self._outcomes is None:
+            return
+        tally = self._tallies.get((user, outcome))
+        if tally is None:
+            # Anybody may name any user: figures for each must not become too many.
+            shown = user if len(self._tallies) < MAX_COUNTED else OTHERS
+            tally = self._outcomes(shown, outcome)
+            if shown == user:
+                self._tallies[user, outcome] = tally
+        tally.add()
+
+    def _note(self, user: str, reason: str, outcome: str) -> None:
+        self._count(user, outcome)
         if len(self.failed) < MAX_NAMED or (user, reason) in self.failed:
             self.failed[user, reason] += 1
             self._pending[user, reason] += 1

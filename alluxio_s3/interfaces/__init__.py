@@ -26,7 +26,7 @@ from alluxio_s3.interfaces.identity import (
     ITokenExchange,
     TemporaryCredentials,
 )
-from alluxio_s3.interfaces.metrics import IMetrics, ISpread, ITally
+from alluxio_s3.interfaces.metrics import IMeasured, IMetrics, ISpread, ITally
 from alluxio_s3.interfaces.plugins import IPluginFactory
 from alluxio_s3.interfaces.requests import IRequestBody
 from alluxio_s3.interfaces.stores import (
@@ -54,6 +54,7 @@ __all__ = [
     "IHotObjects",
     "IHotReader",
     "IIdentified",
+    "IMeasured",
     "IMember",
     "IMetrics",
     "IMountTable",

@@ -44,3 +44,10 @@ class IMetrics(Interface):
 
     def gauge(name: str, meaning: str, read: Callable[[], float]) -> None:
         """A figure that goes up and down: ``read`` tells it when it is asked for, without waiting. Those of several processes add up."""
+
+
+class IMeasured(Interface):
+    """What has figures of its own."""
+
+    def measure(metrics: IMetrics) -> None:
+        """Keep them in ``metrics`` from now on. Called once, before the first request."""

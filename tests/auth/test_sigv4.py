@@ -13,6 +13,8 @@ from twisted.logger import LogEvent, globalLogPublisher
 from alluxio_s3.auth.audit import AuditAuthenticator, AuditFactory
 from alluxio_s3.auth.sigv4 import SigV4Authenticator, SigV4Factory
 from alluxio_s3.interfaces import IAuthenticator
+from alluxio_s3.ops.exposition import render
+from alluxio_s3.ops.metrics import Metrics
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.request import Headers, RequestHead
 from alluxio_s3.s3.target import parse_target
@@ -103,6 +105,8 @@ async def test_version_2(options: dict[str, str], clock: Clock) -> None:
 async def test_audit(audit: AuditAuthenticator, clock: Clock) -> None:
     """AUDIT serves everybody as SIMPLE does, counts who would be refused and why, and tells of it once a minute."""
     told: list[str] = []
+    metrics = Metrics()
+    audit.measure(metrics)
 
     def observe(event: LogEvent) -> None:
         if "Under SIGV4" in str(event.get("log_format")):
@@ -124,6 +128,9 @@ async def test_audit(audit: AuditAuthenticator, clock: Clock) -> None:
         ("daemon", "NoCredentials"): 1,
         ("AKIAALICE", "verified, and would be alice"): 1,
     }
+    text = render(metrics.snapshot(), "")[0].decode()
+    assert 'alluxio_s3_audit_requests_total{outcome="SignatureDoesNotMatch",user="AKIAALICE"} 3.0' in text
+    assert 'alluxio_s3_audit_requests_total{outcome="AnotherUser",user="AKIAALICE"} 1.0' in text
     assert told == [
         "AKIAALICE: SignatureDoesNotMatch (1)",
         "AKIAALICE: SignatureDoesNotMatch (2)",
