@@ -103,7 +103,8 @@ class Attributes:
     ``etag`` is without quotes; ``None`` means that the store derives one from the
     file's identity. ``checksums`` maps an algorithm's name (``CRC32``) to the value in
     S3's base64 form (``-N`` suffix included for composites). ``tags`` is empty for an object without
-    tags. ``part_sizes`` are the sizes of the parts of a multipart object, in order.
+    tags. ``part_sizes`` are the sizes of the parts of a multipart object, in order. ``tag_count`` is how many tags there are, where
+    a store tells that but not which.
     """
 
     content_type: str | None = None
@@ -115,6 +116,7 @@ class Attributes:
     checksum_type: str | None = None
     part_sizes: tuple[int, ...] = ()
     owner: str | None = None
+    tag_count: int = field(default=0, eq=False)
 
 
 @frozen
@@ -206,10 +208,14 @@ class Upload:
 
 @frozen
 class Part:
-    """A part that arrived whole. ``etag`` is without quotes; ``checksums`` as in ``Attributes``."""
+    """A part that arrived whole. ``etag`` is without quotes; ``checksums`` as in ``Attributes``.
+
+    ``checksums_kept`` is false where it is not known with which checksums it came.
+    """
 
     number: int
     size: int
     modified_ns: int
     etag: str
     checksums: Mapping[str, str] = field(default=_EMPTY)
+    checksums_kept: bool = field(default=True, eq=False)

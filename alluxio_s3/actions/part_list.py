@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from alluxio_s3.actions.exchange import Limits
 from alluxio_s3.actions.multipart import COMPOSITE, MAX_PARTS, check_same_algorithm, default_type
@@ -62,6 +62,9 @@ def choose(listed: Sequence[ListedPart], arrived: Sequence[Part], upload: Upload
     parts = []
     for one in listed:
         part = by_number.get(one.number)
+        if part is not None and not part.checksums_kept:
+            # It was held against them when it arrived; the store may know better.
+            part = evolve(part, checksums=one.checksums)
         if part is None or part.etag != one.etag or any(part.checksums.get(name) != value for name, value in one.checksums.items()):
             raise S3Error("InvalidPart", UploadId=upload.upload_id, PartNumber=str(one.number), ETag=one.etag)
         parts.append(part)

@@ -93,8 +93,8 @@ def object_headers(status: Status, *, checksums: bool) -> dict[str, str]:
             missing += 1
     if missing:
         headers["x-amz-missing-meta"] = str(missing)
-    if attributes.tags:
-        headers["x-amz-tagging-count"] = str(len(attributes.tags))
+    if attributes.tags or attributes.tag_count:
+        headers["x-amz-tagging-count"] = str(len(attributes.tags) or attributes.tag_count)
     if checksums and attributes.checksums:
         for algorithm, value in attributes.checksums.items():
             headers[f"x-amz-checksum-{algorithm.lower()}"] = value

@@ -15,8 +15,9 @@ import pytest
 from attrs import frozen
 from botocore.config import Config
 
-from tests.clients.programs import ACCESS_KEY, REGION, SECRET_KEY, client_environment
+from tests.clients.programs import ACCESS_KEY, REGION, SECRET_KEY, access_keys, client_environment
 from tests.running import Daemon
+from tests.under_stores import UnderStore
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,35 +30,39 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @frozen
 class Served:
-    """A daemon that serves: its *endpoint*, and the directory under it, or None where the server is somebody else's."""
+    """A server: its *endpoint*, the directory under it, if that is one, and whether it is a daemon of *ours*."""
 
     endpoint: str
     data: Path | None
+    ours: bool = True
 
 
 @pytest.fixture(scope="session")
-def daemon() -> Iterator[Served]:
+def daemon(request: pytest.FixtureRequest) -> Iterator[Served]:
     """The daemon that all client tests share.
 
     `ALLUXIO_S3_TEST_ENDPOINT` names a server that runs already, and is used instead. Otherwise one is started here, and at
-    the end it must be alive, must have logged no trouble, and must leave at SIGTERM.
+    the end it must be alive, must have logged no trouble, and must leave at SIGTERM. `ALLUXIO_S3_TEST_AUTHENTICATION` is how it knows
+    its users, SIMPLE by default: with SIGV4 nearly all of these tests must pass, too.
     """
     endpoint = os.environ.get("ALLUXIO_S3_TEST_ENDPOINT")
     if endpoint:
-        yield Served(endpoint.rstrip("/"), None)
+        yield Served(endpoint.rstrip("/"), None, ours=False)
         return
+    store: UnderStore = request.getfixturevalue("under_store")
     with tempfile.TemporaryDirectory(prefix="alluxio-s3-clients-") as scratch, Daemon(Path(scratch) / "conf") as running:
-        data = Path(scratch) / "data"
-        data.mkdir()
+        root = store.root(Path(scratch))
         properties = {
             "alluxio.worker.s3.api.enabled": True,
             "alluxio.worker.rest.port": 0,
             "alluxio.worker.s3.bind.host": "127.0.0.1",
-            "alluxio.dora.client.ufs.root": data,
             "alluxio.worker.s3.connection.keep.alive.enabled": True,
             "alluxio.underfs.xattr.change.enabled": True,
+            "alluxio.worker.s3.authentication.type": os.environ.get("ALLUXIO_S3_TEST_AUTHENTICATION", "SIMPLE"),
+            "alluxio.worker.s3.authentication.keys.file": access_keys(Path(scratch)),
+            **root.properties,
         }
-        yield Served(running.start(properties), data)
+        yield Served(running.start(properties), root.data)
         assert running.alive, f"the daemon died:\n{running.log[-4000:]}"
         status = running.stop()
         assert not running.trouble, "the daemon logged:\n" + "\n".join(running.trouble)

@@ -66,6 +66,7 @@ def test_parts_by_hand(s3: Any, bucket: str) -> None:
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
 
 
+@pytest.mark.needs("part sizes")
 def test_a_part_can_be_read(s3: Any, bucket: str) -> None:
     """GET and HEAD with a part number give that part of the object, and how many there are."""
     parts = [random_bytes(PART), random_bytes(PAGE)]

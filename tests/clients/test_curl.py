@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -15,9 +16,9 @@ pytestmark = pytest.mark.ci
 
 
 @pytest.fixture
-def plain(environment: dict[str, str], tmp_path: Path, daemon: object) -> Program:
+def plain(environment: dict[str, str], tmp_path: Path, daemon: Any) -> Program:
     """`curl` without credentials, quiet, failing on errors."""
-    if getattr(daemon, "data", None) is None:
+    if not daemon.ours:
         pytest.skip("requests without credentials are for the daemon's SIMPLE mode")
     return Program([str(on_the_system("curl")), "-sS", "--fail-with-body"], environment, tmp_path)
 

@@ -11,6 +11,8 @@ import pytest
 from tests.clients.programs import Program, installed, script
 from tests.clients.samples import random_tree, tree_digests
 
+pytestmark = pytest.mark.needs("files")
+
 
 @pytest.fixture
 def tree(daemon: Any, bucket: str) -> dict[str, str]:

@@ -18,6 +18,7 @@ from botocore.config import Config
 from tests.clients.programs import ACCESS_KEY, REGION, SECRET_KEY
 from tests.clients.samples import LARGE, MIB, PAGE, digest, random_bytes
 from tests.running import Daemon
+from tests.under_stores import UnderStore
 
 pytestmark = pytest.mark.ci
 
@@ -76,18 +77,17 @@ def test_requests_ahead_of_their_answers(endpoint: str, bucket: str, s3: Any) ->
 
 
 @pytest.fixture
-def own_daemon(tmp_path: Path, daemon: Any) -> Iterator[tuple[Daemon, dict[str, object]]]:
+def own_daemon(tmp_path: Path, daemon: Any, request: pytest.FixtureRequest) -> Iterator[tuple[Daemon, dict[str, object]]]:
     """A daemon of the test's own, not started yet, and its properties."""
-    if daemon.data is None:
+    if not daemon.ours:
         pytest.skip("another's server is not ours to stop")
-    data = tmp_path / "data"
-    data.mkdir()
+    store: UnderStore = request.getfixturevalue("under_store")
     properties = {
         "alluxio.worker.s3.api.enabled": True,
         "alluxio.worker.rest.port": 0,
         "alluxio.worker.s3.bind.host": "127.0.0.1",
-        "alluxio.dora.client.ufs.root": data,
         "alluxio.underfs.xattr.change.enabled": True,
+        **store.root(tmp_path).properties,
     }
     with Daemon(tmp_path / "conf") as running:
         yield running, properties

@@ -20,6 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.running import Daemon
+from tests.under_stores import UnderStore
 from tests.wire import Wire
 
 MIN_PART = 64 << 10
@@ -27,11 +28,11 @@ MIN_PART = 64 << 10
 
 @frozen
 class Served:
-    """The daemon, where it serves, and the directory under it."""
+    """The daemon, where it serves, and the directory under it, if that is what its under-store is."""
 
     daemon: Daemon
     endpoint: str
-    data: Path
+    data: Path | None
 
     @property
     def address(self) -> tuple[str, int]:
@@ -41,25 +42,25 @@ class Served:
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory, under_store: UnderStore) -> Iterator[Served]:
     """The daemon that all these tests share. At the end it must be alive and must have logged no trouble."""
     scratch = tmp_path_factory.mktemp("conformance")
-    (scratch / "data").mkdir()
+    root = under_store.root(scratch)
     with Daemon(scratch / "conf") as daemon:
         endpoint = daemon.start(
             {
                 "alluxio.worker.s3.api.enabled": True,
                 "alluxio.worker.rest.port": 0,
                 "alluxio.worker.s3.bind.host": "127.0.0.1",
-                "alluxio.dora.client.ufs.root": scratch / "data",
                 "alluxio.worker.s3.connection.keep.alive.enabled": True,
                 "alluxio.underfs.xattr.change.enabled": True,
                 "alluxio.worker.s3.list.folders.enabled": False,
                 "alluxio.proxy.s3.complete.multipart.upload.min.part.size": MIN_PART,
                 "alluxio.worker.s3.durability": "rename",
+                **root.properties,
             }
         )
-        yield Served(daemon, endpoint, scratch / "data")
+        yield Served(daemon, endpoint, root.data)
         assert daemon.alive, f"the daemon died:\n{daemon.log[-4000:]}"
         daemon.stop()
         assert daemon.trouble == []

@@ -147,6 +147,7 @@ def descriptors(served: Served) -> list[str]:
 
 def temporaries(served: Served) -> list[str]:
     """The files on their way to be objects."""
+    assert served.data is not None
     reserved = served.data / ".alluxio-s3"
     return [str(one) for place in ("tmp", "uploads") for one in (reserved / place).rglob("*") if one.is_file() and one.suffix != ".run"]
 
@@ -165,6 +166,7 @@ def settled(now: Callable[[], Any], before: Any) -> Any:
     return found
 
 
+@pytest.mark.needs("files")
 def test_resets_leave_nothing(served: Served, s3: Any, bucket: str) -> None:
     """Five hundred clients that leave at random points of an upload, a part or a download: no file, no descriptor, no change
     and no complaint in the log."""

@@ -30,9 +30,10 @@ def parents(key: str) -> list[str]:
 
 @define
 class Bucket:
-    """The keys of a bucket. ``folders`` is the daemon's ``list.folders.enabled``."""
+    """The keys of a bucket. ``folders``: listings show directories that nobody made; ``tree``: the under-store has directories."""
 
     folders: bool
+    tree: bool = True
     objects: dict[str, Stored] = field(factory=dict)
     uploads: dict[str, Upload] = field(factory=dict)
 
@@ -53,6 +54,8 @@ class Bucket:
 
     def conflict(self, key: str) -> bool:
         """Whether a directory tree cannot hold ``key`` beside what is there."""
+        if not self.tree:
+            return False
         if any(parent.rstrip("/") in self.objects for parent in parents(key)):
             return True
         if key.endswith("/"):

@@ -15,6 +15,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from tests.daemon.model import Bucket, Stored, Upload, stored
 from tests.running import Daemon
+from tests.under_stores import UnderStore
 from tests.wire import Answer, Wire
 
 # Few, so that they meet, and odd where order, escaping and folders matter.
@@ -54,13 +55,14 @@ class Sequences(RuleBasedStateMachine):
     uploads = Bundle("uploads")
     wire: Wire
     folders: bool
+    tree: bool
     count = 0
 
     @initialize()
     def make_bucket(self) -> None:
         type(self).count += 1
         self.bucket = f"bucket-{self.folders}-{self.count}".lower()
-        self.model = Bucket(self.folders)
+        self.model = Bucket(self.folders, self.tree)
         assert self.wire("PUT", self.bucket).status == 200
 
     def send(self, method: str, key: str = "", **rest: Any) -> Answer:
@@ -299,36 +301,37 @@ class Sequences(RuleBasedStateMachine):
 
 
 @pytest.fixture(params=[True, False], ids=["folders", "exact"])
-def wire_of(request: Any, tmp_path: Path) -> Iterator[tuple[Wire, bool]]:
-    """A daemon with each setting of alluxio.worker.s3.list.folders.enabled."""
-    (tmp_path / "data").mkdir()
+def wire_of(request: Any, tmp_path: Path, under_store: UnderStore) -> Iterator[tuple[Wire, bool, bool]]:
+    """A daemon with each setting of alluxio.worker.s3.list.folders.enabled; and whether its store is a tree of directories."""
+    root = under_store.root(tmp_path)
+    tree = under_store.lack("directories") is None
     with Daemon(tmp_path / "conf") as daemon:
         endpoint = daemon.start(
             {
                 "alluxio.worker.s3.api.enabled": True,
                 "alluxio.worker.rest.port": 0,
                 "alluxio.worker.s3.bind.host": "127.0.0.1",
-                "alluxio.dora.client.ufs.root": tmp_path / "data",
                 "alluxio.worker.s3.connection.keep.alive.enabled": True,
                 "alluxio.worker.s3.list.folders.enabled": request.param,
                 "alluxio.proxy.s3.complete.multipart.upload.min.part.size": 0,
+                **root.properties,
             }
         )
         wire = Wire(endpoint)
-        yield wire, request.param
+        yield wire, request.param and tree, tree
         wire.close()
         daemon.stop()
         assert daemon.trouble == []
-    leftovers = [path for path in (tmp_path / "data").rglob("*") if path.is_file() and path.name != "lock"]
+    leftovers = [path for path in (root.data or tmp_path / "staging").rglob("*") if path.is_file() and path.name != "lock"]
     assert [path for path in leftovers if "completed" not in path.parts] == [], "every bucket was emptied and deleted, and so was all of it"
 
 
 @pytest.mark.slow
-def test_any_sequence_agrees_with_the_model(wire_of: tuple[Wire, bool]) -> None:
+def test_any_sequence_agrees_with_the_model(wire_of: tuple[Wire, bool, bool]) -> None:
     """2,000 random steps, on each setting of folder entries: the daemon does what the model of S3 does."""
 
     class Machine(Sequences):
-        wire, folders = wire_of
+        wire, folders, tree = wire_of
 
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         Machine,

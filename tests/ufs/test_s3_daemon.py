@@ -145,6 +145,6 @@ def test_buckets(s3, bucket, daemon):
 
 def test_a_large_object(s3, bucket):
     """An object that is sent in one piece may be larger than what the store is given at once."""
-    data = Random(3).randbytes(40 * MIB)
+    data = Random(3).randbytes(65 * MIB)
     s3.put_object(Bucket=bucket, Key="a", Body=data)
     assert s3.get_object(Bucket=bucket, Key="a")["Body"].read() == data

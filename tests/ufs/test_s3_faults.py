@@ -340,7 +340,7 @@ async def test_large_objects(store, server):
 @in_reactor
 async def test_a_large_object_that_is_given_up(store, server):
     """Parts that were sent are taken away when the writer is aborted."""
-    writer = await store.ufs.create("a", Attributes(), 40 * MIB)
+    writer = await store.ufs.create("a", Attributes(), 80 * MIB)
     for _ in range(35):
         await writer.write(bytes(MIB))
     await writer.abort()

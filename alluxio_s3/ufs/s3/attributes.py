@@ -77,6 +77,7 @@ def attributes_of(headers: Mapping[str, str]) -> Attributes:
     """The attributes in the headers of an answer. S3 gives what has no content type one, which is none here."""
     checksums, kind = _checksums(headers)
     kept = headers.get("content-type", "")
+    tag_count = headers.get("x-amz-tagging-count", "")
     return Attributes(
         content_type=None if kept in ("", DEFAULT_CONTENT_TYPE) else _decoded(kept),
         headers={name: _decoded(headers[name]) for name in ECHOED if headers.get(name)},
@@ -87,6 +88,7 @@ def attributes_of(headers: Mapping[str, str]) -> Attributes:
         },
         checksums=checksums,
         checksum_type=kind,
+        tag_count=int(tag_count) if tag_count.isdecimal() else 0,
     )
 
 

@@ -180,7 +180,9 @@ class S3Uploads:
 
     def _with_checksums(self, upload: Upload, part: Part) -> Part:
         etag, checksums = self._checksums.get(upload.upload_id, {}).get(part.number, ("", {}))
-        return evolve(part, checksums=checksums) if etag == part.etag and not part.checksums else part
+        if part.checksums:
+            return part
+        return evolve(part, checksums=checksums) if etag == part.etag else evolve(part, checksums_kept=False)
 
     def _forget(self, upload_id: str) -> None:
         self._begun.pop(upload_id, None)

@@ -25,6 +25,8 @@ from alluxio_s3.ufs.s3.spool import Spool, md5_header
 from alluxio_s3.ufs.s3.tags import ensure_tags
 
 PART_BYTES = 16 << 20
+# What S3 can keep any checksum of: of an object that is made of parts it keeps those alone that were asked for before its bytes.
+_WHOLE_BYTES = 64 << 20
 _MAX_PARTS = 10_000
 _MIB = 1 << 20
 # Parts grow with their number when the length is not known: so many of a size, then of twice that. 10,000 hold more than 5 TiB.
@@ -121,6 +123,8 @@ class S3Writer:
                     await self.write(piece)
 
     def _part_bytes(self, number: int) -> int:
+        if self._length is not None and self._length <= _WHOLE_BYTES:
+            return _WHOLE_BYTES
         if self._length is not None:
             least = -(-self._length // _MAX_PARTS)
             return max(PART_BYTES, -(-least // _MIB) * _MIB)
