@@ -80,7 +80,7 @@ class FileSender:
 
         Raises ObjectChanged as ``send`` does, and OSError when the file cannot be read.
         """
-        size = min(self._left, SLICE_BYTES)
+        size = min(self._left, self._slice())
         if not self._transport.idle or not is_hot(self._file.fileno(), self._offset, size):
             return False
         self._hot_until = self._offset + size
@@ -170,6 +170,9 @@ class FileSender:
         self._took(len(tail))
         return tail
 
+    def _slice(self) -> int:
+        return SLICE_BYTES if self._crowd is None else self._crowd.slice_bytes()
+
     def _took(self, count: int) -> None:
         self.sent += count
         self._offset += count
@@ -177,7 +180,7 @@ class FileSender:
 
     def _probe(self) -> bool:
         """Whether the next slice is hot; if not, a thread reads it and then lets the transport go on."""
-        size = min(self._left, SLICE_BYTES if self._crowd is None else self._crowd.slice_bytes())
+        size = min(self._left, self._slice())
         if is_hot(self._file.fileno(), self._offset, size):
             self._hot_until = self._offset + size
             return True
