@@ -8,6 +8,7 @@ from alluxio_s3 import __version__
 from alluxio_s3.cli.cache import explain, free, ls_cache
 from alluxio_s3.cli.load import load
 from alluxio_s3.cli.mounts import mount
+from alluxio_s3.cli.policy import policy
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -20,5 +21,5 @@ def main() -> None:
     """
 
 
-for command in (mount, load, free, ls_cache, explain):
+for command in (mount, load, free, ls_cache, explain, policy):
     main.add_command(command)
