@@ -147,12 +147,17 @@ class Slot:
         sockets = range(FIRST_SOCKET, FIRST_SOCKET + len(self._job.sockets))
         commission = Commission(self._job.loaded, sockets, self._job.announces and not self._announced)
         self._started = self._reactor.seconds()
-        self._child = Child(self._number, commission, self._reactor, self._ended)
+        child = Child(self._number, commission, self._reactor, self._ended)
         # The path is the parent's, whatever it was that made it.
         environment = {name: value for name, value in os.environ.items() if name not in _PARENTS_OWN}
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
         command = [sys.executable, "-P", "-c", "from alluxio_s3.tap import work; work()", f"alluxio-s3 process {self._number}"]
-        self._reactor.spawnProcess(self._child, sys.executable, command, environment, childFDs=files)
+        try:
+            self._reactor.spawnProcess(child, sys.executable, command, environment, childFDs=files)
+        except OSError as problem:  # the machine is out of processes, descriptors or memory, which passes
+            self._again(f"could not be started: {problem.strerror}")
+        else:
+            self._child = child
 
     def tell(self, word: bytes) -> None:
         """Send the child a word."""
@@ -209,13 +214,13 @@ class Slot:
         if self._empty is not None:
             self._empty.callback(None)
             return
+        self._again(f"has ended ({_in_words(reason)})")
+
+    def _again(self, trouble: str) -> None:
         lived = self._reactor.seconds() - self._started
         self._delay = 0.0 if lived >= SETTLED_SECONDS else min(max(2 * self._delay, FIRST_DELAY_SECONDS), LONGEST_DELAY_SECONDS)
         self._log.error(
-            "Process {number} has ended ({reason}); the next one starts in {delay:.1f} s",
-            number=self._number,
-            reason=_in_words(reason),
-            delay=self._delay,
+            "Process {number} {trouble}; the next one starts in {delay:.1f} s", number=self._number, trouble=trouble, delay=self._delay
         )
         self._starting = self._reactor.callLater(self._delay, self.start)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 from twisted.internet.error import ProcessTerminated
@@ -11,7 +12,7 @@ from twisted.python.failure import Failure
 from alluxio_s3.ops.metrics import Metrics
 from alluxio_s3.settings import Loaded, Settings
 from alluxio_s3.supervisor.messages import LOG, REPORTS, WORDS, Commission, Report
-from alluxio_s3.supervisor.slot import LONGEST_DELAY_SECONDS, SETTLED_SECONDS, SILENT_SECONDS, Child, Job, Slot
+from alluxio_s3.supervisor.slot import FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, SETTLED_SECONDS, SILENT_SECONDS, Child, Job, Slot
 
 
 class Pipes:
@@ -30,9 +31,12 @@ class Processes(Clock):
     def __init__(self) -> None:
         super().__init__()
         self.children: list[Child] = []
+        self.out_of: str | None = None
 
     def spawnProcess(self, child: Child, *_: Any, childFDs: dict[int, Any]) -> None:  # noqa: N803
         assert childFDs == {WORDS: "w", LOG: "r", 2: "r", REPORTS: "r"}
+        if self.out_of is not None:
+            raise OSError(errno.EAGAIN, self.out_of)
         self.children.append(child)
         child.makeConnection(Pipes())  # type: ignore[arg-type]
 
@@ -75,6 +79,23 @@ def test_children_that_die_young_wait_longer_and_longer() -> None:
     processes.end()
     processes.advance(0)
     assert len(processes.children) == 12
+
+
+def test_a_machine_that_has_no_room_for_a_child_is_asked_again() -> None:
+    """Where a process cannot be started the slot is empty until one can be, and stopping it waits for nobody."""
+    one, processes = slot()
+    processes.out_of = "processes"
+    processes.end()
+    processes.advance(FIRST_DELAY_SECONDS)
+    assert not one.serving
+    one.tell(b"reload")
+    processes.out_of = None
+    processes.advance(2 * FIRST_DELAY_SECONDS)
+    assert len(processes.children) == 2
+    processes.out_of = "processes"
+    processes.end()
+    processes.advance(LONGEST_DELAY_SECONDS)
+    assert one.stop().called
 
 
 def test_nobody_starts_after_the_end() -> None:
