@@ -48,7 +48,7 @@ class FsspecContract(UfsContract):
 
     @in_reactor
     async def test_attributes(self, store: Workbench) -> None:
-        """Attributes come back as they were given, but for the ETag, from commit, status and reader alike; a listing tells the same ETag."""
+        """Attributes come back as they were given, but for the ETag, from commit, status and reader; a listing tells the same ETag."""
         committed = await store.put("a", b"12345", FULL)
         assert plain(committed.attributes) == plain(KEPT)
         assert "-" in committed.etag

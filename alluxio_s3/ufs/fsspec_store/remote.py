@@ -166,7 +166,9 @@ class Remote:
     def _filesystem(self) -> Any:
         with self._making:
             if self._instance is None:
-                made = self.options.filesystem(skip_instance_cache=True, use_listings_cache=False, **self.options.given)
+                # Others would pass it on to what they are made with; what they remember is forgotten before each look.
+                cached = {"use_listings_cache": False} if self.options.filesystem.async_impl else {}
+                made = self.options.filesystem(skip_instance_cache=True, **cached, **self.options.given)
                 self._instance = made
             return self._instance
 
