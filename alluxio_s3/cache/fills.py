@@ -67,27 +67,38 @@ class Fills:
         """The page if it is on its way."""
         return self._flying.get((version, number))
 
-    def begin(self, source: Source, first: int, last: int, *, urgent: bool = True) -> list[PageInFlight]:
+    def begin(self, source: Source, first: int, last: int, *, urgent: bool = True, anyway: bool = False) -> list[PageInFlight]:
         """Begin a run from page ``first``, which is not there, to ``last`` or as far as pages are missing and a run reaches: its pages.
 
         The caller wants each of them (``PageInFlight.wanted``), and says so no more when it has read them. ``urgent``: a client waits;
-        otherwise it is the cache that they are for.
+        otherwise it is the cache that they are for. None when another process fetches the first page, or has just done so, unless it
+        is to be fetched ``anyway``.
         """
         thing = source.thing
         version = thing.version
         most = max(1, RUN_BYTES // self.store.page_bytes)
         pages: list[PageInFlight] = []
         for number in range(first, min(last, first + most - 1) + 1):
-            if pages and ((version, number) in self._flying or self.store.holds(version, number)):
+            if (version, number) in self._flying or not self._claim(version, number, anyway=anyway and not pages):
                 break
             page = self._flying[version, number] = PageInFlight(number, self.length(thing, number))
             page.wanted = 1
             page.sought = not urgent
             pages.append(page)
-        run = Run(self, source, pages, urgent=urgent)
-        self._runs.add(run)
-        run.start()
+        if pages:
+            run = Run(self, source, pages, urgent=urgent)
+            self._runs.add(run)
+            run.start()
         return pages
+
+    def _claim(self, version: bytes, number: int, *, anyway: bool) -> bool:
+        """Whether this process is to fetch a page."""
+        claimed = self.store.claims.take(version, number)
+        if anyway or (claimed and not self.store.holds(version, number)):  # who had it before may have kept it meanwhile
+            return True
+        if claimed:
+            self.store.claims.give_back(version, number)
+        return False
 
     def ended(self, run: Run) -> None:
         """A run is over."""
@@ -109,6 +120,7 @@ class Fills:
         """The page is no more on its way."""
         if self._flying.get((version, page.number)) is page:
             del self._flying[version, page.number]
+            self.store.claims.give_back(version, page.number)
         page.become(stage, failure)
 
     def keep(self, thing: CachedObject, page: PageInFlight) -> None:

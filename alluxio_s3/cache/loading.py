@@ -6,11 +6,15 @@ from collections.abc import Sequence
 
 from twisted.internet.defer import CancelledError, DeferredLock
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from alluxio_s3.cache.fills import Fills
 from alluxio_s3.cache.flight import PageInFlight, Stage
 from alluxio_s3.cache.source import Source
 
+# How often one looks for a page that another process fetches, and for how long.
+POLL_SECONDS = 0.02
+OTHERS_SECONDS = 30.0
 # For how long a run waits for clients before it goes all the same: else a busy store would never be loaded from.
 PATIENCE_SECONDS = 1.0
 
@@ -50,12 +54,25 @@ class Loading:
             return
         else:
             pages = self._fills.begin(source, number, last, urgent=False)
+            if not pages:
+                pages = await self._patiently(source, number, last)
         try:
             for page in pages:
                 await _settled(page)
         finally:
             for page in pages:
                 page.wanted -= 1
+
+    async def _patiently(self, source: Source, number: int, last: int) -> list[PageInFlight]:
+        """The run, unless the process that fetches its first page keeps that in good time."""
+        until = self._clock.seconds() + OTHERS_SECONDS
+        while self._clock.seconds() < until and not self._fills.store.holds(source.thing.version, number):
+            await deferLater(self._clock, POLL_SECONDS)
+            if pages := self._fills.begin(source, number, last, urgent=False):
+                return pages
+        if self._fills.store.holds(source.thing.version, number):
+            return []
+        return self._fills.begin(source, number, last, urgent=False, anyway=True)
 
     async def _let_clients_go_first(self) -> None:
         idle = self._fills.idle()

@@ -8,6 +8,7 @@ from threading import Lock
 from typing import cast
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 
 from alluxio_s3.cache.fills import RUN_BYTES, Fills
 from alluxio_s3.cache.flight import PageInFlight, Stage
@@ -19,6 +20,9 @@ from alluxio_s3.storage import ObjectChanged
 
 # How many runs one client has under way at once: the one that it reads from, and those ahead of it.
 RUNS = 3
+# How long a client waits for a page that another process fetches, before this one does too, and how often it looks.
+PATIENCE_SECONDS = 5.0
+POLL_SECONDS = 0.005
 # How many pages are opened in one turn of a thread, once a client goes from page to page.
 OPENED_TOGETHER = 4
 
@@ -42,6 +46,9 @@ class Passage:
         self._opened = False
         # Where the bytes that were waited for went to the disk, and perhaps from there, before they were read.
         self._lost = -1
+        # Pages that the index has and the disk has not; that another process fetches, and until when that is waited for; and no longer.
+        self._unreadable = self._awaited = self._waited_for = self._overdue = -1
+        self._waits_until = 0.0
 
     async def spans(self) -> AsyncIterator[bytes | Span]:
         """See ISpanReader."""
@@ -57,6 +64,9 @@ class Passage:
                     yield self._span(page, number)
                     continue
                 flying = self._flying(number)
+                if number == self._awaited:
+                    await self._elsewhere()
+                    continue
                 pieces = self._past() if flying is None else self._follow(flying)
                 async with aclosing(pieces):  # type: ignore[type-var]  # an async generator
                     async for piece in pieces:
@@ -74,6 +84,7 @@ class Passage:
         """The page from the disk, if it is there."""
         if not self._store.holds(self._version, number):
             return None
+        self._unreadable = number
         # The first alone, since somebody waits for it.
         more = OPENED_TOGETHER if self._opened else 1
         self._opened = True
@@ -99,7 +110,11 @@ class Passage:
         if flying is None:
             if self._fills.refusing:
                 return None
-            flying = self._begin(number)[0]
+            begun = self._begin(number, anyway=number in (self._unreadable, self._overdue))
+            if not begun:
+                self._awaited = number
+                return None
+            flying = begun[0]
         self._planned = max(self._planned, number + 1)
         self._plan()
         return flying
@@ -114,8 +129,8 @@ class Passage:
             flying.wanted += 1
         return flying
 
-    def _begin(self, number: int) -> list[PageInFlight]:
-        pages = self._fills.begin(self._source, number, self._last)
+    def _begin(self, number: int, *, anyway: bool = False) -> list[PageInFlight]:
+        pages = self._fills.begin(self._source, number, self._last, anyway=anyway)
         for page in pages:
             self._wanted[page.number] = page
         self._planned = max(self._planned, number + len(pages))
@@ -126,11 +141,21 @@ class Passage:
         reach = min(self._last, self._position // self._size + RUNS * max(1, RUN_BYTES // self._size) - 1)
         while self._planned <= reach and self._planned * self._size > self._position and not self._fills.refusing:
             number = self._planned
-            if not self._store.holds(self._version, number) and self._want(number) is None:
-                if not self._has_come():
-                    return
-                self._begin(number)
+            missing = not self._store.holds(self._version, number) and self._want(number) is None
+            if missing and not (self._has_come() and self._begin(number)):
+                return
             self._planned = max(self._planned, number + 1)
+
+    async def _elsewhere(self) -> None:
+        """Wait a moment for the page that another process fetches, unless that has taken too long."""
+        number, self._awaited = self._awaited, -1
+        clock = self._fills.clock
+        if self._waited_for != number:
+            self._waited_for, self._waits_until = number, clock.seconds() + PATIENCE_SECONDS
+        if clock.seconds() < self._waits_until:
+            await deferLater(clock, POLL_SECONDS)
+        else:
+            self._overdue = number
 
     def _has_come(self) -> bool:
         """Whether the store has given anything of what is wanted: until then it is busy with the first bytes."""

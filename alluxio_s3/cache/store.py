@@ -20,6 +20,7 @@ from twisted.logger import Logger
 
 from alluxio_s3.cache import listing
 from alluxio_s3.cache.alarm import FIRST_WORD, Alarm
+from alluxio_s3.cache.claims import Claims
 from alluxio_s3.cache.directory import FULL, Directory
 from alluxio_s3.cache.index import Found, Tally, page_key
 from alluxio_s3.cache.keys import CachedObject, CachedVersion, Freed, Known, NewPage
@@ -81,6 +82,7 @@ class PageStore:
         self._settled = b""
         self._lasted = False
         self._begin()
+        self.claims = Claims(str(Path(self._places[0].path, "index", "claims")))
 
     def hot(self, version: bytes, number: int) -> Page | None:
         """The page if that means to wait for nothing: its file is open here, verified, unchanged, its bytes in memory.
@@ -271,6 +273,7 @@ class PageStore:
 
     def close(self) -> None:
         """Let go of everything. No other thread may use the store any more. Blocking."""
+        self.claims.close()
         self._open.clear()
         for stock in self._retired:
             stock.session.close(clean=False)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from email.message import Message
 from pathlib import Path
 
@@ -144,3 +147,30 @@ def test_writes_are_seen_at_once_by_other_processes(properties: dict[str, object
         for daemon in (one, two):
             daemon.stop()
             assert daemon.trouble == []
+
+
+def test_processes_fetch_each_page_once(properties: dict[str, object], tmp_path: Path) -> None:
+    """Fifty clients that read one object at once through a daemon of two processes cost the store one read of each of its pages."""
+    body = os.urandom((10 << 20) + 321)
+    (tmp_path / "data" / "store").mkdir()
+    (tmp_path / "data" / "store" / "k").write_bytes(body)
+    log = tmp_path / "origin.log"
+    kept = {name: value for name, value in properties.items() if "page.store" in name}
+    plain = {name: value for name, value in properties.items() if name not in kept and "freshness" not in name}
+    with Daemon(tmp_path / "origin") as origin, Daemon(tmp_path / "front") as front:
+        store = origin.start(plain | {"alluxio.worker.s3.access.log.path": log})
+        options = {"alluxio.underfs.s3.endpoint": store, "alluxio.underfs.s3.region": "us-east-1"}
+        options |= {"s3a.accessKeyId": "a", "s3a.secretKey": "b", "freshness": "max_age=1h"}
+        table = tmp_path / "mounts.json"
+        table.write_text(json.dumps({"version": 1, "mounts": [{"path": "/m", "uri": "s3://store", "options": options}]}), encoding="ascii")
+        table.chmod(0o600)
+        mounted = {"alluxio.worker.s3.mount.table": table, "alluxio.worker.s3.processes": 2}
+        client = Client(front.start(plain | kept | mounted))
+        with ThreadPoolExecutor(50) as pool:
+            answers = list(pool.map(lambda _: client.call("GET", "m/k"), range(50)))
+        assert {status for status, _, told in answers if told != body} == set()
+        for daemon in (front, origin):
+            daemon.stop()
+            assert daemon.trouble == []
+    reads = [line for line in log.read_text(encoding="utf-8").splitlines() if "GetObject" in line]
+    assert sum(int(one) for line in reads for one in re.findall(r" out=(\d+)", line)) == len(body), reads
