@@ -119,8 +119,10 @@ class _CopyingWriter(RateLimitedWriter):
     copier: IRangeCopier
 
     async def copy_from(self, reader: IObjectReader, offset: int, count: int) -> bool:
-        """See IRangeCopier. Nothing goes between the store and the daemon, so nothing is counted."""
-        return await self.copier.copy_from(reader.reader if isinstance(reader, RateLimitedReader) else reader, offset, count)
+        """See IRangeCopier. Within the store nothing goes between it and the daemon, so nothing is counted; from another, all is."""
+        if not isinstance(reader, RateLimitedReader) or reader.allowance is not self.allowance:
+            return False
+        return await self.copier.copy_from(reader.reader, offset, count)
 
 
 @define(eq=False, slots=False)

@@ -224,3 +224,18 @@ async def test_what_is_counted():
     assert await seconds(IRangeCopier(writer).copy_from(reader, 0, 1000)) == 0
     assert (await writer.commit(Attributes(), ALWAYS)).size == 1000
     await reader.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_limit_is_not_gone_round_by_a_copy_from_another_store():
+    """Only what is in the same store already is copied without being counted, whatever the other store is limited to."""
+    clock = Clock()
+    behind = MemoryUnderFileSystem(clock, buckets=False)
+    await Workbench(behind, "").put("k", bytes(1000))
+    ufs, other = limited(behind, 1000, clock), limited(behind, 1000, clock)
+    writer = await ufs.create("copy", Attributes(), 1000)
+    for source, alone in ((behind, False), (other, False), (ufs, True)):
+        reader = await source.open("k")
+        assert await IRangeCopier(writer).copy_from(reader, 0, 1000) is alone
+        await reader.close()
+    assert (await writer.commit(Attributes(), ALWAYS)).size == 1000
