@@ -52,6 +52,18 @@ def free(stock: Stock, knowledge: Knowledge, identity: str, prefix: str) -> Free
             return Freed(gone, stored)
 
 
+def free_object(stock: Stock, identity: str, path: str) -> None:
+    """See ``PageStore.free_object``."""
+    while True:
+        with stock.index.reading() as transaction:
+            found = catalogue.versions(stock.index, transaction, identity, path, "", BATCH)
+        exact = [one.thing.version for one in found if one.thing.path == path]
+        for version in exact:
+            _free_version(stock, version)
+        if not exact:
+            return
+
+
 def _free_version(stock: Stock, version: bytes) -> None:
     index = stock.index
     while True:

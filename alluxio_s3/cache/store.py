@@ -231,6 +231,16 @@ class PageStore:
             self._index_failed(problem)
             raise OSError(str(problem)) from problem
 
+    def free_object(self, identity: str, path: str) -> None:
+        """Remove the pages of the object at ``path``, of all its versions, as far as that can be done. Blocking; raises nothing."""
+        try:
+            if self._stock is not None:
+                listing.free_object(self._stock, identity, path)
+        except OSError as problem:
+            _log.warn("The pages of an object that is gone stay in the cache: {problem}", problem=str(problem))
+        except lmdb.Error as problem:
+            self._index_failed(problem)
+
     def stats(self) -> Stats:
         """How the store does. Microseconds, for the reactor's thread."""
         tally = Tally()

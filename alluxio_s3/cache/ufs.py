@@ -137,6 +137,8 @@ class CachedUnderFileSystem:
     async def delete(self, path: str, condition: WriteCondition) -> None:
         """See IUnderFileSystem."""
         await changing(self._memory, path, lambda: self._inner.delete(path, condition))
+        # Most often they are of no use any more; where the store deletes nothing, to have them go is what a delete is for.
+        await self._cache.threads.run(self._cache.store.free_object, self.identity, path)
 
     async def close(self) -> None:
         """See IUnderFileSystem."""

@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 
 from alluxio_s3.cache.fills import STALL_SECONDS
 from alluxio_s3.interfaces import Span
+from alluxio_s3.s3.conditions import ALWAYS
 from alluxio_s3.storage import ObjectChanged, StorageError, Unavailable
 from tests.cache.stores import PAGE, Bench, turn
 
@@ -266,6 +267,20 @@ async def test_pages_kept_as_the_policy_says(bench: Callable[..., Bench]) -> Non
             reader = await made.ufs.open("a")
             assert await reader.resident(0, len(BODY)) == expected
             await reader.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_delete_frees_the_pages(bench: Callable[..., Bench]) -> None:
+    """The pages of what was deleted go, those of its old versions too, and of nothing else."""
+    made = bench()
+    for path in ("a", "a", "ab"):
+        made.trouble.put_now(path, os.urandom(3 * PAGE))
+        await made.get(path)
+    await made.settled()
+    assert [one.path for one in made.pages.objects(made.ufs.identity, "", "", 10)] == ["a", "a", "ab"]
+    await made.ufs.delete("a", ALWAYS)
+    assert [one.path for one in made.pages.objects(made.ufs.identity, "", "", 10)] == ["ab"]
+    assert made.pages.stats().places[0].pages == 3
 
 
 @pytest_twisted.ensureDeferred
