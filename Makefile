@@ -17,6 +17,9 @@ ENDPOINT := $(if $(filter 0,$(PORT)),ENDPOINT,http://$(HOST):$(PORT))
 
 # Passed on to pytest: make test ARGS="tests/s3 -x"
 ARGS ?=
+# What is under the daemon in make test-clients, and whether the page cache is before it.
+STORE ?= local
+CACHED ?=
 
 .PHONY: help
 help: ## Show this list
@@ -41,11 +44,12 @@ test: $(VENV)/.dev ## Run the tests, with the clients of the CI subset
 	tests/clients/install.sh --ci || echo "The tests of what could not be installed are skipped." >&2
 	@for server in tests/ufs/servers/*.sh; do $$server installed || echo "make test-ufs installs $$server; till then its tests are skipped." >&2; done
 	$(PYTHON) -m pytest -m "not clients or ci" $(ARGS)
+	$(PYTHON) -m pytest --store=s3 --page-cache tests/clients/test_boto3_objects.py tests/clients/test_boto3_tags.py
 
 .PHONY: test-clients
-test-clients: $(VENV)/.dev ## Run the tests with every client program
+test-clients: $(VENV)/.dev ## Run the tests with every client program (STORE=s3, ceph, hdfs, fsspec; CACHED=1)
 	tests/clients/install.sh || echo "The tests of what could not be installed are skipped." >&2
-	$(PYTHON) -m pytest -m clients tests/clients $(ARGS)
+	$(PYTHON) -m pytest -m clients tests/clients --store=$(STORE) $(if $(CACHED),--page-cache) $(ARGS)
 
 .PHONY: test-ufs
 test-ufs: $(VENV)/.dev ## Run the tests of under-stores against real servers (HDFS and others), which are installed
