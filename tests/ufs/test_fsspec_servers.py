@@ -1,8 +1,7 @@
-"""The under-store on fsspec keeps the contract on real servers: SFTP, and the APIs of Google's and Azure's stores."""
+"""The under-store on fsspec keeps the contract on servers of the APIs of Google's and Azure's stores."""
 
 from __future__ import annotations
 
-import getpass
 import uuid
 
 import fsspec
@@ -26,11 +25,6 @@ def started(name, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def sftp(tmp_path_factory):
-    yield from started("sftp", tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
 def gcs(tmp_path_factory):
     yield from started("gcs", tmp_path_factory)
 
@@ -38,39 +32,6 @@ def gcs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def azure(tmp_path_factory):
     yield from started("azure", tmp_path_factory)
-
-
-class SftpContract(FsspecContract):
-    """On OpenSSH's server."""
-
-    odd_names = PRINTABLE
-
-    @pytest.fixture(autouse=True)
-    def server(self, sftp):
-        self.sftp = sftp
-
-    def place(self):
-        root = self.sftp.directory / str(uuid.uuid4())
-        root.mkdir()
-        return {
-            "uri": f"fsspec+sftp://127.0.0.1:{self.sftp.port}{root}",
-            "username": getpass.getuser(),
-            "key_filename": str(self.sftp.directory / "key"),
-            "look_for_keys": "false",
-            "allow_agent": "false",
-        }
-
-
-@pytest.mark.servers
-class TestSftpRoot(SftpContract):
-    """Mounted at ``/``."""
-
-
-@pytest.mark.servers
-class TestSftpMount(SftpContract):
-    """As one bucket."""
-
-    buckets = False
 
 
 class GcsContract(FsspecContract):
