@@ -24,7 +24,7 @@ from alluxio_s3.namespace.staged_uploads import StagedUploads
 from alluxio_s3.plugins import TAG_STORES, UFS, build_plugin, load_factory
 from alluxio_s3.settings import Loaded, Settings, SettingsError
 from alluxio_s3.settings.mount_options import MountOptions, check_uri, split_options, without_secrets
-from alluxio_s3.storage import Mount, PermissionRefused, StorageError
+from alluxio_s3.storage import Mount, PermissionRefused, StorageError, Unavailable
 from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.rate_limited import Allowance, RateLimitedUnderFileSystem
 from alluxio_s3.ufs.read_only import ReadOnlyUnderFileSystem
@@ -226,18 +226,21 @@ def _secrets(loaded: Loaded, options: Mapping[str, str]) -> dict[str, str]:
 def stage(settings: Settings, reactor: Any, threads: Threads, uri: str, ufs: IUnderFileSystem) -> IMultipartUploads:
     """Multipart uploads for ``ufs``, which has none of its own, mounted from ``uri`` (empty: the root).
 
-    What is mounted again finds its uploads, what is mounted in its place does not. Raises PermissionRefused.
+    What is mounted again finds its uploads, what is mounted in its place does not. Raises PermissionRefused, Unavailable.
     """
     whose = hashlib.sha256(f"{settings.ufs_root}\n{settings.rest_port}".encode()).hexdigest()[:16]
     base = Path(settings.staging_dir or Path(tempfile.gettempdir()) / f"alluxio-s3-{os.geteuid()}-{whose}")
-    base.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if base.is_symlink() or base.stat().st_uid != os.geteuid():
-        raise PermissionRefused(str(base), f"{base} belongs to somebody else; set alluxio.worker.s3.staging.dir")
     identified = IIdentified(ufs, None)
     which = identified.identity if identified is not None else uri
     directory = base / (f"mount-{hashlib.sha256(which.encode()).hexdigest()[:16]}" if uri else "root")
-    directory.mkdir(exist_ok=True, mode=0o700)
-    return StagedUploads(ufs, _local(settings, str(directory), reactor, threads, buckets=False), reactor)
+    try:
+        base.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if base.is_symlink() or base.stat().st_uid != os.geteuid():
+            raise PermissionRefused(str(base), f"{base} belongs to somebody else; set alluxio.worker.s3.staging.dir")
+        directory.mkdir(exist_ok=True, mode=0o700)
+        return StagedUploads(ufs, _local(settings, str(directory), reactor, threads, buckets=False), reactor)
+    except (OSError, SettingsError) as problem:
+        raise Unavailable(str(base), f"alluxio.worker.s3.staging.dir: {base}: {getattr(problem, 'strerror', problem)}") from None
 
 
 def build_tag_store(loaded: Loaded, reactor: Any, threads: Threads) -> ITagStore:

@@ -12,7 +12,7 @@ from twisted.internet.testing import MemoryReactorClock
 from alluxio_s3.interfaces import IBucketContainer, IIdentified, IMultipartUploads, IUnderFileSystem
 from alluxio_s3.namespace.mounts import Namespace
 from alluxio_s3.settings import SettingsError, load
-from alluxio_s3.storage import Mount
+from alluxio_s3.storage import Mount, Unavailable
 from alluxio_s3.stores import build_mount, build_mounts, build_root, plugin_of, stage
 from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.memory import MemoryUnderFileSystem
@@ -196,3 +196,11 @@ def test_where_uploads_wait(tmp_path):
     assert len(places) == 3
     assert all(one.startswith(f"file://{tmp_path}/") for one in places)
     assert all(one.stat().st_mode & 0o777 == 0o700 for one in tmp_path.iterdir())
+
+
+def test_uploads_that_have_nowhere_to_wait(tmp_path):
+    """A staging directory that cannot be made is the store's being unavailable, and names the property, for the log."""
+    (tmp_path / "file").touch()
+    settings = loaded(f"alluxio.worker.s3.staging.dir={tmp_path}/file/below").settings
+    with pytest.raises(Unavailable, match=r"alluxio\.worker\.s3\.staging\.dir: .*/file/below: Not a directory"):
+        stage(settings, REACTOR, THREADS, "sftp://h/a", MemoryUnderFileSystem(Clock()))

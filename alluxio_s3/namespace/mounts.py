@@ -12,7 +12,7 @@ from alluxio_s3.interfaces import IBucketContainer, IMultipartUploads, IUnderFil
 from alluxio_s3.namespace.staged_uploads import StagedUploads
 from alluxio_s3.namespace.visits import Visits
 from alluxio_s3.s3.errors import S3Error
-from alluxio_s3.storage import AlreadyExists, Attributes, NoSuchPath, NoSuchUpload, NotEmpty, Status
+from alluxio_s3.storage import AlreadyExists, Attributes, NoSuchPath, NoSuchUpload, NotEmpty, Status, StorageError
 
 _BROKEN = (
     "The under-store that is mounted as this bucket could not be set up. The daemon goes on trying; its log and"
@@ -180,7 +180,10 @@ class Namespace:
         await self._forget_uploads(name)
 
     def uploads(self, place: Place) -> IMultipartUploads:
-        """The multipart uploads of the under-store of ``place``: its own, or staged ones. Raises S3Error NotImplemented."""
+        """The multipart uploads of the under-store of ``place``: its own, or staged ones.
+
+        Raises S3Error NotImplemented, and StorageError where they cannot be staged.
+        """
         found = self._uploads.get(id(place.ufs))
         if found is None:
             found = IMultipartUploads(place.ufs, None)
@@ -192,11 +195,15 @@ class Namespace:
         return found
 
     def all_uploads(self) -> list[IMultipartUploads]:
-        """The multipart uploads of every under-store that has some."""
+        """The multipart uploads of every under-store, but of those where they cannot be had now: who wants to upload is told why."""
         places = [Place(one.ufs, "", one.uri) for one in self.mounts.values() if one.ufs is not None]
         if self.root is not None:
             places.insert(0, Place(self.root, ""))
-        return [self.uploads(place) for place in places]
+        found = []
+        for place in places:
+            with suppress(S3Error, StorageError):
+                found.append(self.uploads(place))
+        return found
 
     async def let_go(self, ufs: IUnderFileSystem) -> None:
         """Close an under-store that nobody uses any more, and the staging of its uploads."""

@@ -10,7 +10,7 @@ from alluxio_s3.interfaces import IMultipartUploads
 from alluxio_s3.namespace.mounts import Mounted, Namespace, Place
 from alluxio_s3.namespace.staged_uploads import StagedUploads
 from alluxio_s3.s3.errors import S3Error
-from alluxio_s3.storage import Attributes, Upload
+from alluxio_s3.storage import Attributes, Unavailable, Upload
 from alluxio_s3.testing.workbench import Workbench, outcome_of
 from alluxio_s3.ufs.memory import MemoryUnderFileSystem
 
@@ -161,6 +161,21 @@ def test_staged_uploads():
     assert namespace.uploads(namespace.locate("one")) is not namespace.uploads(namespace.locate("two"))
     assert len(namespace.all_uploads()) == 3
     assert asked == [("", root), ("memory://1", one), ("memory://2", two)]
+
+
+def test_staging_that_fails_for_one_store():
+    """Whoever goes through all uploads, to expire them, finds those of the other stores."""
+
+    def stage(name, ufs):
+        if name == "memory://1":
+            raise Unavailable
+        return staged(name, ufs)
+
+    one, two = WithoutUploads(Clock(), buckets=False), WithoutUploads(Clock(), buckets=False)
+    namespace = Namespace(None, "alluxio", stage, {"one": Mounted("memory://1", one), "two": Mounted("memory://2", two)})
+    assert [uploads.target for uploads in namespace.all_uploads()] == [two]
+    with pytest.raises(Unavailable):
+        namespace.uploads(namespace.locate("one"))
 
 
 def test_no_uploads_at_all():
