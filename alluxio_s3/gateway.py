@@ -135,7 +135,7 @@ class Gateway(MultiService):
         authenticator = _authenticator(loaded, user, reactor, threads)
         services = Services(
             namespace=namespace,
-            authorizer=_authorizer(loaded, reactor, threads),
+            authorizer=build_authorizer(loaded, reactor, threads),
             tags=build_tag_store(loaded, reactor, threads),
             threads=threads,
             clock=reactor,
@@ -341,7 +341,8 @@ def _authenticator(loaded: Loaded, user: str, reactor: Any, threads: Threads) ->
     return build_plugin(AUTHENTICATORS, settings.authentication_type, IAuthenticator, options, reactor, threads)
 
 
-def _authorizer(loaded: Loaded, reactor: Any, threads: Threads) -> IAuthorizer:
+def build_authorizer(loaded: Loaded, reactor: Any, threads: Threads) -> IAuthorizer:
+    """Who says what users may do. Raises SettingsError."""
     settings = loaded.settings
     name = settings.authorization_type or ("policy" if settings.policy_file else "open")
     trusting = settings.authentication_type.lower() in _TRUSTING if settings.anonymous == "auto" else settings.anonymous == "true"
@@ -364,3 +365,8 @@ def _oidc_options(settings: Settings) -> dict[str, str]:
         "roles_claim": settings.oidc_roles_claim,
         "sts_secret": settings.sts_secret or "",
     }
+
+
+def permissions() -> frozenset[str]:
+    """Everything that a policy may speak of."""
+    return REGISTRY.permissions()

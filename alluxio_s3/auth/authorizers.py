@@ -13,7 +13,7 @@ from zope.interface import implementer
 from alluxio_s3.auth.policy import Policy, names_of, parse_policy, resource_of
 from alluxio_s3.auth.principals import ANONYMOUS
 from alluxio_s3.auth.watched_file import WatchedFile
-from alluxio_s3.interfaces import IAuthorizer, IPluginFactory, IPrincipal, IQuickAuthorizer
+from alluxio_s3.interfaces import IAuthorizer, IExplainer, IPluginFactory, IPrincipal, IQuickAuthorizer
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.threads import Threads
 
@@ -36,7 +36,7 @@ class OpenAuthorizer:
             raise S3Error("AccessDenied", "Requests without credentials are not taken here.")
 
 
-@implementer(IAuthorizer, IQuickAuthorizer)
+@implementer(IAuthorizer, IQuickAuthorizer, IExplainer)
 @frozen
 class PolicyAuthorizer:
     """What the rules of a file say."""
@@ -51,6 +51,11 @@ class PolicyAuthorizer:
         """See ``IAuthorizer``."""
         if not self.allows(principal, action, bucket, key):
             raise S3Error("AccessDenied", f"{names_of(principal)[0]} is not allowed to do {action} here.")
+
+    def explain(self, user: str, groups: frozenset[str], roles: frozenset[str], action: str, resource: str) -> tuple[bool, str]:
+        """See ``IExplainer``."""
+        decision = self.policy.value.decide(user, groups, roles, action, resource)
+        return decision.allowed, "no rule speaks of it" if decision.rule is None else decision.rule.name
 
 
 @implementer(IPluginFactory)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from typing import Any
 
 import click
+from twisted.internet.task import Clock
 
-from alluxio_s3.actions.everything import REGISTRY
-from alluxio_s3.auth.policy import Policy, parse_policy
 from alluxio_s3.cli.configuration import ToldWrongly, configured
-from alluxio_s3.settings import Loaded
+from alluxio_s3.interfaces import IExplainer
+from alluxio_s3.settings import Loaded, SettingsError
+from alluxio_s3.threads import Threads
 
 
 @click.group()
@@ -31,20 +32,18 @@ def explain(loaded: Loaded, user: str, action: str, resource: str, groups: tuple
     ACTION is a permission such as s3:GetObject. RESOURCE is BUCKET, BUCKET/KEY, BUCKET/PREFIX for a listing, or * for the service. The
     user `anonymous` is who sends no credentials. Groups and roles are those that a key of the key file or a token would give.
     """
-    if action not in REGISTRY.permissions():
+    from alluxio_s3.gateway import build_authorizer, permissions  # noqa: PLC0415  # all of the daemon: other commands need not wait for it
+
+    if action not in permissions():
         raise ToldWrongly(f"there is no action {action!r}: docs/actions.md names them")
-    decision = _policy(loaded).decide(user, groups, roles, action, resource)
-    rule = "no rule speaks of it" if decision.rule is None else decision.rule.name
-    click.echo(f"{'allowed' if decision.allowed else 'denied'}: {rule}")
-    sys.exit(0 if decision.allowed else 1)
-
-
-def _policy(loaded: Loaded) -> Policy:
-    """The policy that the daemon would follow. Raises ToldWrongly if there is none, or if it makes no sense."""
-    path = loaded.settings.policy_file
-    if not path or (loaded.settings.authorization_type or "policy").lower() != "policy":
-        raise ToldWrongly("no policy file decides here: set alluxio.worker.s3.authorization.policy.file")
+    clock: Any = Clock()
     try:
-        return parse_policy(Path(path).read_text(encoding="utf-8"), REGISTRY.permissions())
-    except (OSError, ValueError) as problem:
-        raise ToldWrongly(f"{path}: {getattr(problem, 'strerror', None) or problem}") from None
+        # It is asked once: no time need pass, and no thread is needed.
+        explainer = IExplainer(build_authorizer(loaded, clock, Threads(clock, 1, "none")), None)
+    except SettingsError as problem:
+        raise ToldWrongly(str(problem)) from None
+    if explainer is None:
+        raise ToldWrongly("no policy file decides here: set alluxio.worker.s3.authorization.policy.file")
+    allowed, rule = explainer.explain(user, frozenset(groups), frozenset(roles), action, resource)
+    click.echo(f"{'allowed' if allowed else 'denied'}: {rule}")
+    sys.exit(0 if allowed else 1)

@@ -42,6 +42,13 @@ class IAuthorizer(Interface):
         """
 
 
+class IExplainer(Interface):
+    """An authorizer that can say what it goes by, for operators."""
+
+    def explain(user: str, groups: frozenset[str], roles: frozenset[str], action: str, resource: str) -> tuple[bool, str]:
+        """Whether that user may do ``action`` on ``resource`` (a bucket, or a bucket and key with a slash), and by which rule."""
+
+
 class IQuickAuthorizer(Interface):
     """An authorizer that can tell without waiting for anything."""
 
