@@ -97,6 +97,9 @@ async def test_version_2(options: dict[str, str], clock: Clock) -> None:
     head = signed("AKIAALICE", "canary-secret", how="presigned-v2")
     other = head.raw_target.replace(b"/bucket/", b"/other/")
     assert await refusal(authenticator, RequestHead("GET", parse_target(other), head.headers, other)) == "SignatureDoesNotMatch"
+    part = signed("AKIAALICE", "canary-secret", how="presigned-v2", target="/bucket/key?partNumber=1&uploadId=u").raw_target
+    doubled = part.replace(b"?", b"?partNumber=2&")
+    assert await refusal(authenticator, RequestHead("GET", parse_target(doubled), head.headers, doubled)) == "InvalidArgument"
     clock.advance(61)
     assert await refusal(authenticator, head) == "AccessDenied"
 
