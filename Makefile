@@ -93,6 +93,10 @@ bench-listing: $(VENV)/.dev ## Measure listings (ARGS=--write: into docs/listing
 bench-cache: $(VENV)/.dev ## Measure reads through the cache
 	$(PYTHON) -m benchmarks.cache $(ARGS)
 
+.PHONY: test-cache-faults
+test-cache-faults: $(VENV)/.dev ## Make 100,000 reads through the cache of a store that misbehaves, while bits of the cache flip (some minutes)
+	$(PYTHON) -m benchmarks.cache_faults $(ARGS)
+
 .PHONY: bench-eviction
 bench-eviction: $(VENV)/.dev ## Compare what stays in the cache with LRU and the optimum (ARGS=--write: into docs/eviction.md)
 	$(PYTHON) -m benchmarks.eviction $(ARGS)
