@@ -1,5 +1,5 @@
 #!/bin/bash
-# Build dist/alluxio-s3_*.deb with dpkg-buildpackage, from what git knows of this tree, in a copy of it.
+# Build dist/alluxio-s3_*.deb with dpkg-buildpackage, from the last commit, in a directory of its own.
 #
 #   tools/build_deb.sh [DIRECTORY]     the package goes to DIRECTORY, dist if none is given
 #
@@ -30,9 +30,7 @@ fi
 
 rm -rf "$work"
 mkdir -p "$work/alluxio-s3"
-git ls-files -z -- alluxio_s3 twisted debian etc docs setup.py pyproject.toml README.md LICENSE |
-    while IFS= read -r -d '' one; do [ ! -e "$one" ] || printf '%s\0' "$one"; done |
-    tar -c --null -T - | tar -x -C "$work/alluxio-s3"
+git archive HEAD -- alluxio_s3 twisted debian etc docs setup.py pyproject.toml README.md LICENSE | tar -x -C "$work/alluxio-s3"
 (cd "$work/alluxio-s3" && WHEELS=$wheels dpkg-buildpackage --build=binary --no-sign >"$work/log" 2>&1) || {
     tail -40 "$work/log" >&2
     echo "The build failed: $work/log" >&2
