@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import quote, unquote_plus
+from urllib.parse import quote, unquote_plus, urlsplit
 from xml.etree.ElementTree import fromstring
 
 import click
@@ -20,7 +20,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from treq import content
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, DeferredLock, FirstError, gatherResults
-from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost, DNSLookupError
 from twisted.internet.task import deferLater
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed
 
@@ -55,6 +55,7 @@ def load(loaded: Loaded, name: str, endpoint: str | None, parallel: int, rate: s
     if not bucket:
         raise ToldWrongly("say which bucket: BUCKET or BUCKET/PREFIX")
     limits = [_size("--rate", rate), _size("--budget", budget)]
+    where = _endpoint(loaded) if endpoint is None else _checked(endpoint)
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -66,7 +67,7 @@ def load(loaded: Loaded, name: str, endpoint: str | None, parallel: int, rate: s
     with Progress(*columns, console=console, disable=as_json or not console.is_terminal) as progress:
 
         async def work(reactor: Any) -> Tally:
-            door = Door(endpoint or _endpoint(loaded), loaded.settings.region, HTTPClient(Agent(reactor, pool=HTTPConnectionPool(reactor))))
+            door = Door(where, loaded.settings.region, HTTPClient(Agent(reactor, pool=HTTPConnectionPool(reactor))))
             loading = Loading(door, bucket, prefix, limits[0], limits[1], reactor, progress, progress.add_task(name, total=None))
             return await loading.run(parallel)
 
@@ -113,7 +114,7 @@ class Door:
             S3SigV4Auth(keys, "s3", self.region).add_auth(signed)
         try:
             return await self.client.request(method, url, headers=dict(signed.headers.items()), timeout=TIMEOUT_SECONDS, unbuffered=False)
-        except (ConnectError, ConnectionLost, ConnectionDone, ResponseFailed) as problem:
+        except (ConnectError, ConnectionLost, ConnectionDone, DNSLookupError, ResponseFailed) as problem:
             raise NotDone(f"{self.endpoint}: {problem}") from None
 
 
@@ -215,6 +216,17 @@ def _endpoint(loaded: Loaded) -> str:
     if settings.only_https or not settings.rest_port:
         raise ToldWrongly("say where the daemon is: --endpoint URL")
     return f"http://{_ANYWHERE.get(settings.bind_host, settings.bind_host)}:{settings.rest_port}"
+
+
+def _checked(endpoint: str) -> str:
+    try:
+        parts = urlsplit(endpoint)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and parts.path in ("", "/")
+    except ValueError:  # a port that is no number
+        good = False
+    if not good:
+        raise ToldWrongly(f"--endpoint: expected a URL such as http://127.0.0.1:29998, not {endpoint[:100]!r}")
+    return endpoint.rstrip("/")
 
 
 def _size(option: str, text: str | None) -> int | None:

@@ -133,6 +133,9 @@ def test_tables(scene: Scene) -> None:
         (("load", "m", "--rate", "fast"), 2, "--rate: expected"),
         (("load", "nowhere", "--endpoint", "ENDPOINT"), 1, "NoSuchBucket"),
         (("load", "m", "--endpoint", "http://127.0.0.1:1"), 1, "http://127.0.0.1:1"),
+        (("load", "m", "--endpoint", "http://nobody.invalid:1"), 1, "Error: http://nobody.invalid:1: DNS"),
+        (("load", "m", "--endpoint", "localhost:29998"), 2, "--endpoint: expected"),
+        (("load", "m", "--endpoint", "http://localhost:port"), 2, "--endpoint: expected"),
     ],
 )
 def test_told_wrongly(scene: Scene, arguments: tuple[str, ...], status: int, said: str) -> None:
