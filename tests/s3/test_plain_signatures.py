@@ -30,9 +30,9 @@ def signed(target: str, more: dict[str, str], secret: str) -> dict[str, str]:
 
 
 def long_way(method: str, target: bytes, headers: dict[str, str], now: float) -> bool:
-    """Whether ``verify`` takes it."""
+    """Whether ``verify`` takes it, as it comes off the wire: without the space around values."""
     try:
-        head = RequestHead(method, parse_target(target), Headers(headers), target)
+        head = RequestHead(method, parse_target(target), Headers({name: value.strip() for name, value in headers.items()}), target)
         credentials = find_credentials(head)
         return credentials is not None and bool(verify(head, credentials, SECRET, region=REGION, service="s3", now_seconds=now))
     except S3Error:
