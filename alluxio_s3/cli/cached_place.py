@@ -13,7 +13,7 @@ from alluxio_s3.cli.configuration import NotDone, ToldWrongly
 from alluxio_s3.interfaces import IIdentified, IUnderFileSystem
 from alluxio_s3.settings import Loaded, SettingsError
 from alluxio_s3.settings.mount_options import MountOptions, split_options
-from alluxio_s3.storage import Mount
+from alluxio_s3.storage import Mount, StorageError
 from alluxio_s3.stores import MountBuilder, build_cache, build_mount_table, build_root
 from alluxio_s3.threads import Threads
 
@@ -62,6 +62,8 @@ async def cached_place(loaded: Loaded, name: str, reactor: Any) -> AsyncIterator
             await threads.run(cache.store.close)
     except SettingsError as problem:
         raise ToldWrongly(str(problem)) from None
+    except StorageError as problem:
+        raise NotDone(f"{problem}.") from None
     finally:
         threads.abandon()
 

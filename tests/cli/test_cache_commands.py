@@ -155,3 +155,18 @@ def test_no_cache(tmp_path: Path) -> None:
     )
     assert ended.returncode == 2
     assert "alluxio.worker.page.store.dirs" in ended.stderr
+
+
+def test_a_damaged_mount_table(tmp_path: Path) -> None:
+    """Of a mount table that cannot be read one line says so, as ``mount list`` does."""
+    (tmp_path / "mounts").write_text("{")
+    (tmp_path / "pages").mkdir(mode=0o700)
+    properties = (
+        f"alluxio.worker.s3.mount.table={tmp_path}/mounts",
+        f"alluxio.worker.page.store.dirs={tmp_path}/pages",
+        "alluxio.worker.page.store.sizes=64MB",
+    )
+    command = [COMMAND, "ls-cache", "b", *(word for one in properties for word in ("-o", one))]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment(), check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"Error: {tmp_path}/mounts is no mount table: ")
