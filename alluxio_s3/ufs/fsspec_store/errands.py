@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from alluxio_s3.storage import Unavailable
 from alluxio_s3.threads import Threads
-from alluxio_s3.ufs.webhdfs.turns import Turns
+from alluxio_s3.ufs.turns import Turns
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -25,7 +25,7 @@ async def get_tags(bucket: Bucket, path: str) -> Mapping[str, str]:
 
 
 async def ensure_tags(bucket: Bucket, path: str, tags: Mapping[str, str]) -> None:
-    """See that an object that was made of parts has the tags that its upload was begun with: Ceph loses them."""
+    """See that an object that was made of parts, or copied, has the tags that it was to have: Ceph loses them."""
     if tags and dict(await get_tags(bucket, path)) != dict(tags):
         await _put(bucket, path, tags)
 

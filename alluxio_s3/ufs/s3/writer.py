@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
 from alluxio_s3.interfaces import IObjectReader, IObjectWriter, IRangeCopier
-from alluxio_s3.s3.checksums import is_md5_etag
+from alluxio_s3.s3.checksums import ALGORITHMS, is_md5_etag
 from alluxio_s3.s3.conditions import WriteCondition
 from alluxio_s3.storage import Attributes, Part, PathConflict, Status, StorageError, Unsupported, Upload
 from alluxio_s3.ufs.s3 import parts
@@ -85,6 +85,7 @@ class S3Writer:
             published = await self._complete(attributes, condition)
         elif self._copied is not None:
             published = await self._copy(self._copied, attributes, condition)
+            await ensure_tags(self._bucket, self._path, attributes.tags)
             self._size = self._copied.count
         else:
             published = await self._put(attributes, condition)
@@ -176,6 +177,9 @@ class S3Writer:
         await source.check()
         headers = {**object_headers(attributes), **source.headers(ranged=False)}
         headers |= {"x-amz-metadata-directive": "REPLACE", "x-amz-tagging-directive": "REPLACE"}
+        asked = [name for name in attributes.checksums if name in ALGORITHMS]
+        if len(asked) == 1:
+            headers["x-amz-checksum-algorithm"] = asked[0]
 
         async def write(conditions: Mapping[str, str]) -> Answer:
             order = Order("PUT", self._bucket.key(self._path), headers={**headers, **conditions}, document=True)

@@ -28,10 +28,10 @@ from alluxio_s3.storage import (
 )
 from alluxio_s3.ufs.local.containment import RESERVED, split
 from alluxio_s3.ufs.local.record import Record
+from alluxio_s3.ufs.turns import Turns
 from alluxio_s3.ufs.webhdfs.inode import Inode, folder_status, object_status, parse_inode
 from alluxio_s3.ufs.webhdfs.namenode import NameNodes, inode_path
 from alluxio_s3.ufs.webhdfs.records import Records
-from alluxio_s3.ufs.webhdfs.turns import Turns
 
 TEMPORARY = f"{RESERVED}/writing"
 # A file on its way in has the time at which it was begun.
