@@ -151,10 +151,16 @@ class FileMountTable:
     file: MountFile
     threads: Threads
     clock: IReactorTime
+    _had_some: bool = field(default=False, init=False)
 
     async def mounts(self) -> Sequence[Mount]:
-        """See IMountTable. Raises Unavailable when the file is no mount table."""
-        return await self.threads.run(self.file.read)
+        """See IMountTable. Raises Unavailable when the file is no mount table, or held mounts before and is gone.
+
+        A file goes when its disk does, or for a moment under an editor; who wants no mounts leaves an empty table.
+        """
+        found = await self.threads.run(self._read)
+        self._had_some = bool(found)
+        return found
 
     async def add(self, mount: Mount) -> None:
         """See IMountTable."""
@@ -163,6 +169,12 @@ class FileMountTable:
     async def remove(self, path: str) -> Mount:
         """See IMountTable."""
         return await self.threads.run(self.file.remove, path)
+
+    def _read(self) -> list[Mount]:
+        found = self.file.read()
+        if self._had_some and not found and self.file.mark() is None:
+            raise Unavailable(message=f"the mount table {self.file.path} is gone")
+        return found
 
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
         """See IMountTable. The file is looked at each second: that works on every file system, and costs nothing."""

@@ -179,3 +179,18 @@ def test_a_mount_is_a_bucket(path):
     with pytest.raises(ValueError, match="path"):
         check_path(path)
     assert check_path("/s3-mount") == "s3-mount"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_table_that_is_gone(file, threads):
+    """A file that held mounts and is gone, with its disk perhaps, says nothing of them; an empty table says that there are none."""
+    table = FileMountTable(file, threads, Clock())
+    await table.add(ONE)
+    assert plain(await table.mounts()) == plain([ONE])
+    directory = file.path.parent.rename(file.path.parent.with_name("elsewhere"))
+    for _ in range(2):
+        assert isinstance(await outcome_of(table.mounts()), Unavailable)
+    directory.rename(file.path.parent)
+    assert plain(await table.mounts()) == plain([ONE])
+    await table.remove("/one")
+    assert list(await table.mounts()) == []
