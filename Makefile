@@ -117,7 +117,7 @@ deb-lock: ## Choose anew the versions of the libraries in the package
 .PHONY: test-deb
 test-deb: ## Try the package in clean Debian systems, with systemd and with sysvinit (needs root, mmdebstrap, systemd-container)
 	[ -z "$(wildcard dist/alluxio-s3_*.deb)" ] && tools/build_deb.sh || true
-	tests/deb/run.py $(ARGS)
+	/usr/bin/python3 -m tests.deb.run $(ARGS)
 
 .PHONY: clean
 clean: ## Remove what was built and installed; ./run stays

@@ -1,8 +1,7 @@
-#!/usr/bin/python3
 # ruff: noqa: T201
 """Tries dist/alluxio-s3_*.deb in clean Debian systems: installed, looked after, upgraded, removed, purged. Prints what holds.
 
-    tests/deb/run.py [systemd] [sysvinit]     both, if none is named
+    python3 -m tests.deb.run [systemd] [sysvinit]     both, if none is named
 
 Needs root, mmdebstrap (for the first time: see roots.sh), systemd-nspawn and dpkg-deb.
 """
@@ -18,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from machine import Machine, wait_until
+from tests.deb.machine import Machine, wait_until
 
 HERE = Path(__file__).resolve().parent
 DIST = HERE.parent.parent / "dist"
