@@ -46,6 +46,7 @@ def s3_secure(front: TlsFront, s3: Any) -> Any:
 
 @pytest.mark.ci
 @pytest.mark.parametrize("algorithm", ["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"])
+@pytest.mark.needs("checksums")
 def test_boto3_trailers(s3_secure: Any, bucket: str, algorithm: str) -> None:
     """boto3 sends aws-chunked bodies with the checksum behind them; they are stored without the framing, and HEAD shows none of it."""
     for size in SIZES:

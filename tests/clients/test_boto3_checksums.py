@@ -21,6 +21,7 @@ PART = 5 * MIB
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.needs("checksums")
 def test_checksums_of_a_put(s3: Any, bucket: str, algorithm: str, size: int) -> None:
     """A checksum that came with a PUT is in its answer, and comes with HEAD and GET when it is asked for; boto3 verifies GET's."""
     body = random_bytes(size)
@@ -34,6 +35,7 @@ def test_checksums_of_a_put(s3: Any, bucket: str, algorithm: str, size: int) -> 
     assert attributes["Checksum"][field] == sent
 
 
+@pytest.mark.needs("checksums")
 def test_default_checksum(s3: Any, bucket: str) -> None:
     """Without being asked boto3 sends CRC32, and it is kept."""
     body = random_bytes(PAGE)
@@ -82,6 +84,7 @@ def test_content_md5(s3: Any, bucket: str) -> None:
 @pytest.mark.parametrize(
     "algorithm", [pytest.param(name, marks=pytest.mark.needs("CRC32C of parts") if name == "CRC32C" else ()) for name in ALGORITHMS]
 )
+@pytest.mark.needs("checksums")
 def test_checksums_of_parts(s3: Any, bucket: str, algorithm: str) -> None:
     """Parts have checksums, and so has the object that they become: one of its own bytes for CRC64NVME, one of the parts' otherwise."""
     field = f"Checksum{algorithm}"

@@ -38,6 +38,7 @@ def together(*works: Callable[[], None]) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 5_000, 1 << 20, 4 << 20])
+@pytest.mark.needs("reads while it is replaced")
 def test_a_read_sees_one_version(s3: Any, bucket: str, size: int) -> None:
     """While two writers replace an object, every read is all of one version, and its ETag, metadata and length are that version's."""
     versions = {name: name.encode() * size for name in ("A", "B")}
@@ -105,6 +106,7 @@ def upload_in_parts(s3: Any, bucket: str, key: str, name: str) -> None:
     s3.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=made, MultipartUpload={"Parts": parts})
 
 
+@pytest.mark.needs("reads while it is replaced")
 def test_everything_at_once(s3: Any, bucket: str) -> None:
     """Puts, copies, uploads, deletes and reads of the same two keys at once: what is read is whole, and nobody gets a 5xx."""
     keys = ["x", "d/x"] * 8

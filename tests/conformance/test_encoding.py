@@ -31,6 +31,7 @@ def test_every_printable_character(s3: Any, bucket: str) -> None:
     assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
 
 
+@pytest.mark.needs("control characters")
 def test_control_characters(s3: Any, wire: Any, bucket: str) -> None:
     """Keys with control characters are kept, and listed with encoding-type=url, which boto3 always asks for."""
     keys = sorted(f"x{one}y" for one in CONTROLS)
@@ -62,7 +63,7 @@ def _raw(wire: Wire, method: str, path: str) -> Answer:
     return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
 
 
-@pytest.mark.parametrize("key", ["k" * 255, "é" * 127, "/".join(["d" * 100] * 10)])
+@pytest.mark.parametrize("key", ["k" * 255, "é" * 127, pytest.param("/".join(["d" * 100] * 10), marks=pytest.mark.needs("long keys"))])
 def test_long_keys(s3: Any, bucket: str, key: str) -> None:
     """Keys of up to 1,024 bytes, names of up to 255."""
     s3.put_object(Bucket=bucket, Key=key, Body=b"x")
@@ -72,6 +73,7 @@ def test_long_keys(s3: Any, bucket: str, key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["k" * 256, "k" * 1024, "k" * 1025, "é" * 513, "d/" * 512 + "kk"])
+@pytest.mark.needs("directories")
 def test_too_long_keys(s3: Any, bucket: str, key: str) -> None:
     """What S3 or a directory tree cannot hold is KeyTooLongError for a write; nothing is there for a read."""
     with refused(400, "KeyTooLongError"):

@@ -178,6 +178,7 @@ def test_encoding(s3: Any, bucket: str, put: Callable[..., None], wire: Any, cal
 
 
 @BOTH
+@pytest.mark.needs("owners")
 def test_entries_are_complete(s3: Any, bucket: str, call: str) -> None:
     """What a listing tells of an object is what HEAD tells of it."""
     s3.put_object(Bucket=bucket, Key="k", Body=b"12345")
@@ -246,6 +247,7 @@ def test_folders_as_alluxio_lists_them(s3: Any, bucket: str) -> None:
     assert listed(s3, "list_objects_v2", bucket) == (["implied/k", "made/"], [])
 
 
+@pytest.mark.needs("directories")
 def test_tree_conflicts_are_told(s3: Any, bucket: str, put: Callable[..., None]) -> None:
     """S3 can have both `foo` and `foo/bar`; a directory tree cannot, and says so with 400 instead of losing one of them."""
     put("foo")
