@@ -135,6 +135,8 @@ class TlsServer(EagerServer):
         return None
 
     def _wrap(self) -> None:
+        # Where the peer has reset the connection already, wrapping would close the descriptor under the poller. Raises OSError.
+        self.socket.getpeername()
         self.socket = self.server.contexts.context.wrap_socket(
             self.socket, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=False
         )

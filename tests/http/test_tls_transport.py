@@ -218,6 +218,21 @@ async def test_a_client_may_leave_in_any_way(door: Door, authority: Authority, w
         assert accepted.received == b"x" * 100_000
 
 
+@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.0\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00"])
+@pytest_twisted.ensureDeferred
+async def test_a_client_that_resets_before_a_word_is_read(door: Door, said: bytes) -> None:
+    """Its connection is lost like any other, and with it its descriptor, and nothing is left with the poller."""
+    with capturedLogs() as captured:
+        # The reactor does not turn meanwhile: it finds the connection made, spoken on and reset.
+        with socket.create_connection(("127.0.0.1", door.number)) as plain:
+            plain.sendall(said)
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        accepted = await door.accepted()
+        reason = await accepted.lost.addTimeout(5, reactor)
+    assert reason == "ConnectionLost"
+    assert not [event for event in captured if "log_failure" in event]
+
+
 @pytest.mark.parametrize("said", [b"", b"\x16\x03\x01"])
 @pytest_twisted.ensureDeferred
 async def test_a_client_that_does_not_shake_hands_is_given_up(door: Door, said: bytes) -> None:
