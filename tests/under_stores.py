@@ -40,7 +40,7 @@ LACKS: Mapping[str, Mapping[str, str]] = {
         "CRC32C of parts": "moto says another CRC32C of an object than of its completion",
     },
     "ceph": {**_S3, "checksums": "Ceph 16 keeps none", "CRC32C of parts": "Ceph 16 keeps none"},
-    "hdfs": {"files": _NO_FILES},
+    "hdfs": {"files": _NO_FILES, "colons": "HDFS takes no name with a colon"},
     "fsspec": {"files": _NO_FILES, "digests as ETags": "its ETags are of the version, not of the bytes"},
 }
 STORES = tuple(LACKS)
