@@ -24,7 +24,9 @@ class IHotReader(IFileBacked):
     """A reader of what is open already, shared with other readers."""
 
     status: Status = Attribute("As IObjectReader's.")
-    rendered: dict[object, object] = Attribute("What earlier readers of this version made of its status, whatever its age, to be used again.")
+    rendered: dict[object, object] = Attribute(
+        "What earlier readers of this version made of its status, whatever its age, to be used again."
+    )
 
     def release() -> None:
         """What IObjectReader's ``close`` does, without waiting. Called once."""
