@@ -12,8 +12,11 @@ from alluxio_s3.actions.buckets import XML
 from alluxio_s3.actions.exchange import Call, Response
 from alluxio_s3.actions.registry import BUCKET, OBJECT, Action, action
 from alluxio_s3.actions.transfer import read_body
+from alluxio_s3.interfaces import IReadOnly
+from alluxio_s3.namespace.mounts import Place
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.tagging import MAX_BUCKET_TAGS, MAX_OBJECT_TAGS, check_tags, parse_tagging_document, tagging_document
+from alluxio_s3.storage import ReadOnly, Status
 
 
 @action("GetObjectTagging", method="GET", on=OBJECT, query={"tagging"})
@@ -35,8 +38,7 @@ class PutObjectTagging(Action):
         """Raises NoSuchPath; S3Error MalformedXML, InvalidTag, BadRequest."""
         tags = await _read_tags(call, MAX_OBJECT_TAGS)
         place = call.services.namespace.locate(call.bucket)
-        status = await place.ufs.status(place.path(call.key))
-        await call.services.tags.put(place.ufs, status, tags)
+        await _put(call, place, await place.ufs.status(place.path(call.key)), tags)
         return Response()
 
 
@@ -47,8 +49,7 @@ class DeleteObjectTagging(Action):
     async def run(self, call: Call) -> Response:
         """Raises NoSuchPath."""
         place = call.services.namespace.locate(call.bucket)
-        status = await place.ufs.status(place.path(call.key))
-        await call.services.tags.put(place.ufs, status, {})
+        await _put(call, place, await place.ufs.status(place.path(call.key)), {})
         return Response(204)
 
 
@@ -88,7 +89,14 @@ class DeleteBucketTagging(Action):
 
 async def _put_on_bucket(call: Call, tags: Mapping[str, str]) -> None:
     bucket = await call.services.namespace.bucket(call.bucket)
-    await call.services.tags.put(bucket.place.ufs, bucket.status, tags)
+    await _put(call, bucket.place, bucket.status, tags)
+
+
+async def _put(call: Call, place: Place, status: Status, tags: Mapping[str, str]) -> None:
+    """Wherever tags are kept, those of what takes no writes stay as they are."""
+    if IReadOnly(place.ufs, None) is not None:
+        raise ReadOnly(status.path)
+    await call.services.tags.put(place.ufs, status, tags)
 
 
 async def _read_tags(call: Call, limit: int) -> dict[str, str]:

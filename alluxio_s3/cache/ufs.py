@@ -29,6 +29,7 @@ from alluxio_s3.interfaces import (
     IMultipartUploads,
     IObjectReader,
     IObjectWriter,
+    IReadOnly,
     ITagReader,
     IUnderFileSystem,
 )
@@ -94,8 +95,8 @@ class CachedUnderFileSystem:
             if self._policy.freshness == "strong":
                 return None
             return HotObjects(self.identity, self._cache.store, self._memory, self._cache.moments)
-        if interface is ITagReader:
-            return ITagReader(self._inner, None)
+        if interface in (ITagReader, IReadOnly):
+            return interface(self._inner, None)
         wrap: Any = {IMultipartUploads: CachedUploads, IAttributeUpdater: CachedAttributes, IBucketContainer: CachedBuckets}.get(interface)
         found = None if wrap is None else interface(self._inner, None)
         return None if found is None else wrap(found, self._memory)

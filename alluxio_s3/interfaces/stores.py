@@ -120,6 +120,10 @@ class ITagReader(Interface):
         """The tags of the object, folder or bucket (``"b/"``; ``""`` is the root) at ``path``. Raises NoSuchPath."""
 
 
+class IReadOnly(Interface):
+    """An under-store that takes no writes. What is kept about its objects elsewhere, such as tags, is not to be changed either."""
+
+
 class IIdentified(Interface):
     """An under-store that can be told from every other, by every process that serves it, today and tomorrow."""
 

@@ -125,7 +125,8 @@ class Connections:
         "alluxio.worker.s3.processes",
         integer(1, 1024),
         "1",
-        "How many processes serve the endpoint: one for each core is good for many clients. More than one have a parent that keeps them running.",
+        "How many processes serve the endpoint: one for each core is good for many clients."
+        " More than one have a parent that keeps them running.",
         ours=True,
     )
     io_threads: int = setting(

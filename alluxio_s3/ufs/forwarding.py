@@ -20,6 +20,7 @@ from alluxio_s3.interfaces import (
     IMultipartUploads,
     IObjectReader,
     IObjectWriter,
+    IReadOnly,
     ITagReader,
     IUnderFileSystem,
 )
@@ -43,7 +44,7 @@ class ForwardingUnderFileSystem:
 
     def offers(self, interface: Any) -> Any:
         """What of the other store's ``interface`` shows, or None."""
-        if interface in (IAttributeUpdater, IBucketContainer, IHotObjects, IIdentified, IMultipartUploads, ITagReader):
+        if interface in (IAttributeUpdater, IBucketContainer, IHotObjects, IIdentified, IMultipartUploads, IReadOnly, ITagReader):
             return interface(self.ufs, None)
         return None
 

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from attrs import define
 from zope.interface import implementer
 
-from alluxio_s3.interfaces import IAttributeUpdater, IBucketContainer, IMultipartUploads, IObjectWriter
+from alluxio_s3.interfaces import IAttributeUpdater, IBucketContainer, IMultipartUploads, IObjectWriter, IReadOnly
 from alluxio_s3.s3.conditions import WriteCondition
 from alluxio_s3.storage import Attributes, NoSuchUpload, Part, ReadOnly, Status, Upload
 from alluxio_s3.ufs.forwarding import ForwardingBuckets, ForwardingUnderFileSystem
@@ -18,6 +18,7 @@ def _refuse(path: str) -> NoReturn:
     raise ReadOnly(path)
 
 
+@implementer(IReadOnly)
 @define(eq=False, slots=False)
 class ReadOnlyUnderFileSystem(ForwardingUnderFileSystem):
     """``ufs`` for reading. Every write raises ReadOnly before a byte of it is taken."""

@@ -12,7 +12,11 @@ from zope.interface import implementer
 
 import alluxio_s3.actions.everything  # noqa: F401  # fills the registry
 from alluxio_s3.interfaces import ITagStore
+from alluxio_s3.namespace.mounts import Namespace
 from alluxio_s3.storage import Unsupported
+from alluxio_s3.tags.embedded import EmbeddedTagStore
+from alluxio_s3.ufs.forwarding import ForwardingUnderFileSystem
+from alluxio_s3.ufs.read_only import ReadOnlyUnderFileSystem
 
 S3 = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 BOTH = pytest.mark.parametrize("target", ["/bucket?tagging", "/bucket/k?tagging"])
@@ -153,3 +157,19 @@ async def test_tags_go_with_their_bucket(bench):
     await bench.ask("DELETE", "/bucket")
     await bench.ask("PUT", "/bucket")
     assert (await bench.refusal("GET", "/bucket?tagging")).code == "NoSuchTagSet"
+
+
+@BOTH
+@pytest_twisted.ensureDeferred
+async def test_a_store_that_takes_no_writes(bench, threads, tmp_path, target):
+    """Tags of what is mounted read-only stay as they are, also where they are kept beside the store, whatever stands before it."""
+    await bench.ask("PUT", "/bucket/k", {}, b"bytes")
+    tags = EmbeddedTagStore(str(tmp_path / "tags"), threads)
+    bench.services = evolve(bench.services, tags=tags)
+    await bench.ask("PUT", target, {}, document({"a": "1"}))
+    front = ForwardingUnderFileSystem(ReadOnlyUnderFileSystem(bench.store))
+    bench.services = evolve(bench.services, namespace=Namespace(front, "daemon"))
+    assert (await bench.refusal("PUT", target, {}, document({"a": "2"}))).code == "AccessDenied"
+    assert (await bench.refusal("DELETE", target)).code == "AccessDenied"
+    assert tags_in((await bench.ask("GET", target)).body) == {"a": "1"}
+    await tags.close()
