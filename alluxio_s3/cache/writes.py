@@ -80,13 +80,8 @@ class CachedWriter:
         await self._writer.abort()
 
     async def copy_from(self, reader: IObjectReader, offset: int, count: int) -> bool:
-        """See IRangeCopier. The store copies its own objects, past the cache."""
-        copier = IRangeCopier(self._writer, None)
-        if copier is None:
-            return False
-        if isinstance(reader, CachedReader):
-            reader = await reader.source.open()
-        return await copier.copy_from(reader, offset, count)
+        """See IRangeCopier."""
+        return await _copy_from(self._writer, reader, offset, count)
 
 
 @implementer(IMultipartUploads)
@@ -154,13 +149,8 @@ class PartWriter:
         await self._writer.abort()
 
     async def copy_from(self, reader: IObjectReader, offset: int, count: int) -> bool:
-        """See IRangeCopier. The store copies its own objects, past the cache."""
-        copier = IRangeCopier(self._writer, None)
-        if copier is None:
-            return False
-        if isinstance(reader, CachedReader):
-            reader = await reader.source.open()
-        return await copier.copy_from(reader, offset, count)
+        """See IRangeCopier."""
+        return await _copy_from(self._writer, reader, offset, count)
 
 
 @implementer(IAttributeUpdater)
@@ -199,3 +189,13 @@ class CachedBuckets:
     async def delete_bucket(self, name: str) -> None:
         """See IBucketContainer."""
         await changing(self._memory, f"{name}/", lambda: self._container.delete_bucket(name))
+
+
+async def _copy_from(writer: IObjectWriter, reader: IObjectReader, offset: int, count: int) -> bool:
+    """See IRangeCopier. The store copies its own objects, past the cache."""
+    copier = IRangeCopier(writer, None)
+    if copier is None:
+        return False
+    if isinstance(reader, CachedReader):
+        reader = await reader.source.open()
+    return await copier.copy_from(reader, offset, count)

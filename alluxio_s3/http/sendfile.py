@@ -53,8 +53,50 @@ class Crowd:
         return max(LEAST_BYTES, min(each, together // max(1, self.large)))
 
 
+class StandIn:
+    """What sends over ``transport`` in the place of ``channel``, the transport's own producer, which gets it back at the end.
+
+    ``sent`` counts what the transport has taken; of the file that goes out now, ``_left`` bytes from ``_offset`` are to be sent. ``_done``
+    waits while it is sending.
+    """
+
+    def __init__(self, transport: Any, channel: Any, offset: int, left: int) -> None:
+        self.sent = 0
+        self._transport = transport
+        self._channel = channel
+        self._offset = offset
+        self._left = left
+        self._done: Deferred[None] | None = None
+
+    def _took(self, count: int) -> None:
+        self.sent += count
+        self._offset += count
+        self._left -= count
+
+    def _cancelled(self, _: Deferred[None]) -> None:
+        self._done = None
+        self._give_back()
+
+    def _finish(self, failure: Failure | None, tail: bytes = b"") -> None:
+        if self._done is not None:
+            done, self._done = self._done, None
+            self._give_back()
+            if failure is None:
+                self._transport.write(tail)
+                done.callback(None)
+            else:
+                done.errback(failure)
+
+    def _give_back(self) -> None:
+        self._transport.unregisterProducer()
+        if self._transport.connected:
+            self._transport.registerProducer(self._channel, True)
+            # If the transport had told it to pause, it is not the one that was told to go on.
+            self._channel.resumeProducing()
+
+
 @implementer(IPullProducer)
-class FileSender:
+class FileSender(StandIn):
     """Sends ``count`` bytes of ``file`` from ``offset`` over ``transport``; the file stays the caller's to close.
 
     ``channel`` is the transport's own producer, which gets its place back at the end; if it has a ``crowd``, that is who else is to be
@@ -62,17 +104,12 @@ class FileSender:
     """
 
     def __init__(self, transport: Any, channel: Any, threads: Threads, file: IFileBacked, offset: int, count: int) -> None:
-        self.sent = 0
-        self._transport = transport
-        self._channel = channel
+        super().__init__(transport, channel, offset, count)
         self._threads = threads
         self._file = file
-        self._offset = offset
-        self._left = count
         self._hot_until = offset
         self._drained = False
         self._crowd: Crowd | None = getattr(channel, "crowd", None)
-        self._done: Deferred[None] | None = None
         self._warming: Deferred[None] | None = None
 
     def send_now(self) -> bool:
@@ -173,11 +210,6 @@ class FileSender:
     def _slice(self) -> int:
         return SLICE_BYTES if self._crowd is None else self._crowd.slice_bytes()
 
-    def _took(self, count: int) -> None:
-        self.sent += count
-        self._offset += count
-        self._left -= count
-
     def _probe(self) -> bool:
         """Whether the next slice is hot; if not, a thread reads it and then lets the transport go on."""
         size = min(self._left, self._slice())
@@ -194,27 +226,6 @@ class FileSender:
         self._hot_until = until
         if self._done is not None:
             self._transport.startWriting()
-
-    def _cancelled(self, _: Deferred[None]) -> None:
-        self._done = None
-        self._give_back()
-
-    def _finish(self, failure: Failure | None, tail: bytes = b"") -> None:
-        if self._done is not None:
-            done, self._done = self._done, None
-            self._give_back()
-            if failure is None:
-                self._transport.write(tail)
-                done.callback(None)
-            else:
-                done.errback(failure)
-
-    def _give_back(self) -> None:
-        self._transport.unregisterProducer()
-        if self._transport.connected:
-            self._transport.registerProducer(self._channel, True)
-            # If the transport had told it to pause, it is not the one that was told to go on.
-            self._channel.resumeProducing()
 
 
 def takes_files(transport: Any) -> bool:

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IPullProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from alluxio_s3.http.sendfile import SLICE_BYTES, TAIL_BYTES, is_hot, move
+from alluxio_s3.http.sendfile import SLICE_BYTES, TAIL_BYTES, StandIn, is_hot, move
 from alluxio_s3.interfaces import Span
 from alluxio_s3.storage import ObjectChanged
 from alluxio_s3.threads import Threads
@@ -43,23 +43,19 @@ class _Begun:
 
 
 @implementer(IPullProducer)
-class SpanSender:
+class SpanSender(StandIn):
     """Sends ``count`` bytes, which are what ``items`` gives, over ``transport``. The files are released as they have gone.
 
     ``channel`` is the transport's own producer, which gets its place back at the end. ``sent`` counts what the transport has taken.
     """
 
     def __init__(self, transport: Any, channel: Any, threads: Threads, items: AsyncIterator[bytes | Span], count: int) -> None:
-        self.sent = 0
-        self._transport = transport
-        self._channel = channel
+        super().__init__(transport, channel, 0, 0)
         self._threads = threads
         self._items = items
         self._count = count
-        # The stretch that goes out now, what of it is left, and up to where it is known to be in memory.
+        # The stretch that goes out now, and up to where it is known to be in memory.
         self._span: Span | None = None
-        self._offset = 0
-        self._left = 0
         self._hot_until = 0
         # What comes next: on its way, or here; ``_ended`` when nothing does.
         self._coming: Deferred[None] | None = None
@@ -68,7 +64,6 @@ class SpanSender:
         self._starved = False
         self._warming: Deferred[None] | None = None
         self._drained = False
-        self._done: Deferred[None] | None = None
 
     @property
     def warming(self) -> bool:
@@ -170,11 +165,6 @@ class SpanSender:
             self._release_span()
         return True
 
-    def _took(self, count: int) -> None:
-        self.sent += count
-        self._offset += count
-        self._left -= count
-
     def _is_hot(self, span: Span) -> bool:
         if self._offset < self._hot_until:
             return True
@@ -221,27 +211,6 @@ class SpanSender:
         if self._starved and self._done is not None:
             self._starved = False
             self._go_on()
-
-    def _cancelled(self, _: Deferred[None]) -> None:
-        self._done = None
-        self._give_back()
-
-    def _finish(self, failure: Failure | None, tail: bytes = b"") -> None:
-        if self._done is not None:
-            done, self._done = self._done, None
-            self._give_back()
-            if failure is None:
-                self._transport.write(tail)
-                done.callback(None)
-            else:
-                done.errback(failure)
-
-    def _give_back(self) -> None:
-        self._transport.unregisterProducer()
-        if self._transport.connected:
-            self._transport.registerProducer(self._channel, True)
-            # If the transport had told it to pause, it is not the one that was told to go on.
-            self._channel.resumeProducing()
 
     async def _let_go(self) -> None:
         """Release what was not sent, and end what would come."""
