@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -11,7 +9,6 @@ from functools import partial
 from typing import Any, Protocol
 
 from attrs import frozen
-from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IListeningPort
@@ -20,33 +17,31 @@ from twisted.logger import Logger
 
 from alluxio_s3.actions.everything import REGISTRY
 from alluxio_s3.actions.exchange import Limits, Services
+from alluxio_s3.admission import build_authenticator, build_authorizer, process_user
 from alluxio_s3.cache.ufs import Cache
 from alluxio_s3.http.certificates import Certificates
 from alluxio_s3.http.fastpath import FastPath
 from alluxio_s3.http.pipeline import Pipeline
 from alluxio_s3.http.routes import S3Routes
 from alluxio_s3.http.site import S3Site
-from alluxio_s3.interfaces import IAuthenticator, IAuthorizer, IMeasured, ITokenExchange
+from alluxio_s3.interfaces import IMeasured, ITokenExchange
 from alluxio_s3.listening import NOTHING_INHERITED, Inherited, Place, build_certificates, check_https, listen, listen_for_admin, places
 from alluxio_s3.namespace.mounts import Namespace
+from alluxio_s3.namespace.upload_expiry import UploadExpiry
 from alluxio_s3.ops.access_log import AccessLog, EventAccessLog, FileAccessLog
 from alluxio_s3.ops.admin import AdminPages
 from alluxio_s3.ops.health import store_check
 from alluxio_s3.ops.ledger import Ledger
 from alluxio_s3.ops.operations import Operations
-from alluxio_s3.plugins import AUTHENTICATORS, AUTHORIZERS, build_plugin
 from alluxio_s3.settings import Loaded, Settings, SettingsError
 from alluxio_s3.stores import build_cache, build_mounts, build_root, build_tag_store, stage
 from alluxio_s3.threads import Threads
 
-EXPIRE_EVERY_SECONDS = 3600.0
 DRAIN_POLL_SECONDS = 0.05
 # How long what was cut may take to let go of what it holds.
 CUT_SECONDS = 2.0
 # Addresses that mean every interface, and one by which this machine reaches itself there.
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
-# Those under which the daemon's own user asks where nobody else does.
-_TRUSTING = frozenset({"simple", "audit"})
 
 
 class Reloadable(Protocol):
@@ -116,9 +111,7 @@ class Gateway(MultiService):
             "alluxio_s3_mounts_broken", "Those of them whose under-store could not be set up.", lambda: len(mounts.broken)
         )
         if settings.upload_cleaner_enabled:
-            expiry = TimerService(EXPIRE_EVERY_SECONDS, self._expire_uploads)
-            expiry.clock = reactor
-            expiry.setServiceParent(self)
+            UploadExpiry(mounts, settings.upload_cleaner_timeout_ms / 1000, reactor).setServiceParent(self)
 
     @classmethod
     def build(cls, loaded: Loaded, reactor: Any, share: Share | None = None, inherited: Inherited = NOTHING_INHERITED) -> Gateway:
@@ -128,14 +121,14 @@ class Gateway(MultiService):
             cls._log.warn("{warning}", warning=warning)
         _check(settings)
         threads = Threads(reactor, settings.io_threads, "alluxio-s3-io")
-        user = _user()
+        user = process_user()
         cache = build_cache(settings, reactor, threads)
         namespace = Namespace(build_root(loaded, reactor, threads, cache), user, partial(stage, settings, reactor, threads))
         namespace.source = build_mounts(loaded, namespace, reactor, threads, cache)
-        authenticator = _authenticator(loaded, user, reactor, threads)
+        authenticator = build_authenticator(loaded, user, reactor, threads)
         services = Services(
             namespace=namespace,
-            authorizer=build_authorizer(loaded, reactor, threads),
+            authorizer=build_authorizer(loaded, permissions(), reactor, threads),
             tags=build_tag_store(loaded, reactor, threads),
             threads=threads,
             clock=reactor,
@@ -267,18 +260,6 @@ class Gateway(MultiService):
         if self.settings.authentication_type.lower() == "simple" and not host.startswith("127.") and host != "::1":
             self._log.warn("SIMPLE identifies users and does not authenticate them: whoever reaches {host} can be anybody.", host=host)
 
-    async def _expire_uploads(self) -> None:
-        before = int((self._reactor.seconds() - self.settings.upload_cleaner_timeout_ms / 1000) * 10**9)
-        for uploads in self._pipeline.services.namespace.all_uploads():
-            try:
-                # A store that hangs must not keep the others from their turn.
-                expired = await Deferred.fromCoroutine(uploads.expire(before)).addTimeout(EXPIRE_EVERY_SECONDS / 4, self._reactor)
-            except Exception:  # noqa: BLE001  # the next round tries again
-                self._log.failure("Abandoned uploads could not be expired")
-            else:
-                if expired:
-                    self._log.info("{count} abandoned uploads expired", count=expired)
-
 
 def take_signals(reactor: Any, hurry: Callable[[], None]) -> None:
     """Have the reactor's own signals call ``hurry``: while it stops it would take a second one for an error."""
@@ -291,14 +272,6 @@ async def _stop_listening(port: IListeningPort) -> None:
     stopped = port.stopListening()
     if stopped is not None:
         await stopped
-
-
-def _user() -> str:
-    """The name of the daemon's own user: in a container it may have none but its number."""
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())
 
 
 def _check(settings: Settings) -> None:
@@ -326,45 +299,6 @@ def _limits(settings: Settings) -> Limits:
         complete_keepalive=settings.complete_keepalive_enabled,
         complete_keepalive_seconds=settings.complete_keepalive_ms / 1000,
     )
-
-
-def _authenticator(loaded: Loaded, user: str, reactor: Any, threads: Threads) -> IAuthenticator:
-    settings = loaded.settings
-    options = {
-        "user": user,
-        "region": settings.region,
-        "keys": settings.access_keys or "",
-        "sigv2": str(settings.sigv2_presigned).lower(),
-        **(_oidc_options(settings) if settings.authentication_type.lower() == "oidc" else {}),
-        **loaded.plugin_options.get(settings.authentication_type.lower(), {}),
-    }
-    return build_plugin(AUTHENTICATORS, settings.authentication_type, IAuthenticator, options, reactor, threads)
-
-
-def build_authorizer(loaded: Loaded, reactor: Any, threads: Threads) -> IAuthorizer:
-    """Who says what users may do. Raises SettingsError."""
-    settings = loaded.settings
-    name = settings.authorization_type or ("policy" if settings.policy_file else "open")
-    trusting = settings.authentication_type.lower() in _TRUSTING if settings.anonymous == "auto" else settings.anonymous == "true"
-    options = {
-        "anonymous": str(trusting).lower(),
-        "file": settings.policy_file or "",
-        "actions": ",".join(sorted(REGISTRY.permissions())),
-        **loaded.plugin_options.get(name.lower(), {}),
-    }
-    return build_plugin(AUTHORIZERS, name, IAuthorizer, options, reactor, threads)
-
-
-def _oidc_options(settings: Settings) -> dict[str, str]:
-    return {
-        "issuers": ",".join(settings.oidc_issuer),
-        "audiences": ",".join(settings.oidc_audience),
-        "keys": ",".join(settings.oidc_jwks_uri),
-        "user_claim": settings.oidc_user_claim,
-        "groups_claim": settings.oidc_groups_claim,
-        "roles_claim": settings.oidc_roles_claim,
-        "sts_secret": settings.sts_secret or "",
-    }
 
 
 def permissions() -> frozenset[str]:

@@ -243,9 +243,13 @@ def test_a_second_signal_ends_the_draining(scene: Scene) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
 def test_a_user_without_a_name_goes_by_its_number() -> None:
     """In a container the user may be a number that no file has a name for."""
-    program = "import os; os.setuid(54321); print(_user())"
+    program = "import os; os.setuid(54321); print(process_user())"
     ended = subprocess.run(
-        [sys.executable, "-c", f"from alluxio_s3.gateway import _user; {program}"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", f"from alluxio_s3.admission import process_user; {program}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert ended.stdout == "54321\n"
 

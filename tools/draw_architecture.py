@@ -14,7 +14,7 @@ from attrs import frozen
 from tools import rooms
 
 COLUMN, GAP, HEIGHT, PITCH = 118, 14, 58, 94
-LEFT, TOP, COLUMNS = 104, 26, 8
+LEFT, TOP, COLUMNS = 104, 26, 9
 WIDTH = LEFT + COLUMNS * (COLUMN + GAP) + 10
 CLEARANCE, APART, MARGIN = 5, 18, 20
 
@@ -22,25 +22,27 @@ CLEARANCE, APART, MARGIN = 5, 18, 20
 PLACES: Mapping[str, tuple[int, float, float]] = {
     "tap": (0, 0, 4),
     "cli": (0, 4, 3),
-    "testing": (0, 7, 1),
+    "testing": (0, 7, 2),
     "supervisor": (1, 0, 4),
-    "gateway": (2, 0, 5),
+    "gateway": (2, 0, 9),
     "listening": (3, 0, 2),
     "stores": (3, 2, 5),
+    "admission": (3, 7, 2),
     "http": (4, 0, 2),
     "actions": (5, 1, 1),
-    "plugins": (5, 4.5, 3.5),
+    "plugins": (5, 5.5, 3.5),
     "ops": (6, 0, 1),
     "namespace": (6, 1, 2),
     "cache": (6, 3, 1),
-    "ufs": (6, 4, 1),
-    "tags": (6, 5, 1),
-    "auth": (6, 6, 1),
-    "settings": (6, 7, 1),
-    "interfaces": (7, 0, 8),
+    "cluster": (6, 4, 1),
+    "ufs": (6, 5, 1),
+    "tags": (6, 6, 1),
+    "auth": (6, 7, 1),
+    "settings": (6, 8, 1),
+    "interfaces": (7, 0, 9),
     "s3": (8, 0, 6),
-    "threads": (8, 6, 2),
-    "storage": (9, 0, 8),
+    "threads": (8, 6, 3),
+    "storage": (9, 0, 9),
 }
 # Rooms that take the place of a neighbour which is still empty.
 SPREADS: Mapping[str, str] = {"namespace": "cache", "tap": "cli"}

@@ -32,14 +32,15 @@ def explain(loaded: Loaded, user: str, action: str, resource: str, groups: tuple
     ACTION is a permission such as s3:GetObject. RESOURCE is BUCKET, BUCKET/KEY, BUCKET/PREFIX for a listing, or * for the service. The
     user `anonymous` is who sends no credentials. Groups and roles are those that a key of the key file or a token would give.
     """
-    from alluxio_s3.gateway import build_authorizer, permissions  # noqa: PLC0415  # all of the daemon: other commands need not wait for it
+    from alluxio_s3.admission import build_authorizer  # noqa: PLC0415  # all of the daemon: other commands need not wait for it
+    from alluxio_s3.gateway import permissions  # noqa: PLC0415
 
     if action not in permissions():
         raise ToldWrongly(f"there is no action {action!r}: docs/actions.md names them")
     clock: Any = Clock()
     try:
         # It is asked once: no time need pass, and no thread is needed.
-        explainer = IExplainer(build_authorizer(loaded, clock, Threads(clock, 1, "none")), None)
+        explainer = IExplainer(build_authorizer(loaded, permissions(), clock, Threads(clock, 1, "none")), None)
     except SettingsError as problem:
         raise ToldWrongly(str(problem)) from None
     if explainer is None:

@@ -1,0 +1,63 @@
+"""Who may come in, built as the settings say: who tells who users are, and who tells what they may do."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from typing import Any
+
+from alluxio_s3.interfaces import IAuthenticator, IAuthorizer
+from alluxio_s3.plugins import AUTHENTICATORS, AUTHORIZERS, build_plugin
+from alluxio_s3.settings import Loaded, Settings
+from alluxio_s3.threads import Threads
+
+# Those under which the daemon's own user asks where nobody else does.
+_TRUSTING = frozenset({"simple", "audit"})
+
+
+def process_user() -> str:
+    """The name of the daemon's own user: in a container it may have none but its number."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def build_authenticator(loaded: Loaded, user: str, reactor: Any, threads: Threads) -> IAuthenticator:
+    """Who says who users are. ``user`` is whom those are who name nobody. Raises SettingsError."""
+    settings = loaded.settings
+    options = {
+        "user": user,
+        "region": settings.region,
+        "keys": settings.access_keys or "",
+        "sigv2": str(settings.sigv2_presigned).lower(),
+        **(_oidc_options(settings) if settings.authentication_type.lower() == "oidc" else {}),
+        **loaded.plugin_options.get(settings.authentication_type.lower(), {}),
+    }
+    return build_plugin(AUTHENTICATORS, settings.authentication_type, IAuthenticator, options, reactor, threads)
+
+
+def build_authorizer(loaded: Loaded, permissions: frozenset[str], reactor: Any, threads: Threads) -> IAuthorizer:
+    """Who says what users may do; ``permissions`` is all that can be asked. Raises SettingsError."""
+    settings = loaded.settings
+    name = settings.authorization_type or ("policy" if settings.policy_file else "open")
+    trusting = settings.authentication_type.lower() in _TRUSTING if settings.anonymous == "auto" else settings.anonymous == "true"
+    options = {
+        "anonymous": str(trusting).lower(),
+        "file": settings.policy_file or "",
+        "actions": ",".join(sorted(permissions)),
+        **loaded.plugin_options.get(name.lower(), {}),
+    }
+    return build_plugin(AUTHORIZERS, name, IAuthorizer, options, reactor, threads)
+
+
+def _oidc_options(settings: Settings) -> dict[str, str]:
+    return {
+        "issuers": ",".join(settings.oidc_issuer),
+        "audiences": ",".join(settings.oidc_audience),
+        "keys": ",".join(settings.oidc_jwks_uri),
+        "user_claim": settings.oidc_user_claim,
+        "groups_claim": settings.oidc_groups_claim,
+        "roles_claim": settings.oidc_roles_claim,
+        "sts_secret": settings.sts_secret or "",
+    }
