@@ -27,7 +27,7 @@ PLACES: Mapping[str, tuple[int, float, float]] = {
     "gateway": (2, 0, 9),
     "listening": (3, 0, 2),
     "stores": (3, 2, 5),
-    "admission": (3, 7, 2),
+    "admission": (3, 7, 1),
     "http": (4, 0, 2),
     "actions": (5, 1, 1),
     "plugins": (5, 5.5, 3.5),
