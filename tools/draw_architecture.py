@@ -24,7 +24,7 @@ PLACES: Mapping[str, tuple[int, float, float]] = {
     "cli": (0, 4, 3),
     "testing": (0, 7, 2),
     "supervisor": (1, 0, 4),
-    "gateway": (2, 0, 9),
+    "gateway": (2, 0, 8),
     "listening": (3, 0, 2),
     "stores": (3, 2, 5),
     "admission": (3, 7, 1),
