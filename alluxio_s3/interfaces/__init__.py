@@ -14,6 +14,7 @@ contract suite that checks an implementation.
 
 from __future__ import annotations
 
+from alluxio_s3.interfaces.cluster import IMembers, Member
 from alluxio_s3.interfaces.files import ICachedReader, IFileBacked, IHotObject, IHotObjects, IHotReader, ISpanReader, Span
 from alluxio_s3.interfaces.identity import (
     IAuthenticator,
@@ -59,6 +60,7 @@ __all__ = [
     "IIdentified",
     "IMeasured",
     "IMember",
+    "IMembers",
     "IMetrics",
     "IMountTable",
     "IMultipartUploads",
@@ -79,6 +81,7 @@ __all__ = [
     "ITally",
     "ITokenExchange",
     "IUnderFileSystem",
+    "Member",
     "Span",
     "TemporaryCredentials",
 ]

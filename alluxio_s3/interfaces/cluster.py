@@ -1,0 +1,65 @@
+"""What the other rooms know of the workers beside this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import frozen
+from zope.interface import Attribute, Interface
+
+
+@frozen
+class Member:
+    """A worker of the cluster. ``worker`` is its id, which stays over restarts; ``boot`` is another at each start.
+
+    ``host`` is where clients and peers reach it, and the ports are those of S3 over HTTP and HTTPS, and of peers; None: there is none.
+    ``weight`` is its share of the objects beside that of others.
+    """
+
+    worker: str
+    boot: str
+    host: str
+    http_port: int | None
+    https_port: int | None
+    peer_port: int | None
+    weight: float = 1.0
+
+
+class IMembers(Interface):
+    """Who is there, and who owns what. Ownership is a hint: it makes reads fast, never right."""
+
+    me: Member = Attribute("This worker.")
+    epoch: int = Attribute("A number that grows with each change of the members: etcd's revision of their set; 0 alone.")
+    live: tuple[Member, ...] = Attribute("Everybody who is there, this worker too, in the order of their ids.")
+    secret: bytes = Attribute("What only members know, at least 32 bytes: their requests and tokens are signed with it.")
+
+    def owners(path: str, count: int = 1) -> tuple[Member, ...]:
+        """The first ``count`` owners of ``path`` (``/bucket/key``), the best first, of those who are not suspect; never empty.
+
+        A few microseconds, for 1,000 workers too.
+        """
+
+    def find(worker: str) -> Member | None:
+        """The live member of that id."""
+
+    def suspect(worker: str) -> None:
+        """A connection to it was refused or hung: it owns nothing until it is heard of again, or some seconds have passed."""
+
+    def is_certain() -> bool:
+        """Whether this worker's own lease is certainly valid, by a clock that runs while the machine sleeps.
+
+        Only then may an owner answer from metadata that it remembers without asking the store: whoever writes elsewhere has told it,
+        or has waited until it is not certain any more (promises D3).
+        """
+
+    async def mark(path: str) -> None:
+        """Leave word for every owner that ``path`` has changed, and return when none can be certain without having seen it.
+
+        For a writer who could not reach an owner: takes about a lease. Raises Unavailable when there is no leaving word either.
+        """
+
+    def watch(changed: Callable[[], None]) -> None:
+        """Call ``changed`` after each change of the members."""
+
+    def on_mark(forget: Callable[[str], None]) -> None:
+        """Call ``forget`` with each path that another worker has left word of, before being certain again."""
