@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import pwd
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from alluxio_s3.auth.admin_token import parse_token
+from alluxio_s3.auth.watched_file import WatchedFile
 from alluxio_s3.interfaces import IAuthenticator, IAuthorizer
 from alluxio_s3.plugins import AUTHENTICATORS, AUTHORIZERS, build_plugin
-from alluxio_s3.settings import Loaded, Settings
+from alluxio_s3.settings import Loaded, Settings, SettingsError
 from alluxio_s3.threads import Threads
 
 # Those under which the daemon's own user asks where nobody else does.
@@ -49,6 +53,27 @@ def build_authorizer(loaded: Loaded, permissions: frozenset[str], reactor: Any, 
         **loaded.plugin_options.get(name.lower(), {}),
     }
     return build_plugin(AUTHORIZERS, name, IAuthorizer, options, reactor, threads)
+
+
+def watched_admin_token(settings: Settings, reactor: Any) -> Callable[[], bytes] | None:
+    """What tells the token of the admin port, as it is now; None if there is none. Raises SettingsError."""
+    if settings.admin_token is None:
+        return None
+    try:
+        watched = WatchedFile(settings.admin_token, parse_token, reactor)
+    except ValueError as problem:
+        raise SettingsError(f"alluxio.worker.s3.admin.token.path: {problem}") from None
+    return lambda: watched.value
+
+
+def admin_token(settings: Settings) -> str | None:
+    """The token of the admin port, for a command that asks it something; None if there is none. Raises SettingsError."""
+    if settings.admin_token is None:
+        return None
+    try:
+        return parse_token(Path(settings.admin_token).read_text(encoding="utf-8")).decode()
+    except (OSError, ValueError) as problem:
+        raise SettingsError(f"alluxio.worker.s3.admin.token.path: {settings.admin_token}: {problem}") from None
 
 
 def _oidc_options(settings: Settings) -> dict[str, str]:

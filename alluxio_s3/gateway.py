@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from alluxio_s3.actions.everything import REGISTRY
 from alluxio_s3.actions.exchange import Limits, Services
-from alluxio_s3.admission import build_authenticator, build_authorizer, process_user
+from alluxio_s3.admission import build_authenticator, build_authorizer, process_user, watched_admin_token
 from alluxio_s3.cache.ufs import Cache
 from alluxio_s3.http.certificates import Certificates
 from alluxio_s3.http.fastpath import FastPath
@@ -30,6 +30,7 @@ from alluxio_s3.namespace.mounts import Namespace
 from alluxio_s3.namespace.upload_expiry import UploadExpiry
 from alluxio_s3.ops.access_log import AccessLog, EventAccessLog, FileAccessLog
 from alluxio_s3.ops.admin import AdminPages
+from alluxio_s3.ops.door import Door
 from alluxio_s3.ops.health import store_check
 from alluxio_s3.ops.ledger import Ledger
 from alluxio_s3.ops.operations import Operations
@@ -97,6 +98,7 @@ class Gateway(MultiService):
         self._share = share
         self._inherited = inherited
         self._reactor = reactor
+        self._door = Door.of(watched_admin_token(settings, reactor), reactor)
         self._threads = threads
         self._pipeline = pipeline
         self._site = site
@@ -122,9 +124,11 @@ class Gateway(MultiService):
         _check(settings)
         threads = Threads(reactor, settings.io_threads, "alluxio-s3-io")
         user = process_user()
-        cache = build_cache(settings, reactor, threads)
-        namespace = Namespace(build_root(loaded, reactor, threads, cache), user, partial(stage, settings, reactor, threads))
-        namespace.source = build_mounts(loaded, namespace, reactor, threads, cache)
+        operations = Operations(reactor)
+        metrics = operations.metrics
+        cache = build_cache(settings, reactor, threads, metrics)
+        namespace = Namespace(build_root(loaded, reactor, threads, cache, metrics), user, partial(stage, settings, reactor, threads))
+        namespace.source = build_mounts(loaded, namespace, reactor, threads, cache, metrics)
         authenticator = build_authenticator(loaded, user, reactor, threads)
         services = Services(
             namespace=namespace,
@@ -136,10 +140,9 @@ class Gateway(MultiService):
             region=settings.region,
             exchange=ITokenExchange(authenticator, None),
         )
-        operations = Operations(reactor)
         measured = IMeasured(authenticator, None)
         if measured is not None:
-            measured.measure(operations.metrics)
+            measured.measure(metrics)
         if namespace.root is not None:
             operations.health.watch("store", store_check(namespace.root))
         pipeline = Pipeline(authenticator, REGISTRY, services, Ledger(_access_log(settings, reactor), operations.metrics))
@@ -158,7 +161,7 @@ class Gateway(MultiService):
         """Listen, then say where. Raises SystemExit when that can't be done, a port that is taken above all."""
         self._threads.start()
         try:
-            self._admin = listen_for_admin(self.settings, self._reactor, AdminPages(self.operations).site())
+            self._admin = listen_for_admin(self.settings, self._reactor, AdminPages(self.operations, self._door).site())
             for place in self.places(self._reactor):
                 port = listen(place.description, place.endpoint, self._site)
                 self._listening.append(port)

@@ -211,5 +211,10 @@ def listen_for_admin(settings: Settings, reactor: Any, site: Site) -> IListening
     port = listen(f"{host}:{number} (the admin port)", TCP4ServerEndpoint(reactor, number, interface=host), site)
     address: Any = port.getHost()
     shown = f"[{address.host}]" if ":" in address.host else address.host
+    if settings.admin_token is None and not address.host.startswith("127.") and address.host != "::1":
+        _log.warn(
+            "The admin port asks nobody who they are: whoever reaches {host} sees its pages. Set alluxio.worker.s3.admin.token.path.",
+            host=shown,
+        )
     _log.info("Metrics at {endpoint}/metrics, health at {endpoint}/ready", endpoint=f"http://{shown}:{address.port}")
     return port

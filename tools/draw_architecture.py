@@ -147,8 +147,9 @@ def _box(room: str) -> Box:
 
 def _arrows(boxes: Mapping[str, Box]) -> list[Arrow]:
     drawn: list[Arrow] = []
-    pairs = [(upper, lower, "import") for upper, lower in sorted(_reduced(rooms.edges())) if lower != READ_BY_BUILDERS]
-    pairs += [(upper, lower, "entry") for upper, lower in sorted(_found_by_name())]
+    named = _found_by_name()
+    pairs = [(upper, lower, "import") for upper, lower in sorted(_reduced(rooms.edges() | named) - named) if lower != READ_BY_BUILDERS]
+    pairs += [(upper, lower, "entry") for upper, lower in sorted(named)]
     # Those with the least room to choose from go first.
     pairs.sort(key=lambda pair: (min(boxes[pair[0]].right - boxes[pair[0]].left, boxes[pair[1]].right - boxes[pair[1]].left), pair))
     for upper, lower, kind in pairs:

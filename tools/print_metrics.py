@@ -13,15 +13,23 @@ from attrs import frozen
 from alluxio_s3.ops.exposition import BUILD_MEANING
 from tools import rooms
 
-KINDS = {"counter": "counter", "counters": "counter", "gauge": "gauge", "histogram": "histogram", "histograms": "histogram"}
+KINDS = {
+    "counter": "counter",
+    "counters": "counter",
+    "gauge": "gauge",
+    "levels": "gauge",
+    "histogram": "histogram",
+    "histograms": "histogram",
+}
 
 PREFACE = """\
 # Metrics and health
 
 <!-- Printed by `make docs` from the calls in the code that make a metric. Do not edit. -->
 
-`alluxio.worker.s3.admin.port` opens a port for operators, on `127.0.0.1` unless `alluxio.worker.s3.admin.bind.host` says otherwise. It asks
-nobody who they are, so keep it to those who may know.
+`alluxio.worker.s3.admin.port` opens a port for operators, on `127.0.0.1` unless `alluxio.worker.s3.admin.bind.host` says otherwise. It
+answers everybody who reaches it, unless it has [a token](authentication.md#the-admin-port): then `/live` and `/ready` are open and say no
+more than that, and everything else needs it.
 
 | Path | Answer |
 | --- | --- |
@@ -31,7 +39,7 @@ nobody who they are, so keep it to those who may know.
 
 The daemon is not ready while it stops, while the store at `/` does not answer, and, of several processes, while one is missing.
 
-Durations are in seconds, sizes in bytes. What several processes count adds up, and stays when one of
+Durations are in seconds, sizes in bytes. What several processes count adds up, except for what they share; and it stays when one of
 them ends: of one that is killed, all but the last second.
 
 | Metric | Kind | Labels | Meaning |
@@ -74,7 +82,7 @@ def _is_metrics(function: ast.Attribute) -> bool:
 def _row(call: ast.Call, place: str) -> Row:
     assert isinstance(call.func, ast.Attribute)
     method = call.func.attr
-    last: ast.expr = call.args[-1] if method in ("counters", "histograms") else ast.Tuple([])
+    last: ast.expr = call.args[-1] if method in ("counters", "histograms", "levels") else ast.Tuple([])
     try:
         name, meaning, labels = (ast.literal_eval(one) for one in (*call.args[:2], last))
     except ValueError:

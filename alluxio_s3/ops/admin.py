@@ -12,6 +12,7 @@ from twisted.web.iweb import IRequest
 from twisted.web.server import Site
 
 from alluxio_s3 import __version__
+from alluxio_s3.ops.door import Door
 from alluxio_s3.ops.exposition import render
 from alluxio_s3.ops.metrics import Snapshot
 
@@ -27,16 +28,18 @@ class Witness(Protocol):
 
 
 class AdminPages:
-    """What the port answers."""
+    """What the port answers: to everybody, or, with a ``door``, to whom that lets in."""
 
     app = Klein()
 
-    def __init__(self, witness: Witness) -> None:
+    def __init__(self, witness: Witness, door: Door | None = None) -> None:
         self._witness = witness
+        self._door = door
 
     def site(self) -> Site:
         """For a port to listen with."""
-        return _AdminSite(self.app.resource())
+        pages = self.app.resource()
+        return _AdminSite(pages if self._door is None else self._door.guard(pages))
 
     @app.route("/metrics", methods=["GET"])
     async def metrics(self, request: IRequest) -> bytes:
@@ -48,7 +51,7 @@ class AdminPages:
     @app.route("/live", methods=["GET"])
     async def live(self, request: IRequest) -> bytes:
         """That the process answers: who restarts it otherwise asks this."""
-        return _json(request, {"live": True, "version": __version__})
+        return _json(request, {"live": True, "version": __version__} if self._trusts(request) else {"live": True})
 
     @app.route("/ready", methods=["GET"])
     async def ready(self, request: IRequest) -> bytes:
@@ -56,7 +59,10 @@ class AdminPages:
         reasons = await self._witness.reasons()
         if reasons:
             request.setResponseCode(503)
-        return _json(request, {"ready": not reasons, "reasons": dict(reasons)})
+        return _json(request, {"ready": not reasons, "reasons": dict(reasons)} if self._trusts(request) else {"ready": not reasons})
+
+    def _trusts(self, request: IRequest) -> bool:
+        return self._door is None or self._door.knows(request)
 
 
 class _AdminSite(Site):

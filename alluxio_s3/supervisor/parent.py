@@ -12,9 +12,11 @@ from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.logger import Logger
 
+from alluxio_s3.admission import watched_admin_token
 from alluxio_s3.gateway import CUT_SECONDS, Gateway, take_signals
 from alluxio_s3.listening import NOTHING_INHERITED, Inherited, listen_for_admin
 from alluxio_s3.ops.admin import AdminPages
+from alluxio_s3.ops.door import Door
 from alluxio_s3.ops.metrics import Snapshot
 from alluxio_s3.ops.totals import merged
 from alluxio_s3.settings import Loaded, SettingsError
@@ -37,6 +39,7 @@ class Supervisor(Service):
     def __init__(self, loaded: Loaded, gateway: Gateway, reactor: Any) -> None:
         self._loaded = loaded
         self._gateway = gateway
+        self._door = Door.of(watched_admin_token(loaded.settings, reactor), reactor)
         self._reactor = reactor
         self._slots: list[Slot] = []
         self._listening: Listening | None = None
@@ -57,7 +60,7 @@ class Supervisor(Service):
         super().startService()
         settings = self._loaded.settings
         self._listening = open_sockets(self._gateway.places, self._reactor, settings.processes)
-        self._admin = listen_for_admin(settings, self._reactor, AdminPages(self).site())
+        self._admin = listen_for_admin(settings, self._reactor, AdminPages(self, self._door).site())
         for number, sockets in enumerate(self._listening.shares):
             # One of them is enough to look for abandoned uploads.
             cleans = settings.upload_cleaner_enabled and number == 0
