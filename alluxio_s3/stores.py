@@ -16,7 +16,7 @@ from alluxio_s3.cache.freshness import CachePolicy
 from alluxio_s3.cache.store import PageStore
 from alluxio_s3.cache.store import Place as PagePlace
 from alluxio_s3.cache.ufs import Cache, CachedUnderFileSystem
-from alluxio_s3.interfaces import IBucketContainer, IIdentified, IMultipartUploads, ITagStore, IUnderFileSystem
+from alluxio_s3.interfaces import IBucketContainer, IIdentified, IMetrics, IMultipartUploads, ITagStore, IUnderFileSystem
 from alluxio_s3.namespace.live_mounts import LiveMounts, Store
 from alluxio_s3.namespace.mount_table import FileMountTable, MountFile
 from alluxio_s3.namespace.mounts import Namespace
@@ -26,6 +26,7 @@ from alluxio_s3.settings import Loaded, Settings, SettingsError
 from alluxio_s3.settings.mount_options import MountOptions, check_uri, split_options, without_secrets
 from alluxio_s3.storage import Mount, PermissionRefused, StorageError, Unavailable
 from alluxio_s3.threads import Threads
+from alluxio_s3.ufs.metered import metered
 from alluxio_s3.ufs.rate_limited import Allowance, RateLimitedUnderFileSystem
 from alluxio_s3.ufs.read_only import ReadOnlyUnderFileSystem
 from alluxio_s3.ufs.undeleting import UndeletingUnderFileSystem
@@ -44,7 +45,7 @@ def plugin_of(uri: str) -> str:
     return _ALIASES.get(scheme, scheme)
 
 
-def build_cache(settings: Settings, reactor: Any, threads: Threads) -> Cache | None:
+def build_cache(settings: Settings, reactor: Any, threads: Threads, metrics: IMetrics | None = None) -> Cache | None:
     """The page cache, if there are directories for it. Raises SettingsError."""
     directories, sizes = settings.page_store_dirs, settings.page_store_sizes
     if not directories:
@@ -55,10 +56,10 @@ def build_cache(settings: Settings, reactor: Any, threads: Threads) -> Cache | N
         store = PageStore([PagePlace(path, size) for path, size in zip(directories, sizes, strict=True)], settings.page_size)
     except ValueError as problem:
         raise SettingsError(f"alluxio.worker.page.store.dirs: {problem}") from None
-    return Cache(store, threads, reactor)
+    return Cache(store, threads, reactor, metrics=metrics)
 
 
-def _cached(ufs: IUnderFileSystem, own: MountOptions, cache: Cache | None, *, wanted: bool) -> IUnderFileSystem:
+def _cached(ufs: IUnderFileSystem, own: MountOptions, cache: Cache | None, mount: str, *, wanted: bool) -> IUnderFileSystem:
     """``ufs`` with the page cache before it, where there is one and it is of use; ``wanted`` says whether the mount asks for it."""
     freshness = own.freshness
     idle = own.cache == "never" and freshness.kind == "strong" and not (own.negative_ms or own.stale_if_error_ms)
@@ -71,7 +72,7 @@ def _cached(ufs: IUnderFileSystem, own: MountOptions, cache: Cache | None, *, wa
         stale_if_error=own.stale_if_error_ms / 1000,
         pages=cast("Any", own.cache),
     )
-    return CachedUnderFileSystem(ufs, cache, policy)
+    return CachedUnderFileSystem(ufs, cache, policy, mount)
 
 
 def _asks_for_cache(uri: str, options: Mapping[str, str]) -> bool:
@@ -79,8 +80,10 @@ def _asks_for_cache(uri: str, options: Mapping[str, str]) -> bool:
     return plugin_of(uri) != LOCAL or any(name.strip().lower() in ("cache", "freshness") for name in options)
 
 
-def build_root(loaded: Loaded, reactor: Any, threads: Threads, cache: Cache | None = None) -> IUnderFileSystem | None:
-    """The under-store that is mounted at ``/``, if one is. Raises SettingsError."""
+def build_root(
+    loaded: Loaded, reactor: Any, threads: Threads, cache: Cache | None = None, metrics: IMetrics | None = None
+) -> IUnderFileSystem | None:
+    """The under-store that is mounted at ``/``, if one is; its calls are counted in ``metrics``. Raises SettingsError."""
     settings = loaded.settings
     if settings.ufs_root is None:
         if settings.mount_table is None:
@@ -96,14 +99,17 @@ def build_root(loaded: Loaded, reactor: Any, threads: Threads, cache: Cache | No
         raise SettingsError(without_secrets(str(problem), _secrets(loaded, rest))) from None
     if IBucketContainer(ufs, None) is None:
         raise SettingsError(f"alluxio.dora.client.ufs.root: a store of {plugin_of(settings.ufs_root)}:// cannot be mounted at '/'.")
-    return _cached(_decorated(ufs, own, reactor), own, cache, wanted=_asks_for_cache(settings.ufs_root, loaded.root_options))
+    ufs = _decorated(metered(ufs, metrics, "/", reactor), own, reactor)
+    return _cached(ufs, own, cache, "/", wanted=_asks_for_cache(settings.ufs_root, loaded.root_options))
 
 
-def build_mount(mount: Mount, loaded: Loaded, reactor: Any, threads: Threads, cache: Cache | None = None) -> IUnderFileSystem:
+def build_mount(
+    mount: Mount, loaded: Loaded, reactor: Any, threads: Threads, cache: Cache | None = None, metrics: IMetrics | None = None
+) -> IUnderFileSystem:
     """The under-store of ``mount``, with what the mount's options ask for around it. Raises SettingsError, secrets and all."""
     own, rest = split_options(mount.options, MountOptions(delete_type=loaded.settings.delete_type))
-    ufs = _decorated(_plain(loaded, mount.uri, rest, reactor, threads, buckets=False), own, reactor)
-    return _cached(ufs, own, cache, wanted=_asks_for_cache(mount.uri, mount.options))
+    plain = metered(_plain(loaded, mount.uri, rest, reactor, threads, buckets=False), metrics, mount.path, reactor)
+    return _cached(_decorated(plain, own, reactor), own, cache, mount.path, wanted=_asks_for_cache(mount.uri, mount.options))
 
 
 def _decorated(ufs: IUnderFileSystem, own: MountOptions, reactor: Any) -> IUnderFileSystem:
@@ -165,7 +171,9 @@ def build_mount_table(settings: Settings, reactor: Any, threads: Threads) -> Fil
     return FileMountTable(MountFile(settings.mount_table), threads, reactor)
 
 
-def build_mounts(loaded: Loaded, namespace: Namespace, reactor: Any, threads: Threads, cache: Cache | None = None) -> LiveMounts | None:
+def build_mounts(
+    loaded: Loaded, namespace: Namespace, reactor: Any, threads: Threads, cache: Cache | None = None, metrics: IMetrics | None = None
+) -> LiveMounts | None:
     """The mounts beside the root, if there is a mount table. Raises SettingsError for one that cannot be read."""
     table = build_mount_table(loaded.settings, reactor, threads)
     if table is None:
@@ -173,8 +181,11 @@ def build_mounts(loaded: Loaded, namespace: Namespace, reactor: Any, threads: Th
     try:
         first = table.file.read()
     except StorageError as problem:
-        raise SettingsError(str(problem)) from None
-    return LiveMounts(namespace, table, MountBuilder(loaded, reactor, cache), reactor, first)
+        kept = loaded.kept.get(str(loaded.settings.mount_table))
+        if kept is None:
+            raise SettingsError(str(problem)) from None
+        first = table.file.parse(kept)
+    return LiveMounts(namespace, table, MountBuilder(loaded, reactor, cache, metrics), reactor, first)
 
 
 @frozen
@@ -184,6 +195,7 @@ class MountBuilder:
     loaded: Loaded
     reactor: Any
     cache: Cache | None = None
+    metrics: IMetrics | None = None
 
     async def __call__(self, mount: Mount, *, at_leisure: bool) -> Store:
         """See ``StoreBuilder``. Raises SettingsError."""
@@ -193,7 +205,7 @@ class MountBuilder:
             check_uri(mount.uri)
             if at_leisure:
                 await threads.run(_foresee, mount.uri)
-            ufs = build_mount(mount, self.loaded, self.reactor, threads, self.cache)
+            ufs = build_mount(mount, self.loaded, self.reactor, threads, self.cache, self.metrics)
         except CancelledError:
             threads.abandon()
             raise

@@ -47,6 +47,8 @@ class Directory:
         self.number = -1
         self.limit = size
         self.on = False
+        # What this process has counted, inside changes of the index, of which there is one at a time.
+        self.evicted = self.damaged = 0
         self._clock = clock
         self._errors: deque[float] = deque(maxlen=ERRORS)
         self._tried_at = clock()

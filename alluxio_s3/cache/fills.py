@@ -54,6 +54,11 @@ class Fills:
         self._refused_at: float | None = None
 
     @property
+    def flying(self) -> int:
+        """How many pages are on their way."""
+        return len(self._flying)
+
+    @property
     def refusing(self) -> bool:
         """Whether the disks took no page just now, so that to fill would be in vain."""
         return self._refused_at is not None and self.clock.seconds() - self._refused_at < REFUSED_SECONDS
@@ -203,6 +208,7 @@ class Run:
                 self._watch.cancel()
             self._fills.budget.give_back(self._charged)
             for page in self._pages[self._at :]:
+                self._source.figures.fills("dropped").add()
                 self._fills.drop(self._version, page, Stage.DROPPED)
             self._fills.ended(self)
             await self._source.release()
@@ -234,6 +240,8 @@ class Run:
     def _complete(self, thing: CachedObject, page: PageInFlight) -> None:
         self._at += 1
         self._charged = 0
+        self._source.figures.fills("fetched").add()
+        self._source.figures.filled.add(page.length)
         self._fills.keep(thing, page)
 
     async def _charge(self) -> None:
@@ -261,4 +269,5 @@ class Run:
         failure = problem if known else Unavailable(self._source.thing.path, said)
         failing, self._pages = self._pages[self._at :], self._pages[: self._at]
         for page in failing:
+            self._source.figures.fills("failed").add()
             self._fills.drop(self._version, page, Stage.FAILED, failure)

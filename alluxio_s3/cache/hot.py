@@ -6,6 +6,7 @@ from collections import OrderedDict
 
 from zope.interface import classImplements, implementer
 
+from alluxio_s3.cache.figures import UNCOUNTED, MountFigures
 from alluxio_s3.cache.freshness import Memory, Moments
 from alluxio_s3.cache.keys import Known, version_key
 from alluxio_s3.cache.page import Page
@@ -46,7 +47,9 @@ classImplements(HotObject, IHotObject)
 class HotObjects:
     """Opens them, by path, for the under-store ``identity``. For the reactor's thread."""
 
-    def __init__(self, identity: str, store: PageStore, memory: Memory, moments: Moments, capacity: int = CAPACITY) -> None:
+    def __init__(
+        self, identity: str, store: PageStore, memory: Memory, moments: Moments, figures: MountFigures = UNCOUNTED, capacity: int = CAPACITY
+    ) -> None:
         self._identity = identity
         self._store = store
         self._memory = memory
@@ -55,6 +58,8 @@ class HotObjects:
         self._now = moments.now
         self._fresh_for = memory.fresh_for()
         self._capacity = capacity
+        self._hits = figures.reads("hit")
+        self._given = figures.from_disk
         self._objects: OrderedDict[str, HotObject] = OrderedDict()
 
     def hot(self, path: str) -> HotObject | None:
@@ -74,7 +79,12 @@ class HotObjects:
         # An answer of the same second is the same; and once a second the store gets to know that the page is read.
         if age // 1000 != found.second or not found.take():
             return self._open(path)
+        self._count(found)
         return found
+
+    def _count(self, found: HotObject) -> None:
+        self._hits.add()
+        self._given.add(found.status.size)
 
     def _open(self, path: str) -> HotObject | None:
         """The same with all that has to be looked at."""
@@ -96,4 +106,5 @@ class HotObjects:
         self._objects.move_to_end(path)
         if len(self._objects) > self._capacity:
             self._objects.popitem(last=False)
+        self._count(found)
         return found

@@ -68,9 +68,11 @@ class Passage:
                     await self._elsewhere()
                     continue
                 pieces = self._past() if flying is None else self._follow(flying)
+                given = self._source.figures.from_store if flying is None else self._source.figures.from_flight
                 async with aclosing(pieces):  # type: ignore[type-var]  # an async generator
                     async for piece in pieces:
                         self._position += len(piece)
+                        given.add(len(piece))
                         yield piece
                 self._leave(self._position // self._size)
         finally:
@@ -99,6 +101,7 @@ class Passage:
             page.release()
             raise ObjectChanged(self._source.thing.path, "a page of the cache is shorter than the object's")
         self._position += count
+        self._source.figures.from_disk.add(count)
         self._leave(number + 1)
         return Span(cast("IHotReader", page), offset, count)
 

@@ -46,6 +46,11 @@ class CachedReader:
 
     async def prepare(self, offset: int, count: int) -> Provenance:
         """See ICachedReader."""
+        provenance = await self._prepare(offset, count)
+        self.source.figures.read(provenance)
+        return provenance
+
+    async def _prepare(self, offset: int, count: int) -> Provenance:
         looked = self.status.provenance or Provenance()
         if not count:
             return looked

@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 from twisted.internet.defer import DeferredLock
 
+from alluxio_s3.cache.figures import UNCOUNTED, MountFigures
 from alluxio_s3.cache.keys import CachedObject
 from alluxio_s3.interfaces import IObjectReader, IUnderFileSystem
 from alluxio_s3.storage import NoSuchPath, ObjectChanged
@@ -15,13 +16,20 @@ from alluxio_s3.storage import NoSuchPath, ObjectChanged
 class Source:
     """Opens ``thing`` in ``ufs`` when its bytes are first needed (``reader``, if it is open already), and closes it after its last user.
 
-    Whoever makes one is its first user. ``changed`` is called when the store turns out to have another version.
+    Whoever makes one is its first user. ``changed`` is called when the store turns out to have another version. ``figures`` are those
+    of the mount.
     """
 
     def __init__(
-        self, ufs: IUnderFileSystem, thing: CachedObject, changed: Callable[[], Awaitable[None]], reader: IObjectReader | None = None
+        self,
+        ufs: IUnderFileSystem,
+        thing: CachedObject,
+        changed: Callable[[], Awaitable[None]],
+        reader: IObjectReader | None = None,
+        figures: MountFigures = UNCOUNTED,
     ) -> None:
         self.thing = thing
+        self.figures = figures
         self.ufs = ufs
         self._changed = changed
         self._reader = reader

@@ -7,7 +7,10 @@ from attrs import frozen
 
 @frozen
 class PlaceStats:
-    """How one directory does: bytes of disk and pages in it, evictions since the index was made, and whether it is in use."""
+    """How one directory does: bytes of disk and pages in it, evictions since the index was made, and whether it is in use.
+
+    ``evicted`` and ``damaged`` are pages that this process has evicted, and found to be no good, since it took part in the index.
+    """
 
     path: str
     size: int
@@ -15,6 +18,8 @@ class PlaceStats:
     pages: int
     evictions: int
     on: bool
+    evicted: int = 0
+    damaged: int = 0
 
 
 @frozen

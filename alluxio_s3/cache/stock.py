@@ -96,6 +96,7 @@ class Stock:
             directory.remove(key)
             catalogue.take(writing, page_of(key)[0], entry.size)
             tally.evictions += 1
+            directory.evicted += 1
             gone.append(key)
         return gone
 
@@ -114,6 +115,7 @@ class Stock:
             found = writing.find(key)
             if found is not None and found.position == position:
                 self.remove(writing, key, found)
+                self._by_number[found.place].damaged += 1
         self.open_pages.drop(page_of(key))
 
     def close_gone(self, keys: Sequence[bytes]) -> None:

@@ -257,7 +257,8 @@ class PageStore:
         found = []
         for one in stock.directories:
             place = tally.place(one.number)
-            found.append(PlaceStats(one.path, one.size, place.taken, place.pages, place.evictions, one.on))
+            counted = (one.evicted, one.damaged)
+            found.append(PlaceStats(one.path, one.size, place.taken, place.pages, place.evictions, one.on, *counted))
         return Stats(self._hits, self._misses, tuple(found))
 
     def tend(self) -> None:

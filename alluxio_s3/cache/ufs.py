@@ -12,6 +12,8 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from alluxio_s3.cache.census import Census
+from alluxio_s3.cache.figures import UNCOUNTED, mount_figures
 from alluxio_s3.cache.fills import Fills
 from alluxio_s3.cache.freshness import CachePolicy, Memory, Moments
 from alluxio_s3.cache.hot import HotObjects
@@ -26,6 +28,7 @@ from alluxio_s3.interfaces import (
     IBucketContainer,
     IHotObjects,
     IIdentified,
+    IMetrics,
     IMultipartUploads,
     IObjectReader,
     IObjectWriter,
@@ -47,15 +50,24 @@ class Cache:
 
     _log = Logger()
 
-    def __init__(self, store: PageStore, threads: Threads, clock: IReactorTime, moments: Moments | None = None) -> None:
+    def __init__(
+        self, store: PageStore, threads: Threads, clock: IReactorTime, moments: Moments | None = None, metrics: IMetrics | None = None
+    ) -> None:
         self.store = store
         self.threads = threads
         self.moments = moments or Moments()
         self.fills = Fills(store, threads, clock)
         self.loading = Loading(self.fills, clock)
-        self._tending = LoopingCall(lambda: Deferred.fromCoroutine(threads.run(store.tend)))
+        self.metrics = metrics
+        self._census = None if metrics is None else Census(metrics, self.fills)
+        self._tending = LoopingCall(lambda: Deferred.fromCoroutine(self._tend()))
         self._tending.clock = clock
         self._tended: Deferred[Any] | None = None
+
+    async def _tend(self) -> None:
+        await self.threads.run(self.store.tend)
+        if self._census is not None:
+            self._census.look()
 
     def start(self) -> None:
         """Begin to tend the page store."""
@@ -73,13 +85,17 @@ class Cache:
 
 @implementer(IUnderFileSystem, IIdentified)
 class CachedUnderFileSystem:
-    """``inner``, which must be IIdentified, read through ``cache`` as ``policy`` has it. Raises TypeError when it is not."""
+    """``inner``, which must be IIdentified, read through ``cache`` as ``policy`` has it. Raises TypeError when it is not.
 
-    def __init__(self, inner: IUnderFileSystem, cache: Cache, policy: CachePolicy) -> None:
+    ``mount`` is where it is mounted, as figures name it.
+    """
+
+    def __init__(self, inner: IUnderFileSystem, cache: Cache, policy: CachePolicy, mount: str = "/") -> None:
         self.identity: str = IIdentified(inner).identity
         self._inner = inner
         self._cache = cache
         self._policy = policy
+        self._figures = UNCOUNTED if cache.metrics is None else mount_figures(cache.metrics, mount)
         self._memory = Memory(self.identity, cache.store, cache.threads, policy, cache.moments)
         self._touched: OrderedDict[bytes, None] = OrderedDict()
         self._offered: dict[Any, object] = {}
@@ -94,7 +110,7 @@ class CachedUnderFileSystem:
         if interface is IHotObjects:
             if self._policy.freshness == "strong":
                 return None
-            return HotObjects(self.identity, self._cache.store, self._memory, self._cache.moments)
+            return HotObjects(self.identity, self._cache.store, self._memory, self._cache.moments, self._figures)
         if interface in (ITagReader, IReadOnly):
             return interface(self._inner, None)
         wrap: Any = {IMultipartUploads: CachedUploads, IAttributeUpdater: CachedAttributes, IBucketContainer: CachedBuckets}.get(interface)
@@ -128,7 +144,7 @@ class CachedUnderFileSystem:
             raise
         status = looked.status
         thing = CachedObject(self.identity, path, status.validator, status.size)
-        source = Source(self._inner, thing, partial(self._memory.forget, path), looked.answer)
+        source = Source(self._inner, thing, partial(self._memory.forget, path), looked.answer, self._figures)
         return CachedReader(status, source, self._cache.fills, self._cache.loading, keeps=self._keeps(thing))
 
     async def create(self, path: str, attributes: Attributes, length: int | None) -> IObjectWriter:

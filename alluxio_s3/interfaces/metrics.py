@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from zope.interface import Interface
 
@@ -44,6 +44,9 @@ class IMetrics(Interface):
 
     def gauge(name: str, meaning: str, read: Callable[[], float]) -> None:
         """A figure that goes up and down: ``read`` tells it when it is asked for, without waiting. Those of several processes add up."""
+
+    def levels(name: str, meaning: str, read: Callable[[], Mapping[tuple[str, ...], float]], labels: Sequence[str]) -> None:
+        """A figure that goes up and down, of what all processes of a worker share: for each values of the labels the greatest counts."""
 
 
 class IMeasured(Interface):

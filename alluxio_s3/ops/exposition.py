@@ -15,7 +15,7 @@ from prometheus_client.utils import floatToGoString
 
 import twisted
 from alluxio_s3 import __version__
-from alluxio_s3.ops.metrics import COUNTER, GAUGE, Figures, Snapshot
+from alluxio_s3.ops.metrics import COUNTER, GAUGE, LEVEL, Figures, Snapshot
 
 BUILD_MEANING = "What runs, by its versions."
 
@@ -45,7 +45,7 @@ def _family(one: Figures) -> Metric:
         for sample in one.samples:
             counter.add_metric(sample.labels, sample.values[0])
         return counter
-    if one.kind == GAUGE:
+    if one.kind in (GAUGE, LEVEL):
         gauge = GaugeMetricFamily(one.name, one.meaning, labels=one.labels)
         for sample in one.samples:
             gauge.add_metric(sample.labels, sample.values[0])

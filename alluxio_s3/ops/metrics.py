@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from attrs import define, field, frozen
@@ -16,6 +16,8 @@ from zope.interface import implementer
 from alluxio_s3.interfaces import IMetrics, ISpread, ITally
 
 COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
+# A gauge of what several processes share: the greatest of theirs counts.
+LEVEL = "level"
 
 Labels = tuple[str, ...]
 T = TypeVar("T")
@@ -118,6 +120,7 @@ class Metrics:
         self._tallies: dict[str, _Family[Tally]] = {}
         self._spreads: dict[str, _Family[Spread]] = {}
         self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
+        self._levels: dict[str, tuple[str, Labels, Callable[[], Mapping[Labels, float]]]] = {}
 
     def counter(self, name: str, meaning: str) -> Tally:
         """See ``IMetrics``."""
@@ -156,12 +159,21 @@ class Metrics:
         self._check_new(name)
         self._gauges[name] = (meaning, read)
 
+    def levels(self, name: str, meaning: str, read: Callable[[], Mapping[Labels, float]], labels: Sequence[str]) -> None:
+        """See ``IMetrics``."""
+        self._check_new(name)
+        self._levels[name] = (meaning, tuple(labels), read)
+
     def snapshot(self) -> Snapshot:
         """Everything as it stands."""
         families: Iterable[_Family[Any]] = (*self._tallies.values(), *self._spreads.values())
         gauges = (Figures(name, GAUGE, meaning, (), (Sample((), (float(read()),)),)) for name, (meaning, read) in self._gauges.items())
-        return (*(family.figures() for family in families), *gauges)
+        levels = (
+            Figures(name, LEVEL, meaning, labels, tuple(Sample(of, (float(value),)) for of, value in read().items()))
+            for name, (meaning, labels, read) in self._levels.items()
+        )
+        return (*(family.figures() for family in families), *gauges, *levels)
 
     def _check_new(self, name: str) -> None:
-        if name in self._tallies or name in self._spreads or name in self._gauges:
+        if any(name in kind for kind in (self._tallies, self._spreads, self._gauges, self._levels)):
             raise ValueError(f"there is a metric {name} already")

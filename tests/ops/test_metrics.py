@@ -121,6 +121,18 @@ def test_processes_add_up(processes: list[dict[str, int]]) -> None:
         assert len(list(parse_openmetrics(render(total, "application/openmetrics-text; version=1.0.0")[0].decode()))) == 3
 
 
+def test_what_processes_share_is_not_added_up() -> None:
+    """Of a figure of what several processes share the greatest counts, and none of a process that has ended."""
+    snapshots = []
+    for used in (3, 5):
+        metrics = Metrics()
+        metrics.levels("used_bytes", "U.", lambda used=used: {("/a",): used, (f"/{used}",): 1}, ("directory",))  # type: ignore[misc]
+        snapshots.append(from_json(to_json(metrics.snapshot())))
+    found = shown(merged(snapshots))
+    assert found == {**found, "used_bytes,directory=/a": 5, "used_bytes,directory=/3": 1, "used_bytes,directory=/5": 1}
+    assert lasting(snapshots[0]) == ()
+
+
 def test_what_was_counted_outlives_its_process() -> None:
     """Of a process that has ended the counters and histograms stay, and what was so at the moment does not."""
     metrics = Metrics()
