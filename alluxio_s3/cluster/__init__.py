@@ -1,0 +1,1 @@
+"""The workers beside this one: who they are, and who holds what."""
