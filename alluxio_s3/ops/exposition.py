@@ -15,7 +15,7 @@ from prometheus_client.utils import floatToGoString
 
 import twisted
 from alluxio_s3 import __version__
-from alluxio_s3.ops.metrics import COUNTER, GAUGE, LEVEL, Figures, Snapshot
+from alluxio_s3.ops.metrics import COUNTER, GAUGE, LEVEL, RANKING, Figures, Snapshot
 
 BUILD_MEANING = "What runs, by its versions."
 
@@ -28,7 +28,7 @@ class _Shown(Collector):
         """See ``Collector``."""
         versions = {"version": __version__, "python": platform.python_version(), "twisted": twisted.__version__}
         yield InfoMetricFamily("alluxio_s3_build", BUILD_MEANING, versions)
-        yield from map(_family, self.snapshot)
+        yield from (_family(one) for one in self.snapshot if one.kind != RANKING)
 
 
 def render(snapshot: Snapshot, accept: str) -> tuple[bytes, str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 
 from attrs import frozen
 
 from alluxio_s3.ops.access_log import AccessLog, Account
+from alluxio_s3.ops.hot_keys import HotKeys
 from alluxio_s3.ops.metrics import Metrics, Spread, Tally
 
 # From what a hot object takes to what a large one takes, in seconds.
@@ -29,6 +31,8 @@ class Ledger:
 
     def __init__(self, access_log: AccessLog, metrics: Metrics) -> None:
         self._access_log = access_log
+        self._hot = HotKeys(time.monotonic)
+        metrics.ranking(self._hot.figures)
         self._rows: dict[tuple[str, int], _Row] = {}
         self._requests = metrics.counters(
             "alluxio_s3_requests_total", "Requests that ended, by action and class of status (`-` if none was sent).", ("action", "status")
@@ -62,6 +66,8 @@ class Ledger:
             row.wait.total += account.waited
         if account.error != "-":
             self._errors(account.error).value += 1
+        elif account.status < 400:
+            self._hot.see(account.raw_target, account.bytes_in + account.bytes_out)
 
     def reopen(self) -> None:
         """See ``AccessLog``."""

@@ -18,6 +18,8 @@ from alluxio_s3.interfaces import IMetrics, ISpread, ITally
 COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
 # A gauge of what several processes share: the greatest of theirs counts.
 LEVEL = "level"
+# What has a name only for a moment: for the dashboard, not for Prometheus. A sample's values add up one by one.
+RANKING = "ranking"
 
 Labels = tuple[str, ...]
 T = TypeVar("T")
@@ -121,6 +123,7 @@ class Metrics:
         self._spreads: dict[str, _Family[Spread]] = {}
         self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         self._levels: dict[str, tuple[str, Labels, Callable[[], Mapping[Labels, float]]]] = {}
+        self._rankings: list[Callable[[], Figures]] = []
 
     def counter(self, name: str, meaning: str) -> Tally:
         """See ``IMetrics``."""
@@ -164,6 +167,10 @@ class Metrics:
         self._check_new(name)
         self._levels[name] = (meaning, tuple(labels), read)
 
+    def ranking(self, read: Callable[[], Figures]) -> None:
+        """Have ``read``, whose figures are of the kind ``RANKING``, in every snapshot."""
+        self._rankings.append(read)
+
     def snapshot(self) -> Snapshot:
         """Everything as it stands."""
         families: Iterable[_Family[Any]] = (*self._tallies.values(), *self._spreads.values())
@@ -172,7 +179,7 @@ class Metrics:
             Figures(name, LEVEL, meaning, labels, tuple(Sample(of, (float(value),)) for of, value in read().items()))
             for name, (meaning, labels, read) in self._levels.items()
         )
-        return (*(family.figures() for family in families), *gauges, *levels)
+        return (*(family.figures() for family in families), *gauges, *levels, *(read() for read in self._rankings))
 
     def _check_new(self, name: str) -> None:
         if any(name in kind for kind in (self._tallies, self._spreads, self._gauges, self._levels)):

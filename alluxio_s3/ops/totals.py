@@ -8,7 +8,7 @@ from operator import add
 
 from attrs import asdict, evolve
 
-from alluxio_s3.ops.metrics import GAUGE, LEVEL, Figures, Labels, Sample, Snapshot
+from alluxio_s3.ops.metrics import GAUGE, LEVEL, RANKING, Figures, Labels, Sample, Snapshot
 
 
 def merged(snapshots: Iterable[Snapshot]) -> Snapshot:
@@ -30,7 +30,7 @@ def merged(snapshots: Iterable[Snapshot]) -> Snapshot:
 
 def lasting(snapshot: Snapshot) -> Snapshot:
     """What of the figures of a process that has ended still counts: all but what was so at the moment."""
-    return tuple(one for one in snapshot if one.kind not in (GAUGE, LEVEL))
+    return tuple(one for one in snapshot if one.kind not in (GAUGE, LEVEL, RANKING))
 
 
 def to_json(snapshot: Snapshot) -> str:
