@@ -21,6 +21,8 @@ from alluxio_s3.admission import build_authenticator, build_authorizer, process_
 from alluxio_s3.cache.ufs import Cache
 from alluxio_s3.http.certificates import Certificates
 from alluxio_s3.http.fastpath import FastPath
+from alluxio_s3.http.limits.gate import Gate
+from alluxio_s3.http.limits.values import ClientLimits
 from alluxio_s3.http.pipeline import Pipeline
 from alluxio_s3.http.routes import S3Routes
 from alluxio_s3.http.site import S3Site
@@ -145,7 +147,8 @@ class Gateway(MultiService):
             measured.measure(metrics)
         if namespace.root is not None:
             operations.health.watch("store", store_check(namespace.root))
-        pipeline = Pipeline(authenticator, REGISTRY, services, Ledger(_access_log(settings, reactor), operations.metrics))
+        gate = Gate(reactor, ClientLimits.of(settings), operations.metrics)
+        pipeline = Pipeline(authenticator, REGISTRY, services, Ledger(_access_log(settings, reactor), operations.metrics), gate)
         site = S3Site(
             S3Routes(pipeline).app.resource(),
             reactor,

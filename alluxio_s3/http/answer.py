@@ -125,7 +125,7 @@ def _check_whole(request: S3Request, body: ReaderBody) -> None:
 
 
 async def _relay(request: S3Request, pieces: AsyncIterator[bytes]) -> None:
-    flow = Flow()
+    flow, pace = Flow(), request.channel.pace
     request.registerProducer(flow, True)
     try:
         async with aclosing(pieces) as iterator:  # type: ignore[type-var]  # async generators, by the interface's word
@@ -133,6 +133,8 @@ async def _relay(request: S3Request, pieces: AsyncIterator[bytes]) -> None:
                 request.write(piece)
                 request.bytes_sent += len(piece)
                 await flow.open()
+                if pace is not None:
+                    await pace.wait(len(piece))
     finally:
         if not request.gone:
             request.unregisterProducer()

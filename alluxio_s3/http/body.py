@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
+from alluxio_s3.http.limits.rates import Pace
 from alluxio_s3.interfaces import IRequestBody
 from alluxio_s3.s3.errors import S3Error
 
@@ -22,6 +23,7 @@ class RequestBody:
 
     ``hold`` and ``release`` stop and restart the bytes from the client; ``ask`` answers ``Expect: 100-continue``.
     A client that sends nothing for ``stall_seconds`` (None: however long) while it is waited for gets RequestTimeout.
+    ``pace`` is how fast it may be read (None: as it comes).
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class RequestBody:
         self.length = length
         self.received = 0
         self.complete = length == 0
+        self.pace: Pace | None = None
         self._pieces: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._held = False
@@ -53,6 +56,11 @@ class RequestBody:
         """Whether the client still waits for ``100 Continue`` and so may never send the body."""
         return self._ask is not None
 
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits for the client to send more."""
+        return self._reader is not None
+
     async def read(self) -> bytes:
         """The next bytes; empty at the end. See ``IRequestBody``."""
         if self._ask is not None:
@@ -62,7 +70,10 @@ class RequestBody:
         if not self._pieces and not self.complete and self._error is None:
             await self._more()
         if self._pieces:
-            return self._take()
+            taken = self._take()
+            if self.pace is not None:
+                await self.pace.wait(len(taken))
+            return taken
         if self._error is not None:
             raise self._error
         return b""

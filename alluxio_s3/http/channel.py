@@ -20,6 +20,8 @@ from twisted.web.http import HTTPChannel
 from twisted.web.server import Request
 
 from alluxio_s3.http.body import HIGH_WATER, RequestBody
+from alluxio_s3.http.limits.gate import RETRY_AFTER
+from alluxio_s3.http.limits.rates import Pace
 from alluxio_s3.http.sendfile import Crowd
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.target import Target
@@ -45,7 +47,13 @@ class S3Channel(HTTPChannel):
     MAX_LENGTH = 16384
     totalHeadersSize = MAX_HEADER_BYTES
     maxHeaders = 200
+    # When it last asked for something: how many others had before.
+    seen = 0
+    secure = False
+    # How fast its answer may go; None: at any pace.
+    pace: Pace | None = None
     _broken = False
+    _turned_away = False
     _peer: str | None = None
     _sending: Deferred[None] | None = None
 
@@ -62,9 +70,16 @@ class S3Channel(HTTPChannel):
             and self.site.fast.serve(self, data)
         ):
             self.resetTimeout()
+            self.seen = self.site.next_seen()
             return
         self.site.crowd.ask()
+        if self._turned_away:
+            self._turned_away = False
+            self.refuse(S3Error("SlowDown", headers={"Retry-After": RETRY_AFTER}))
+            return
         super().dataReceived(data)
+        if self.line_mode and not self._broken and (self._buffer or self.requests):
+            self.site.arrivals.head_begins(self)
 
     @property
     def crowd(self) -> Crowd:
@@ -104,6 +119,22 @@ class S3Channel(HTTPChannel):
         self._networkProducer.resumeProducing()
         self.setLineMode(data)
 
+    def postpone(self, turn: Coroutine[Any, Any, None], data: bytes) -> None:
+        """Take ``data``, which is a whole request, up again when ``turn`` returns."""
+        self.occupy(self._take_up(turn, data))
+
+    async def _take_up(self, turn: Coroutine[Any, Any, None], data: bytes) -> None:
+        await turn
+        self._sending = None
+        self._handlingRequest = False
+        if self._savedTimeOut:
+            self.setTimeout(self._savedTimeOut)
+        later, self._dataBuffer = b"".join(self._dataBuffer), []
+        self._networkProducer.resumeProducing()
+        self.setLineMode(data)
+        if later:
+            self.dataReceived(later)
+
     def _failed(self, reason: Failure) -> None:
         if not reason.check(CancelledError):
             self._log.failure("A connection is ended", reason)
@@ -115,6 +146,22 @@ class S3Channel(HTTPChannel):
         under_way = self._handlingRequest or any(request.begun for request in self.requests)
         return under_way or bool(getattr(self.transport, "dataBuffer", b"") or getattr(self.transport, "_tempDataBuffer", ()))
 
+    @property
+    def idle(self) -> bool:
+        """Whether it can be closed and nobody loses an answer."""
+        return not self.busy and not self._turned_away
+
+    def close_idle(self) -> None:
+        """Close at once, for another's sake."""
+        if self.secure and not getattr(self.transport, "idle", True):
+            self.transport.abortConnection()  # there is nobody yet to say farewell to
+        else:
+            self.loseConnection()
+
+    def turn_away(self) -> None:
+        """There is no room: answer that, and close, when the client asks for something."""
+        self._broken = self._turned_away = True
+
     def end(self) -> None:
         """Close when the request that is under way, if one is, has been answered."""
         self.persistent = False
@@ -123,12 +170,15 @@ class S3Channel(HTTPChannel):
 
     def connectionMade(self) -> None:
         """A client has come."""
-        self.site.connections.add(self)
+        self.secure = self.isSecure()
+        self.seen = self.site.next_seen()
         super().connectionMade()
+        self.site.connections.add(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The client has gone."""
         self.site.connections.discard(self)
+        self.site.arrivals.head_ends(self)
         if self._sending is not None:
             sending, self._sending = self._sending, None
             sending.cancel()
@@ -151,6 +201,8 @@ class S3Channel(HTTPChannel):
     def allHeadersReceived(self) -> None:
         """The head is complete: the request begins, whatever has come of its body."""
         request: S3Request = self.requests[-1]
+        self.site.arrivals.head_ends(self)
+        self.seen = self.site.next_seen()
         self.persistent = self.checkPersistence(request, self._version) and self.site.keep_alive
         if self.length != 0:
             # The body's own timer takes over: the bytes may have to wait for a slow store.
@@ -180,6 +232,7 @@ class S3Channel(HTTPChannel):
         """Answer ``error`` and close: what follows on this connection can't be made sense of."""
         self._broken = True
         self.persistent = False
+        self.site.arrivals.head_ends(self)
         if self.requests and self.requests[-1].begun:
             self.requests[-1].break_off(error)
             return
@@ -229,6 +282,7 @@ class S3Request(Request):
             ask=(lambda: self.channel.transport.write(CONTINUE)) if expects else None,
         )
         if length != 0:
+            site.arrivals.body_begins(self.body)
             self.process()
 
     def parseCookies(self) -> None:
@@ -251,6 +305,7 @@ class S3Request(Request):
             self.process()
         else:
             answered = self._answered
+            self.site.arrivals.body_ends(self.body)
             self.body.end()
             if answered:
                 self._finish_now()
@@ -301,6 +356,7 @@ class S3Request(Request):
     def connectionLost(self, reason: Failure) -> None:
         """The client has gone."""
         if hasattr(self, "body"):
+            self.site.arrivals.body_ends(self.body)
             # Whoever reads the body may answer here and now, and begin to linger.
             self.body.fail(S3Error("IncompleteBody"))
         super().connectionLost(reason)

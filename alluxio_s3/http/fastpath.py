@@ -18,6 +18,7 @@ from twisted.logger import Logger
 
 from alluxio_s3.actions.object_read import Found, describe
 from alluxio_s3.http.answer import render_fields, status_line
+from alluxio_s3.http.limits.gate import Stay
 from alluxio_s3.http.pipeline import Pipeline
 from alluxio_s3.http.plain import PlainRequest
 from alluxio_s3.http.recognition import Recognised, recognise
@@ -49,6 +50,7 @@ class FastPath:
     _log = Logger()
 
     def __init__(self, pipeline: Pipeline) -> None:
+        self.gate = pipeline.gate
         self._pipeline = pipeline
         self._services = pipeline.services
         self._identify: Callable[[bytes | None, str, bytes, Mapping[bytes, bytes]], IPrincipal | None] | None = None
@@ -74,9 +76,14 @@ class FastPath:
                 # Where tags are elsewhere, HEAD counts them.
                 and (self._services.tags.travels or not asked.is_head)
                 and self._allows(principal, "s3:GetObject", asked.target.bucket, asked.target.key)
-                and self._answer(channel, recognised, principal)
+                and self.gate.passes(principal.name)
             ):
-                return True
+                if self.gate.turns.must_wait(principal.name):
+                    channel.postpone(self.gate.turns.wait(principal.name), data)
+                    return True
+                if self._answer(channel, recognised, principal):
+                    self.gate.passed(principal.name)
+                    return True
         if asked.target.key and not asked.is_head:
             return False
         channel.crowd.ask()
@@ -153,6 +160,8 @@ class FastPath:
 
     async def _send(self, channel: S3Channel, file: IHotObject, sender: FileSender, account: Account, started: float) -> None:
         self._pipeline.in_flight += 1
+        stay = Stay()
+        self.gate.let_in(stay, account.user)
         visit = self._services.namespace.visits.enter()
         try:
             await sender.send()
@@ -164,6 +173,7 @@ class FastPath:
             return
         finally:
             self._pipeline.in_flight -= 1
+            self.gate.leave(stay)
             self._services.namespace.visits.leave(visit)
             file.release()
             account.bytes_out = sender.sent

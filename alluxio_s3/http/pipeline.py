@@ -19,6 +19,7 @@ from alluxio_s3.actions.registry import Registry
 from alluxio_s3.actions.storage_errors import translate
 from alluxio_s3.http.answer import send
 from alluxio_s3.http.channel import S3Request
+from alluxio_s3.http.limits.gate import Gate, Stay
 from alluxio_s3.interfaces import IAuthenticator, IPrincipal
 from alluxio_s3.ops.access_log import AccessLog, Account
 from alluxio_s3.s3.errors import S3Error
@@ -36,12 +37,17 @@ class Pipeline:
     registry: Registry
     services: Services
     access_log: AccessLog
+    gate: Gate = field()
     in_flight: int = 0
     _ids: count[int] = field(factory=lambda: count(1))
     _boot: str = field(factory=lambda: os.urandom(4).hex().upper())
     _second: int = -1
     _same: bytes = b""
     _log = Logger()
+
+    @gate.default
+    def _gate(self) -> Gate:
+        return Gate(self.services.clock)
 
     async def run(self, request: S3Request) -> None:
         """Answer ``request``."""
@@ -54,13 +60,15 @@ class Pipeline:
             peer=getattr(request.client, "host", ""),
         )
         self.in_flight += 1
+        stay = Stay()
         visit = self.services.namespace.visits.enter()
         try:
-            response = await self._respond(request, account)
+            response = await self._respond(request, account, stay)
             account.waited = clock.seconds() - started
             await self._send(request, response, account)
         finally:
             self.in_flight -= 1
+            self.gate.leave(stay)
             self.services.namespace.visits.leave(visit)
             account.bytes_in = request.body.received
             account.bytes_out = request.bytes_sent
@@ -79,9 +87,9 @@ class Pipeline:
             self._same = f"x-amz-id-2: {self._boot}\r\nServer: AlluxioS3\r\nDate: {datetimeToString(second).decode()}\r\n".encode()
         return b"x-amz-request-id: %s\r\n%s" % (request_id.encode(), self._same)
 
-    async def _respond(self, request: S3Request, account: Account) -> Response:
+    async def _respond(self, request: S3Request, account: Account, stay: Stay) -> Response:
         try:
-            return await self._act(request, account)
+            return await self._act(request, account, stay)
         except CancelledError:
             account.error = "ClientGone"
             raise
@@ -108,10 +116,11 @@ class Pipeline:
             self._log.warn("{account.request_id} {account.action}: {cause}", account=account, cause=problem)
         return error
 
-    async def _act(self, request: S3Request, account: Account) -> Response:
+    async def _act(self, request: S3Request, account: Account, stay: Stay) -> Response:
         head = read_head(request)
         principal: IPrincipal = await self.authenticator.authenticate(head)
         account.user = principal.name
+        await self._come_in(request, principal.name, stay)
         action = self.registry.resolve(head)
         account.action = action.route.name
         for need in action.needs(head):
@@ -119,6 +128,16 @@ class Pipeline:
         if head.target.bucket:
             await self.services.namespace.expect_owner(head.target.bucket, head.headers.get("x-amz-expected-bucket-owner"))
         return await action.run(Call(head, principal, request.body, account.request_id, self.services))
+
+    async def _come_in(self, request: S3Request, user: str, stay: Stay) -> None:
+        gate = self.gate
+        gate.enter(stay, user, request.body.length)
+        if gate.turns.must_wait(user):
+            await gate.turns.wait(user)
+        if not request.gone:
+            request.channel.pace = gate.reading(user)
+        if request.body.length != 0:
+            request.body.pace = gate.writing(user)
 
     async def _send(self, request: S3Request, response: Response, account: Account) -> None:
         account.status = response.status

@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IPullProducer, ISSLTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from alluxio_s3.http.limits.rates import Pace
 from alluxio_s3.interfaces import IFileBacked
 from alluxio_s3.storage import ObjectChanged
 from alluxio_s3.threads import Threads
@@ -67,11 +68,24 @@ class StandIn:
         self._offset = offset
         self._left = left
         self._done: Deferred[None] | None = None
+        self._pace: Pace | None = getattr(channel, "pace", None)
 
     def _took(self, count: int) -> None:
         self.sent += count
         self._offset += count
         self._left -= count
+
+    def _go_on_after(self, taken: int) -> None:
+        """Have the transport ask for more, as soon as the pace allows."""
+        pause = 0.0 if self._pace is None else self._pace.spend(taken)
+        if self._pace is None or not pause:
+            self._transport.startWriting()
+        else:
+            self._pace.later(pause, self._go_on_paced)
+
+    def _go_on_paced(self) -> None:
+        if self._done is not None:
+            self._transport.startWriting()
 
     def _cancelled(self, _: Deferred[None]) -> None:
         self._done = None
@@ -118,7 +132,7 @@ class FileSender(StandIn):
         Raises ObjectChanged as ``send`` does, and OSError when the file cannot be read.
         """
         size = min(self._left, self._slice())
-        if not self._transport.idle or not is_hot(self._file.fileno(), self._offset, size):
+        if self._pace is not None or not self._transport.idle or not is_hot(self._file.fileno(), self._offset, size):
             return False
         self._hot_until = self._offset + size
         try:
@@ -191,7 +205,7 @@ class FileSender(StandIn):
             if self._left <= TAIL_BYTES:
                 self._send_slice()  # the tail, which needs no turn of its own
             else:
-                self._transport.startWriting()
+                self._go_on_after(taken)
 
     def _finish_with_tail(self) -> None:
         tail = self._tail()
@@ -208,7 +222,8 @@ class FileSender(StandIn):
         return tail
 
     def _slice(self) -> int:
-        return SLICE_BYTES if self._crowd is None else self._crowd.slice_bytes()
+        most = SLICE_BYTES if self._crowd is None else self._crowd.slice_bytes()
+        return most if self._pace is None else min(most, self._pace.slice_bytes)
 
     def _probe(self) -> bool:
         """Whether the next slice is hot; if not, a thread reads it and then lets the transport go on."""

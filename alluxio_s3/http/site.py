@@ -10,6 +10,8 @@ from twisted.web.server import Site
 from alluxio_s3.http.answer import render_fields, status_line
 from alluxio_s3.http.channel import S3Channel, S3Request
 from alluxio_s3.http.fastpath import FastPath
+from alluxio_s3.http.limits.arrivals import Arrivals
+from alluxio_s3.http.limits.connections import Connections
 from alluxio_s3.http.sendfile import Crowd
 from alluxio_s3.http.stalls import Stalls
 from alluxio_s3.s3.errors import S3Error
@@ -41,18 +43,23 @@ class S3Site(Site):
         self.timeOut = idle_seconds
         self.keep_alive = keep_alive
         self.body_stall_seconds = body_stall_seconds
-        self.connections: set[S3Channel] = set()
+        self.gate = fast.gate
+        self.connections = Connections(self.gate, reactor)
+        self.arrivals = Arrivals(self.gate, reactor)
+        self._asked = 0
         self.crowd = Crowd(reactor.seconds)
         self._stalls = None if body_stall_seconds is None else Stalls(self.connections, reactor, body_stall_seconds)
 
     def startFactory(self) -> None:
         """The first port listens."""
         super().startFactory()
+        self.arrivals.start()
         if self._stalls is not None:
             self._stalls.start()
 
     def stopFactory(self) -> None:
         """The last port does no more."""
+        self.arrivals.stop()
         if self._stalls is not None:
             self._stalls.stop()
         super().stopFactory()
@@ -72,6 +79,11 @@ class S3Site(Site):
         """End every connection where it stands: what was answered so far must not look whole."""
         for connection in tuple(self.connections):
             connection.transport.abortConnection()
+
+    def next_seen(self) -> int:
+        """A number for who asks for something: the higher, the later."""
+        self._asked += 1
+        return self._asked
 
     def serve(self, request: S3Request) -> None:
         """Parse the target, once, and give the request to the route of what it names."""
@@ -94,5 +106,5 @@ class S3Site(Site):
     def render_refusal(self, error: S3Error) -> bytes:
         """The whole answer to what is not a request."""
         body = error_document(error, "", "")
-        fields = {"Content-Type": "application/xml", "Content-Length": str(len(body)), "Connection": "close"}
+        fields = {"Content-Type": "application/xml", "Content-Length": str(len(body)), "Connection": "close", **error.headers}
         return b"".join((status_line(error.status), render_fields(fields), b"\r\n", body))

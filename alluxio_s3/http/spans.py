@@ -96,12 +96,13 @@ class SpanSender(StandIn):
     def _go_on(self) -> None:
         """Give the transport what is here, up to a slice, and have it ask for more."""
         try:
-            until = self.sent + SLICE_BYTES
+            before = self.sent
+            until = before + (SLICE_BYTES if self._pace is None else min(SLICE_BYTES, self._pace.slice_bytes))
             while self._done is not None and self.sent < until:
                 if not (self._take_next() if self._span is None else self._send_slice(until - self.sent)):
                     return
             if self._done is not None:
-                self._transport.startWriting()
+                self._go_on_after(self.sent - before)
         except BlockingIOError:
             self._transport.startWriting()
         except ConnectionError:

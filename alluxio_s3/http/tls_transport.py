@@ -65,7 +65,7 @@ class TlsServer(EagerServer):
     def __init__(self, sock: Any, protocol: Any, client: Any, server: Any, sessionno: int, reactor: Any) -> None:
         super().__init__(sock, protocol, client, server, sessionno, reactor)
         self.setTcpNoDelay(True)
-        self._deadline = reactor.callLater(server.handshake_seconds, self.abortConnection)
+        self._deadline = reactor.callLater(server.patience, self._too_late)
 
     @property
     def idle(self) -> bool:
@@ -133,6 +133,12 @@ class TlsServer(EagerServer):
         if self.disconnecting:
             self.stopReading()
         return None
+
+    def _too_late(self) -> None:
+        gate = getattr(self.server.factory, "gate", None)
+        if gate is not None:
+            gate.count("handshake")
+        self.abortConnection()
 
     def _wrap(self) -> None:
         # Where the peer has reset the connection already, wrapping would close the descriptor under the poller. Raises OSError.
@@ -265,9 +271,16 @@ class TlsPort(EagerPort):
     def __init__(self, port: int, factory: IProtocolFactory, interface: str, reactor: Any, contexts: Contexts) -> None:
         super().__init__(port, factory, BACKLOG, interface, reactor)
         self.contexts = contexts
-        self.handshake_seconds = HANDSHAKE_SECONDS
+        # None: as the limits of the site have it.
+        self.handshake_seconds: float | None = None
         self.buffer = memoryview(bytearray(READ_BYTES))
         self.chunk = memoryview(bytearray(UNIT_BYTES))
+
+    @property
+    def patience(self) -> float:
+        """How long the first words may take, in seconds."""
+        gate = getattr(self.factory, "gate", None)
+        return self.handshake_seconds or (gate and gate.limits.head_seconds) or HANDSHAKE_SECONDS
 
 
 @frozen

@@ -11,6 +11,7 @@ from attrs import fields, frozen
 from alluxio_s3.settings.authentication import Authentication
 from alluxio_s3.settings.cluster import Cluster
 from alluxio_s3.settings.definition import METADATA_KEY, Property, setting
+from alluxio_s3.settings.limits import Limits
 from alluxio_s3.settings.operation import Operation
 from alluxio_s3.settings.values import boolean, choice, duration, host, integer, location, many, name, optional_text, port, size, text
 
@@ -97,9 +98,8 @@ class Connections:
         "alluxio.worker.s3.header.timeout",
         duration(),
         "30sec",
-        "How long the head of a request may take to arrive. `0`: forever.",
+        "How long the head of a request, and the beginning of TLS before it, may take to arrive. `0`: forever.",
         ours=True,
-        acted_on=False,
     )
     body_stall_ms: int = setting(
         "alluxio.worker.s3.body.stall.timeout",
@@ -291,27 +291,13 @@ class Cache:
         "alluxio.worker.page.store.sizes", many(size()), "", "How much each of them may hold, in the same order."
     )
     page_size: int = setting("alluxio.worker.page.store.page.size", size(minimum=1), "1MB", "The size of a page.")
-    read_rate_mb: int = setting(
-        "alluxio.proxy.s3.global.read.rate.limit.mb",
-        integer(0),
-        "0",
-        "The most that all reads get, in MB/s. `0`: no limit.",
-        acted_on=False,
-    )
-    connection_read_rate_mb: int = setting(
-        "alluxio.proxy.s3.single.connection.read.rate.limit.mb",
-        integer(0),
-        "0",
-        "The most that the reads of one connection get, in MB/s. `0`: no limit.",
-        acted_on=False,
-    )
 
 
-SECTIONS: tuple[type, ...] = (Endpoint, Connections, Operation, UnderStores, Api, Tagging, Authentication, Tls, Cluster, Cache)
+SECTIONS: tuple[type, ...] = (Endpoint, Connections, Limits, Operation, UnderStores, Api, Tagging, Authentication, Tls, Cluster, Cache)
 
 
 @frozen(slots=False, kw_only=True)
-class Settings(Endpoint, Connections, Operation, UnderStores, Api, Tagging, Authentication, Tls, Cluster, Cache):
+class Settings(Endpoint, Connections, Limits, Operation, UnderStores, Api, Tagging, Authentication, Tls, Cluster, Cache):
     """The value of every property. ``Settings()`` is all defaults; ``settings.load`` reads a file."""
 
 

@@ -1,0 +1,80 @@
+"""Clients that take too long to say what they want: heads of requests that do not end, bodies that trickle."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from alluxio_s3.http.limits.gate import Gate
+from alluxio_s3.s3.errors import S3Error
+
+if TYPE_CHECKING:
+    from alluxio_s3.http.body import RequestBody
+    from alluxio_s3.http.channel import S3Channel
+
+# How often it looks, in seconds: nothing ends earlier than the limits say, nor much later.
+EVERY = 0.5
+
+
+class Arrivals:
+    """What is on its way in: looks at it now and then, which takes no timer for each, and refuses what takes too long."""
+
+    _log = Logger()
+
+    def __init__(self, gate: Gate, clock: IReactorTime) -> None:
+        self._gate = gate
+        self._clock = clock
+        self._heads: dict[S3Channel, float] = {}
+        # Since when each body has been looked at, and what had come of it.
+        self._bodies: dict[RequestBody, tuple[float, int]] = {}
+        self._looking = LoopingCall(self.look)
+        self._looking.clock = clock
+
+    def start(self) -> None:
+        """Begin to look."""
+        ended: Deferred[Any] = self._looking.start(EVERY, now=False)
+        _ = ended.addErrback(partial(self._log.failure, "Looking for slow clients has ended"))
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._looking.running:
+            self._looking.stop()
+
+    def head_begins(self, channel: S3Channel) -> None:
+        """Part of a head has come; perhaps not the first."""
+        self._heads.setdefault(channel, self._clock.seconds())
+
+    def head_ends(self, channel: S3Channel) -> None:
+        """The whole head has come, or its client has gone."""
+        self._heads.pop(channel, None)
+
+    def body_begins(self, body: RequestBody) -> None:
+        """A body will come."""
+        self._bodies[body] = (self._clock.seconds(), 0)
+
+    def body_ends(self, body: RequestBody) -> None:
+        """No more of it will."""
+        self._bodies.pop(body, None)
+
+    def look(self) -> None:
+        """One round."""
+        now, limits = self._clock.seconds(), self._gate.limits
+        for channel, since in tuple(self._heads.items()) if limits.head_seconds else ():
+            if now - since >= limits.head_seconds:
+                del self._heads[channel]
+                self._gate.count("head")
+                channel.refuse(S3Error("RequestTimeout"))
+        for body, (since, before) in tuple(self._bodies.items()) if limits.body_rate and limits.body_seconds else ():
+            if not body.awaited:
+                # Whoever should read it is the slower one.
+                self._bodies[body] = (now, body.received)
+            elif now - since >= limits.body_seconds:
+                self._bodies[body] = (now, body.received)
+                if body.received - before < limits.body_rate * (now - since):
+                    self._gate.count("body")
+                    body.fail(S3Error("RequestTimeout"))
