@@ -16,7 +16,8 @@ from alluxio_s3.cache.freshness import CachePolicy
 from alluxio_s3.cache.store import PageStore
 from alluxio_s3.cache.store import Place as PagePlace
 from alluxio_s3.cache.ufs import Cache, CachedUnderFileSystem
-from alluxio_s3.interfaces import IBucketContainer, IIdentified, IMetrics, IMultipartUploads, ITagStore, IUnderFileSystem
+from alluxio_s3.interfaces import IBucketContainer, ICorsStore, IIdentified, IMetrics, IMultipartUploads, ITagStore, IUnderFileSystem
+from alluxio_s3.namespace.cors_files import CorsFiles
 from alluxio_s3.namespace.live_mounts import LiveMounts, Store
 from alluxio_s3.namespace.mount_table import FileMountTable, MountFile
 from alluxio_s3.namespace.mounts import Namespace
@@ -26,6 +27,7 @@ from alluxio_s3.settings import Loaded, Settings, SettingsError
 from alluxio_s3.settings.mount_options import MountOptions, check_uri, split_options, without_secrets
 from alluxio_s3.storage import Mount, PermissionRefused, StorageError, Unavailable
 from alluxio_s3.threads import Threads
+from alluxio_s3.ufs.local.containment import RESERVED
 from alluxio_s3.ufs.metered import metered
 from alluxio_s3.ufs.rate_limited import Allowance, RateLimitedUnderFileSystem
 from alluxio_s3.ufs.read_only import ReadOnlyUnderFileSystem
@@ -160,6 +162,14 @@ def _local(
         "buckets": str(buckets).lower(),
     }
     return build_plugin(UFS, LOCAL, IUnderFileSystem, given, reactor, threads)
+
+
+def build_cors_store(settings: Settings, threads: Threads) -> ICorsStore | None:
+    """Where the CORS rules of buckets are kept, if there is a place for them."""
+    directory = settings.cors_dir
+    if directory is None and settings.ufs_root is not None and plugin_of(settings.ufs_root) == LOCAL:
+        directory = f"{settings.ufs_root.partition('://')[2] or settings.ufs_root}/{RESERVED}/cors"
+    return None if directory is None else CorsFiles(Path(directory), threads)
 
 
 def build_mount_table(settings: Settings, reactor: Any, threads: Threads) -> FileMountTable | None:

@@ -75,6 +75,8 @@ class CreateBucket(Action):
         except S3Error as error:
             if error.code != "BucketAlreadyOwnedByYou":
                 raise
+        else:
+            await _forget_rules(call)
         return Response(headers={"Location": f"/{call.bucket}"})
 
 
@@ -96,7 +98,7 @@ class HeadBucket(Action):
 
 @action("DeleteBucket", method="DELETE", on=BUCKET)
 class DeleteBucket(Action):
-    """Removes an empty bucket, and its tags."""
+    """Removes an empty bucket, its tags and its CORS rules."""
 
     async def run(self, call: Call) -> Response:
         """Raises S3Error: NoSuchBucket, BucketNotEmpty, InvalidRequest for a mount."""
@@ -107,6 +109,7 @@ class DeleteBucket(Action):
             # Else the next bucket of that name would inherit them.
             with suppress(NoSuchPath, Unsupported):
                 await tags.put(bucket.place.ufs, bucket.status, {})
+        await _forget_rules(call)
         return Response(204)
 
 
@@ -129,6 +132,12 @@ class GetBucketVersioning(Action):
         """Raises S3Error NoSuchBucket."""
         await call.services.namespace.bucket(call.bucket)
         return Response(headers=XML, body=document("VersioningConfiguration", ""))
+
+
+async def _forget_rules(call: Call) -> None:
+    """Those of CORS that an earlier bucket of that name had are not for the next one."""
+    if call.services.cors is not None and await call.services.cors.rules(call.bucket):
+        await call.services.cors.keep(call.bucket, ())
 
 
 def _bucket_element(bucket: Entry, region: str) -> str:

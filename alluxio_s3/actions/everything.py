@@ -6,6 +6,7 @@ from types import ModuleType
 
 from alluxio_s3.actions import (
     buckets,
+    cors,
     listings,
     multipart,
     multipart_complete,
@@ -32,6 +33,7 @@ MODULES: tuple[ModuleType, ...] = (
     object_copy,
     object_delete,
     tagging,
+    cors,
     multipart,
     multipart_complete,
     multipart_listings,

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from attrs import field, frozen
 from twisted.internet.interfaces import IReactorTime
 
-from alluxio_s3.interfaces import IAuthorizer, IObjectReader, IPrincipal, IRequestBody, ISigner, ITagStore, ITokenExchange
+from alluxio_s3.interfaces import IAuthorizer, ICorsStore, IObjectReader, IPrincipal, IRequestBody, ISigner, ITagStore, ITokenExchange
 from alluxio_s3.namespace.mounts import Namespace
 from alluxio_s3.s3.request import Headers, RequestHead
 from alluxio_s3.s3.sigv4 import Signature
@@ -41,6 +41,7 @@ class Services:
     limits: Limits = Limits()
     region: str = "us-east-1"
     exchange: ITokenExchange | None = None
+    cors: ICorsStore | None = None
 
 
 @frozen

@@ -26,7 +26,6 @@ _ON_BUCKETS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "PUT": "PutBucketAnalyticsConfiguration",
             "DELETE": "DeleteBucketAnalyticsConfiguration",
         },
-        "cors": {"GET": "GetBucketCors", "PUT": "PutBucketCors", "DELETE": "DeleteBucketCors"},
         "encryption": {"GET": "GetBucketEncryption", "PUT": "PutBucketEncryption", "DELETE": "DeleteBucketEncryption"},
         "intelligent-tiering": {
             "GET": "GetBucketIntelligentTieringConfiguration",
@@ -145,6 +144,8 @@ def _routes() -> Iterator[Route]:
     yield route("PutBucketVersioning", "PUT", BUCKET, query=frozenset({"versioning"}))
     for method in ("HEAD", "POST", "DELETE"):
         yield route(f"{method} {BUCKET}?versioning", method, BUCKET, query=frozenset({"versioning"}))
+    for method in ("HEAD", "POST"):
+        yield route(f"{method} {BUCKET}?cors", method, BUCKET, query=frozenset({"cors"}))
     for method in ("HEAD", "PUT", "POST", "DELETE"):
         yield route(f"{method} {OBJECT}?attributes", method, OBJECT, query=frozenset({"attributes"}))
     for on, headers in ((BUCKET, _GRANTS), (OBJECT, _HEADERS_ON_OBJECTS)):

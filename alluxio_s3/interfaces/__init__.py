@@ -15,6 +15,7 @@ contract suite that checks an implementation.
 from __future__ import annotations
 
 from alluxio_s3.interfaces.cluster import IMembers, Member
+from alluxio_s3.interfaces.cors import ICorsStore
 from alluxio_s3.interfaces.files import ICachedReader, IFileBacked, IHotObject, IHotObjects, IHotReader, ISpanReader, Span
 from alluxio_s3.interfaces.identity import (
     IAuthenticator,
@@ -52,6 +53,7 @@ __all__ = [
     "IAuthorizer",
     "IBucketContainer",
     "ICachedReader",
+    "ICorsStore",
     "IExplainer",
     "IFileBacked",
     "IHotObject",

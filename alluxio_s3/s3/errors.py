@@ -11,6 +11,7 @@ from types import MappingProxyType
 TABLE: Mapping[str, tuple[int, str]] = MappingProxyType(
     {
         "AccessDenied": (403, "Access Denied"),
+        "AccessForbidden": (403, "Access forbidden"),
         "AuthorizationHeaderMalformed": (400, "The authorization header that you provided is not valid."),
         "AuthorizationQueryParametersError": (400, "The authorization query parameters that you provided are not valid."),
         "BadDigest": (400, "The Content-MD5 or checksum value that you specified did not match what the server received."),
@@ -56,6 +57,7 @@ TABLE: Mapping[str, tuple[int, str]] = MappingProxyType(
         "MissingContentLength": (411, "You must provide the Content-Length HTTP header."),
         "MissingRequestBodyError": (400, "Request body is empty."),
         "NoSuchBucket": (404, "The specified bucket does not exist."),
+        "NoSuchCORSConfiguration": (404, "The CORS configuration does not exist"),
         "NoSuchKey": (404, "The specified key does not exist."),
         "NoSuchTagSet": (404, "The TagSet does not exist."),
         "NoSuchUpload": (

@@ -24,6 +24,7 @@ PROMISED = {
     *("GetBucketTagging", "PutBucketTagging", "DeleteBucketTagging", "GetObjectTagging", "PutObjectTagging", "DeleteObjectTagging"),
     *("ListObjects", "ListObjectsV2", "DeleteObjects", "GetObject", "HeadObject", "PutObject", "CopyObject", "DeleteObject"),
     *("GetObjectAttributes", "CreateMultipartUpload", "UploadPart", "UploadPartCopy", "CompleteMultipartUpload"),
+    *("GetBucketCors", "PutBucketCors", "DeleteBucketCors"),
     *("AssumeRoleWithWebIdentity", "AbortMultipartUpload", "ListParts", "ListMultipartUploads"),
 }
 

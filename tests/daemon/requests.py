@@ -141,6 +141,20 @@ def _tagged_bucket(ground: Ground, _path: str) -> Ask:
     return Ask("GET", "/main", (("tagging", ""),))
 
 
+def _rules(path: str) -> bytes:
+    """Rules of CORS that nobody else makes."""
+    rule = f"<AllowedOrigin>http://{path[1:]}</AllowedOrigin><AllowedMethod>GET</AllowedMethod>"
+    return f"<CORSConfiguration><CORSRule>{rule}</CORSRule></CORSConfiguration>".encode()
+
+
+def _bucket_with_rules(method: str, *, changes: bool = False) -> Callable[[Ground, str], Ask]:
+    def make(ground: Ground, path: str) -> Ask:
+        ground.do(Ask("PUT", "/main", (("cors", ""),), body=_rules(path)))
+        return Ask(method, "/main", (("cors", ""),), changes=changes)
+
+    return make
+
+
 def _of_object(method: str, *query: tuple[str, str], body: bytes = b"", changes: bool = False) -> Callable[[Ground, str], Ask]:
     return lambda ground, path: Ask(method, ground.object(path), query, body=body, changes=changes)
 
@@ -170,10 +184,12 @@ REQUESTS: Mapping[str, Callable[[Ground, str], Ask]] = MappingProxyType(
         ),
         "CreateMultipartUpload": lambda _, path: Ask("POST", path, (("uploads", ""),), changes=True),
         "DeleteBucket": _empty_bucket,
+        "DeleteBucketCors": _bucket_with_rules("DELETE", changes=True),
         "DeleteBucketTagging": _of_bucket("DELETE", ("tagging", "")),
         "DeleteObject": _of_object("DELETE", changes=True),
         "DeleteObjectTagging": _of_object("DELETE", ("tagging", ""), changes=True),
         "DeleteObjects": _delete_all,
+        "GetBucketCors": _bucket_with_rules("GET"),
         "GetBucketLocation": _of_bucket("GET", ("location", "")),
         "GetBucketTagging": _tagged_bucket,
         "GetBucketVersioning": _of_bucket("GET", ("versioning", "")),
@@ -189,6 +205,7 @@ REQUESTS: Mapping[str, Callable[[Ground, str], Ask]] = MappingProxyType(
         "ListObjects": _of_bucket("GET"),
         "ListObjectsV2": _of_bucket("GET", ("list-type", "2")),
         "ListParts": _of_upload("GET"),
+        "PutBucketCors": lambda _ground, path: Ask("PUT", "/main", (("cors", ""),), body=_rules(path), changes=True),
         "PutBucketTagging": _of_bucket("PUT", ("tagging", ""), body=_TAGS),
         "PutObject": lambda _, path: Ask("PUT", path, body=CONTENT, changes=True),
         "PutObjectTagging": _of_object("PUT", ("tagging", ""), body=_TAGS.replace(b"b<", b"c<"), changes=True),
