@@ -37,7 +37,7 @@ from alluxio_s3.ops.health import store_check
 from alluxio_s3.ops.ledger import Ledger
 from alluxio_s3.ops.operations import Operations
 from alluxio_s3.settings import Loaded, Settings, SettingsError
-from alluxio_s3.stores import build_cache, build_mounts, build_root, build_tag_store, stage
+from alluxio_s3.stores import build_cache, build_cors_store, build_mounts, build_root, build_tag_store, stage
 from alluxio_s3.threads import Threads
 
 DRAIN_POLL_SECONDS = 0.05
@@ -141,6 +141,7 @@ class Gateway(MultiService):
             limits=_limits(settings),
             region=settings.region,
             exchange=ITokenExchange(authenticator, None),
+            cors=build_cors_store(settings, threads),
         )
         measured = IMeasured(authenticator, None)
         if measured is not None:
