@@ -221,6 +221,14 @@ class Api:
         " costs: the ETag is then made of a CRC64NVME and the size, and never taken for an MD5; that of a multipart object is opaque.",
         ours=True,
     )
+    cors_dir: str | None = setting(
+        "alluxio.worker.s3.cors.path",
+        location(),
+        "",
+        "The directory of the [CORS rules](cors.md) of buckets and mounts, a file for each; none: `.alluxio-s3/cors` in the local directory"
+        " that is mounted at `/`.",
+        ours=True,
+    )
     metadata_max_bytes: int = setting(
         "alluxio.proxy.s3.header.metadata.max.size", size(), "2KB", "How much user metadata an object may have. `0`: no limit."
     )
