@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 from itertools import count
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import datetimeToString
 
+from alluxio_s3.actions.cors import headers_for_pages, preflight
 from alluxio_s3.actions.exchange import Call, Response, Services
 from alluxio_s3.actions.registry import Registry
 from alluxio_s3.actions.storage_errors import translate
@@ -63,7 +64,7 @@ class Pipeline:
         stay = Stay()
         visit = self.services.namespace.visits.enter()
         try:
-            response = await self._respond(request, account, stay)
+            response = await self._for_pages(request, await self._respond(request, account, stay))
             account.waited = clock.seconds() - started
             await self._send(request, response, account)
         finally:
@@ -118,6 +119,10 @@ class Pipeline:
 
     async def _act(self, request: S3Request, account: Account, stay: Stay) -> Response:
         head = read_head(request)
+        if head.method == "OPTIONS":
+            account.action = "Preflight"
+            await self._come_in(request, "", stay)
+            return await preflight(self.services, head)
         principal: IPrincipal = await self.authenticator.authenticate(head)
         account.user = principal.name
         await self._come_in(request, principal.name, stay)
@@ -128,6 +133,15 @@ class Pipeline:
         if head.target.bucket:
             await self.services.namespace.expect_owner(head.target.bucket, head.headers.get("x-amz-expected-bucket-owner"))
         return await action.run(Call(head, principal, request.body, account.request_id, self.services))
+
+    async def _for_pages(self, request: S3Request, response: Response) -> Response:
+        """``response`` with what lets pages of other origins read it, where the bucket does; browsers ask with an Origin."""
+        origins = request.requestHeaders.getRawHeaders(b"origin")
+        if origins is None or len(origins) > 1 or request.method == b"OPTIONS" or not isinstance(request.target, Target):
+            return response
+        origin, method = origins[0].decode("latin-1"), request.method.decode("latin-1")
+        more = await headers_for_pages(self.services, request.target.bucket, origin, method) if request.target.bucket else {}
+        return evolve(response, headers={**response.headers, **more}) if more else response
 
     async def _come_in(self, request: S3Request, user: str, stay: Stay) -> None:
         gate = self.gate
