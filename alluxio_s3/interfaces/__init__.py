@@ -14,7 +14,7 @@ contract suite that checks an implementation.
 
 from __future__ import annotations
 
-from alluxio_s3.interfaces.cluster import IMembers, Member
+from alluxio_s3.interfaces.cluster import Elsewhere, IMembers, IOwned, IRemembering, IRouting, Member, Steered
 from alluxio_s3.interfaces.cors import ICorsStore
 from alluxio_s3.interfaces.files import ICachedReader, IFileBacked, IHotObject, IHotObjects, IHotReader, ISpanReader, Span
 from alluxio_s3.interfaces.identity import (
@@ -48,6 +48,7 @@ from alluxio_s3.interfaces.stores import (
 )
 
 __all__ = [
+    "Elsewhere",
     "IAttributeUpdater",
     "IAuthenticator",
     "IAuthorizer",
@@ -68,13 +69,16 @@ __all__ = [
     "IMultipartUploads",
     "IObjectReader",
     "IObjectWriter",
+    "IOwned",
     "IPluginFactory",
     "IPrincipal",
     "IQuickAuthenticator",
     "IQuickAuthorizer",
     "IRangeCopier",
     "IReadOnly",
+    "IRemembering",
     "IRequestBody",
+    "IRouting",
     "ISigner",
     "ISpanReader",
     "ISpread",
@@ -85,5 +89,6 @@ __all__ = [
     "IUnderFileSystem",
     "Member",
     "Span",
+    "Steered",
     "TemporaryCredentials",
 ]

@@ -7,6 +7,10 @@ from collections.abc import Callable
 from attrs import frozen
 from zope.interface import Attribute, Interface
 
+from alluxio_s3.interfaces.identity import IPrincipal
+from alluxio_s3.interfaces.stores import IUnderFileSystem
+from alluxio_s3.s3.request import RequestHead
+
 
 @frozen
 class Member:
@@ -63,3 +67,48 @@ class IMembers(Interface):
 
     def on_mark(forget: Callable[[str], None]) -> None:
         """Call ``forget`` with each path that another worker has left word of, before being certain again."""
+
+
+class IOwned(Interface):
+    """An under-store whose objects are owned by workers."""
+
+    def owner(path: str) -> Member | None:
+        """Who should be asked for the object at ``path``; None: this worker. A few microseconds."""
+
+
+class IRemembering(Interface):
+    """An under-store that remembers what the one behind it said, and gives it without asking again."""
+
+    relies = Attribute("bool: whether it does, while all is well. If not, what it remembers is never in the way of what is so.")
+
+    def rely(limit: Callable[[str], float]) -> None:
+        """From now on what is remembered of a path may be given only while it is no older than ``limit`` of the path, in seconds.
+
+        Below 0: not at all.
+        """
+
+    async def forget(path: str) -> None:
+        """Remember nothing of ``path``, in any process, nor what the store was asked before now."""
+
+
+@frozen
+class Elsewhere:
+    """Where a client is to go: the URL, and the host and port in it."""
+
+    location: str
+    endpoint: str
+
+
+@frozen
+class Steered:
+    """Who answers a read: the client is to go ``elsewhere``, or this worker does. ``reason`` says why in a word; empty if it is ours."""
+
+    elsewhere: Elsewhere | None = None
+    reason: str = ""
+
+
+class IRouting(Interface):
+    """Says which worker answers a read."""
+
+    async def steer(head: RequestHead, principal: IPrincipal, ufs: IUnderFileSystem, path: str) -> Steered:
+        """Where the GET of an object, at ``path`` of ``ufs``, is to be answered. Raises what ``ufs.status`` raises."""

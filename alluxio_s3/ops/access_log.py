@@ -18,7 +18,7 @@ FLUSH_SECONDS = 1.0
 FLUSH_LINES = 2000
 
 # Query parameters that let in whoever knows them, in lower case.
-_SECRETS = frozenset({"awsaccesskeyid", "signature", "x-amz-credential", "x-amz-security-token", "x-amz-signature"})
+_SECRETS = frozenset({"awsaccesskeyid", "signature", "x-alluxio-hop", "x-amz-credential", "x-amz-security-token", "x-amz-signature"})
 
 
 @define

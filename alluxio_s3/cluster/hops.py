@@ -1,0 +1,138 @@
+"""Identity that survives a redirect: a token in the query of the URL that a client is sent to.
+
+Behind a 307 most clients bring no credentials, some bring old ones, and some name the host that they came from. So the worker that
+redirects writes down who asks, in a token that only members can make; the one that is asked takes it before any Authorization, and
+compares no Host. It is good for reads of that one object by that one query, until it expires: clients try again with the same URL. It
+has only characters that no client encodes anew (RFC 3986, 2.3).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from alluxio_s3.interfaces import IAuthenticator, IMeasured, IMember, IPrincipal, IQuickAuthenticator, ITokenExchange
+from alluxio_s3.s3.errors import S3Error
+from alluxio_s3.s3.request import RequestHead
+from alluxio_s3.s3.target import Target
+
+# The query parameter that carries a token.
+HOP = "x-alluxio-hop"
+LIFE_SECONDS = 300.0
+# Clocks of workers may differ by so much.
+SKEW_SECONDS = 900.0
+# Groups and roles may be many; URLs may not be long.
+MAX_TOKEN = 2048
+_METHODS = frozenset({"GET", "HEAD"})
+_REFUSED = "The redirect that this request follows is not, or no more, good for it: ask the first endpoint again."
+
+
+@implementer(IPrincipal, IMember)
+@frozen
+class Guest:
+    """Who was redirected, as the worker that did it knew them. See ``IPrincipal``, ``IMember``."""
+
+    name: str
+    how: str
+    groups: frozenset[str] = frozenset()
+    roles: frozenset[str] = frozenset()
+
+
+@frozen
+class Hop:
+    """What a token says. ``issuer`` is the id of the worker that redirected; ``client`` who of its clients, if it wants to hear of them."""
+
+    guest: Guest
+    issuer: str
+    client: str = ""
+
+
+class HopTokens:
+    """Makes and reads tokens. ``secret`` is the members', ``clock`` tells wall time."""
+
+    def __init__(self, secret: bytes, clock: IReactorTime, life_seconds: float = LIFE_SECONDS) -> None:
+        self._key = hmac.digest(secret, b"alluxio-s3 hop token 1", "sha256")
+        self._clock = clock
+        self._life = life_seconds
+
+    def issue(self, principal: IPrincipal, target: Target, issuer: str, client: str = "") -> str | None:
+        """A token for whom ``principal`` is, to read ``target``; None if it would be too long."""
+        member = IMember(principal, None)
+        said = {
+            "u": principal.name,
+            "h": principal.how,
+            "g": sorted(member.groups) if member is not None else [],
+            "r": sorted(member.roles) if member is not None else [],
+            "x": int(self._clock.seconds() + self._life),
+            "i": issuer,
+            "c": client,
+        }
+        payload = _encoded(json.dumps({name: value for name, value in said.items() if value}, separators=(",", ":")).encode())
+        token = f"{payload}.{_encoded(self._mac(payload, target))}"
+        return token if len(token) <= MAX_TOKEN else None
+
+    def read(self, token: str, method: str, target: Target) -> Hop:
+        """What ``token`` says. Raises S3Error AccessDenied if it isn't a member's, or not for ``method`` on ``target``, or not any more."""
+        payload, _, mac = token.partition(".")
+        try:
+            good = method in _METHODS and len(token) <= MAX_TOKEN and hmac.compare_digest(_decoded(mac), self._mac(payload, target))
+        except ValueError:
+            good = False
+        if not good:
+            raise S3Error("AccessDenied", _REFUSED)
+        said = json.loads(_decoded(payload))
+        if not self._clock.seconds() <= said["x"] <= self._clock.seconds() + self._life + SKEW_SECONDS:
+            raise S3Error("AccessDenied", _REFUSED)
+        guest = Guest(said["u"], said["h"], frozenset(said.get("g", ())), frozenset(said.get("r", ())))
+        return Hop(guest, said["i"], said.get("c", ""))
+
+    def _mac(self, payload: str, target: Target) -> bytes:
+        # Some clients encode path and query anew: what counts is what they mean.
+        pairs = [pair for pair in target.query.pairs if pair[0] != HOP]
+        told = json.dumps([payload, target.bucket, target.key, pairs]).encode()
+        return hmac.new(self._key, told, hashlib.sha256).digest()[:20]
+
+
+@implementer(IAuthenticator)
+class HopAuthenticator:
+    """``inner``, but for requests that bring a token. ``arrived`` is told of each of those.
+
+    It offers what else ``inner`` offers.
+    """
+
+    def __init__(self, inner: IAuthenticator, tokens: HopTokens, arrived: Callable[[Hop], None] = lambda _: None) -> None:
+        self._inner = inner
+        self._tokens = tokens
+        self._arrived = arrived
+
+    def __conform__(self, interface: Any) -> object:
+        """The optional interfaces of the inner one. A request for which there is a quick way has no query, and so no token."""
+        return interface(self._inner, None) if interface in (IQuickAuthenticator, IMeasured, ITokenExchange) else None
+
+    async def authenticate(self, head: RequestHead) -> IPrincipal:
+        """See ``IAuthenticator``. Raises S3Error AccessDenied for a token that is no good: nobody is let in for another reason then."""
+        tokens = [value for name, value in head.target.query.pairs if name == HOP]
+        if not tokens:
+            return await self._inner.authenticate(head)
+        if len(tokens) > 1:
+            raise S3Error("AccessDenied", _REFUSED)
+        hop = self._tokens.read(tokens[0], head.method, head.target)
+        self._arrived(hop)
+        return hop.guest
+
+
+def _encoded(data: bytes) -> str:
+    return urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _decoded(text: str) -> bytes:
+    """What ``_encoded`` made. Raises ValueError."""
+    return urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))

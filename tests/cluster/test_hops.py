@@ -1,0 +1,156 @@
+"""The identity that goes with a redirect."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+import pytest_twisted
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+
+from alluxio_s3.auth.principals import Principal
+from alluxio_s3.auth.simple import SimpleAuthenticator
+from alluxio_s3.cluster.hops import HOP, LIFE_SECONDS, MAX_TOKEN, Hop, HopAuthenticator, HopTokens
+from alluxio_s3.interfaces import IQuickAuthenticator, ITokenExchange
+from alluxio_s3.s3.errors import S3Error
+from alluxio_s3.s3.request import Headers, RequestHead
+from alluxio_s3.s3.target import Query, Target, parse_target
+from tests.cluster.fixed_members import SECRET
+
+ALICE = Principal("alice", "oidc", frozenset({"staff"}), frozenset({"reader"}))
+TARGET = Target("b", "dir/k é", Query((("response-content-type", "a/b"),)))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A wall clock at some time."""
+    clock = Clock()
+    clock.advance(1_800_000_000)
+    return clock
+
+
+@pytest.fixture
+def tokens(clock: Clock) -> HopTokens:
+    """The tokens of the members."""
+    return HopTokens(SECRET, clock)
+
+
+def issued(tokens: HopTokens, target: Target = TARGET) -> str:
+    """A token of Alice's."""
+    token = tokens.issue(ALICE, target, "worker-1", "client")
+    assert token is not None
+    return token
+
+
+def refused(tokens: HopTokens, token: str, method: str = "GET", target: Target = TARGET) -> bool:
+    """Whether it is refused as it should be."""
+    try:
+        tokens.read(token, method, target)
+    except S3Error as error:
+        return error.code == "AccessDenied"
+    return False
+
+
+def test_says_who_asked(tokens: HopTokens) -> None:
+    """What a token says is who was redirected, groups, roles and all, and by whom."""
+    hop = tokens.read(issued(tokens), "GET", TARGET)
+    assert (hop.guest.name, hop.guest.how) == ("alice", "oidc")
+    assert (hop.guest.groups, hop.guest.roles) == (ALICE.groups, ALICE.roles)
+    assert (hop.issuer, hop.client) == ("worker-1", "client")
+    assert tokens.read(issued(tokens), "HEAD", TARGET) == hop
+
+
+def test_has_only_characters_that_stay(tokens: HopTokens) -> None:
+    """A token is made of characters that no client encodes (RFC 3986, 2.3)."""
+    assert set(issued(tokens)) <= set(string.ascii_letters + string.digits + "-_.~")
+
+
+def test_is_good_for_one_object(tokens: HopTokens) -> None:
+    """Another object, another query and another method are refused; the same query after a client encoded it anew is not."""
+    token = issued(tokens)
+    assert refused(tokens, token, "PUT")
+    assert refused(tokens, token, "DELETE")
+    assert refused(tokens, token, target=Target("b", "other", TARGET.query))
+    assert refused(tokens, token, target=Target("c", TARGET.key, TARGET.query))
+    assert refused(tokens, token, target=Target("b", TARGET.key))
+    assert refused(tokens, token, target=Target("b", TARGET.key, Query((*TARGET.query.pairs, ("acl", "")))))
+    with_token = parse_target(f"/b/dir%2Fk%20%C3%A9?response-content-type=a%2Fb&{HOP}={token}".encode())
+    assert tokens.read(token, "GET", with_token).guest.name == "alice"
+
+
+def test_expires(tokens: HopTokens, clock: Clock) -> None:
+    """It is good for as long as clients try again, and not longer."""
+    token = issued(tokens)
+    clock.advance(LIFE_SECONDS - 1)
+    assert not refused(tokens, token)
+    clock.advance(3)
+    assert refused(tokens, token)
+
+
+def test_is_only_the_members(tokens: HopTokens, clock: Clock) -> None:
+    """What was made with another secret is refused."""
+    assert refused(tokens, issued(HopTokens(b"x" * 32, clock)))
+
+
+@given(st.data())
+def test_any_change_is_refused(data: st.DataObject) -> None:
+    """A token of which one character is another is refused, and so is any text."""
+    clock = Clock()
+    tokens = HopTokens(SECRET, clock)
+    token = issued(tokens)
+    at = data.draw(st.integers(0, len(token) - 1))
+    other = data.draw(st.characters(codec="utf-8").filter(lambda one: one != token[at]))
+    # The last character of base64 has bits that say nothing.
+    if at != len(token) - 1:
+        assert refused(tokens, token[:at] + other + token[at + 1 :])
+    assert refused(tokens, data.draw(st.text()))
+
+
+def test_too_many_groups_are_not_redirected(tokens: HopTokens) -> None:
+    """Who belongs to so many groups that the URL would be too long gets no token."""
+    crowd = Principal("alice", "oidc", frozenset(f"a-group-with-a-long-name-{n}" for n in range(200)))
+    assert tokens.issue(crowd, TARGET, "worker-1") is None
+    assert len(issued(tokens)) < MAX_TOKEN / 4
+
+
+def head(raw: bytes, method: str = "GET", **headers: str) -> RequestHead:
+    """A request."""
+    return RequestHead(method, parse_target(raw), Headers(headers), raw)
+
+
+@pytest_twisted.ensureDeferred
+async def test_comes_before_authorization(tokens: HopTokens, clock: Clock) -> None:
+    """A token says who asks, whatever Authorization or its absence would say; without one the authenticator does."""
+    seen: list[Hop] = []
+    authenticator = HopAuthenticator(SimpleAuthenticator("daemon", clock), tokens, seen.append)
+    plain = parse_target(b"/b/k")
+    token = issued(tokens, plain)
+    raw = f"/b/k?{HOP}={token}".encode()
+    assert (await authenticator.authenticate(head(raw))).name == "alice"
+    stale = "AWS4-HMAC-SHA256 Credential=bob/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=" + "0" * 64
+    assert (await authenticator.authenticate(head(raw, authorization=stale))).name == "alice"
+    assert [one.client for one in seen] == ["client", "client"]
+    assert (await authenticator.authenticate(head(b"/b/k", authorization=stale))).name == "bob"
+
+
+@pytest_twisted.ensureDeferred
+async def test_wrong_tokens_are_refused(tokens: HopTokens, clock: Clock) -> None:
+    """Nobody comes in by other means with a token that is no good, nor with two."""
+    authenticator = HopAuthenticator(SimpleAuthenticator("daemon", clock), tokens)
+    token = issued(tokens, parse_target(b"/b/k"))
+    for raw in (f"/b/k?{HOP}=", f"/b/k?{HOP}", f"/b/other?{HOP}={token}", f"/b/k?{HOP}={token}&{HOP}={token}"):
+        with pytest.raises(S3Error) as caught:
+            await authenticator.authenticate(head(raw.encode()))
+        assert caught.value.status == 403
+    with pytest.raises(S3Error):
+        await authenticator.authenticate(head(f"/b/k?{HOP}={token}".encode(), "PUT"))
+
+
+def test_offers_what_the_inner_one_offers(tokens: HopTokens, clock: Clock) -> None:
+    """Quick identification stays, and there is no token exchange where there was none."""
+    authenticator = HopAuthenticator(SimpleAuthenticator("daemon", clock), tokens)
+    quick = IQuickAuthenticator(authenticator)
+    assert quick.identify(None, "GET", b"/b/k", {}) is not None
+    assert ITokenExchange(authenticator, None) is None

@@ -1,0 +1,254 @@
+"""Who is redirected, and who is served."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import pytest
+import pytest_twisted
+from attrs import define, evolve
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+from alluxio_s3.auth.principals import Principal
+from alluxio_s3.cluster.arrivals import ARRIVE_SECONDS, REMEMBER_SECONDS, Arrivals
+from alluxio_s3.cluster.clients import Client, Clients, known_clients
+from alluxio_s3.cluster.hops import HOP, HopTokens
+from alluxio_s3.cluster.routing import RedirectPolicy, Routing
+from alluxio_s3.interfaces import IOwned, Member, Steered
+from alluxio_s3.s3.request import Headers, RequestHead
+from alluxio_s3.s3.target import parse_target
+from alluxio_s3.storage import Status
+from tests.cluster.fixed_members import SECRET, FixedMembers, member
+
+ALICE = Principal("alice", "simple")
+BOTO3 = "Boto3/1.44.5 md/Botocore#1.44.5 ua/2.1 os/linux#6.18 lang/python#3.11.7 Botocore/1.44.5"
+AIOBOTOCORE = "aiobotocore/3.10.0 md/Botocore#1.43.117 ua/2.1 os/linux#6 m/Z cfg/retry-mode#legacy botocore/1.43.117"
+FOLLOWERS = (
+    AIOBOTOCORE, "rclone/", "rclone/v1.75.2", "aws-sdk-go/1.44.298 (go1.22.10; linux; amd64) [S3Manager]",
+    "MinIO (Linux; x86_64) minio-py/7.2.20", "object_store/0.14.1", "polars/0.55.1", "pylance/14.0.2",
+    "duckdb/v1.4.4(linux_amd64) python/3.11 6ddac802ff", "aws-sdk-cpp/1.11.800 ua/2.1 api/S3", "s3fs/1.90 (commit)", "Wget/1.21.3",
+)  # fmt: skip
+STOPPERS = (
+    BOTO3, "Botocore/1.44.5 md/awscrt#0.38.0 CRTS3NativeClient/1.3.0 platform/unknown", "aws-cli/1.46.3 md/Botocore#1.43.62",
+    "s3torchconnector/1.5.0 ua/2.1 mountpoint-s3-client/0.14.1", "CRTS3NativeClient/0.1.x platform/unknown", "aws-sdk-js/3.1168.0 ua/2.1",
+    "MinIO (linux; amd64) minio-go/v7.0.46", "MinIO (linux; x64) minio-js/8.0.7", "aws-sdk-rust/1.3.13 os/linux", "tensorstore/0.1.86",
+)  # fmt: skip
+UNKNOWN = ("", "curl/7.88.1", "Mozilla/5.0", "python-requests/2", "xrclone/1", "my polars/1")
+
+
+@implementer(IOwned)
+@define
+class Store:
+    """A store whose objects belong to ``whose``, and are all of one size."""
+
+    whose: Member | None
+    size: int = 5 << 20
+    asked: int = 0
+
+    def owner(self, path: str) -> Member | None:
+        """See ``IOwned``."""
+        return self.whose
+
+    async def status(self, path: str) -> Status:
+        """As of an under-store."""
+        self.asked += 1
+        return Status(path, self.size, 0, "e", "v")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock."""
+    return Clock()
+
+
+def routing(clock: Clock, **policy: object) -> Routing:
+    """A worker's routing."""
+    members = FixedMembers("worker-1", [member("worker-1"), member("worker-2")])
+    return Routing(members, RedirectPolicy(**policy), known_clients(), HopTokens(SECRET, clock), Arrivals(clock), clock)
+
+
+def head(agent: str, raw: bytes = b"/b/k", *, secure: bool = False, **headers: str) -> RequestHead:
+    """A GET."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return RequestHead("GET", parse_target(raw), Headers({"user-agent": agent, **named}), raw, secure, "10.0.0.9")
+
+
+async def steer(routing: Routing, asked: RequestHead, store: Store | None = None) -> Steered:
+    """What becomes of it, where worker 2 owns everything."""
+    return await routing.steer(asked, ALICE, store or Store(member("worker-2")), asked.target.key)  # type: ignore[arg-type]
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_follows_is_redirected(clock: Clock) -> None:
+    """Under ``auto`` every client that was seen to follow goes to the owner, path and query as they came."""
+    for agent in FOLLOWERS:
+        found = await steer(routing(clock), head(agent, b"/b/a%20b%2Fc?x-id=GetObject"))
+        assert found.elsewhere is not None, agent
+        assert found.elsewhere.endpoint == "127.0.0.2:29998"
+        assert found.elsewhere.location.startswith(f"http://127.0.0.2:29998/b/a%20b%2Fc?x-id=GetObject&{HOP}=")
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_stops_is_served(clock: Clock) -> None:
+    """Under ``auto`` clients that stop at redirects, and those nobody knows, are never redirected, and no size is asked for."""
+    for agent in (*STOPPERS, *UNKNOWN):
+        store = Store(member("worker-2"))
+        found = await steer(routing(clock), head(agent), store)
+        assert found.elsewhere is None, agent
+        assert found.reason.startswith("client-")
+        assert not store.asked
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_policy(clock: Clock) -> None:
+    """``always`` redirects everybody, ``never`` nobody; a client's own word counts but under ``never``."""
+    assert (await steer(routing(clock, mode="always"), head(BOTO3))).elsewhere
+    assert not (await steer(routing(clock, mode="never"), head(AIOBOTOCORE, x_alluxio_redirect="true"))).elsewhere
+    assert not (await steer(routing(clock, mode="always"), head(BOTO3, x_alluxio_redirect="false"))).elsewhere
+    assert (await steer(routing(clock), head("curl/7", x_alluxio_redirect="True"))).elsewhere
+
+
+@pytest_twisted.ensureDeferred
+async def test_small_reads_are_served(clock: Clock) -> None:
+    """Below the threshold it takes longer to go than to fetch: small objects, small ranges, empty objects."""
+    one = routing(clock, mode="always", min_bytes=1 << 20)
+    assert (await steer(one, head(AIOBOTOCORE), Store(member("worker-2"), (1 << 20) - 1))).reason == "size"
+    for stretch in ("bytes=0-1023", "bytes=-1023", "bytes=5242000-", "bytes=9999999999-"):
+        assert (await steer(one, head(AIOBOTOCORE, range=stretch))).reason == "size", stretch
+    assert (await steer(one, head(AIOBOTOCORE, range="bytes=0-1048575"))).elsewhere
+    assert not (await steer(routing(clock, mode="always", min_bytes=0), head(AIOBOTOCORE), Store(member("worker-2"), 0))).elsewhere
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_ours_is_served(clock: Clock) -> None:
+    """Where this worker owns the object, or nobody does, there is nothing to decide."""
+    assert await steer(routing(clock, mode="always"), head(AIOBOTOCORE), Store(None)) == Steered()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_hop_is_the_last(clock: Clock) -> None:
+    """A request that brings a token is not redirected again."""
+    found = await steer(routing(clock, mode="always"), head(AIOBOTOCORE, f"/b/k?{HOP}=x".encode(), x_alluxio_redirect="true"))
+    assert found == Steered(reason="hop")
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_ping_pong(clock: Clock) -> None:
+    """A client that may come back without its token is served when it does."""
+    one = routing(clock)
+    gdal = head("GDAL/3.10.3")
+    assert (await steer(one, gdal)).elsewhere
+    assert (await steer(one, gdal)).reason == "loop"
+    clock.advance(6)
+    assert (await steer(one, gdal)).elsewhere
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_scheme_stays(clock: Clock) -> None:
+    """Who came by HTTPS goes by HTTPS or nowhere."""
+    one = routing(clock, mode="always")
+    assert (await steer(one, head(AIOBOTOCORE, secure=True))).reason == "protocol"
+    secured = Store(member("worker-2", https_port=29996, http_port=None))
+    found = (await steer(one, head(AIOBOTOCORE, secure=True), secured)).elsewhere
+    assert found is not None
+    assert found.location.startswith("https://127.0.0.2:29996/b/k?")
+    assert (await steer(one, head(AIOBOTOCORE), secured)).reason == "protocol"
+
+
+@pytest_twisted.ensureDeferred
+async def test_location_is_of_the_member_table(clock: Clock) -> None:
+    """Neither Host nor the target of a request chooses where its sender is sent; IPv6 addresses have brackets."""
+    one = routing(clock, mode="always")
+    for raw in (b"http://evil.example/b/k", b"HTTP://evil.example:1/b/k?x-id=1", b"/b/k"):
+        found = (await steer(one, head(AIOBOTOCORE, raw, host="evil.example"))).elsewhere
+        assert found is not None
+        assert urlsplit(found.location).netloc == found.endpoint == "127.0.0.2:29998"
+        assert urlsplit(found.location).path == "/b/k"
+    assert (await steer(one, head(AIOBOTOCORE, "/b/é".encode()))).reason == "target"
+    six = Store(evolve(member("worker-2"), host="fd00::2"))
+    found = (await steer(one, head(AIOBOTOCORE), six)).elsewhere
+    assert found is not None
+    assert found.endpoint == "[fd00::2]:29998"
+
+
+@pytest_twisted.ensureDeferred
+async def test_presigned_requests(clock: Clock) -> None:
+    """Whoever fetches a presigned URL may be anybody: only known followers are redirected, even under ``always``."""
+    for raw in (b"/b/k?X-Amz-Signature=0&X-Amz-Algorithm=A", b"/b/k?AWSAccessKeyId=a&Signature=s&Expires=1"):
+        assert (await steer(routing(clock, mode="always"), head("curl/7", raw))).reason == "presigned"
+        assert (await steer(routing(clock), head("Wget/1.21.3", raw))).elsewhere
+
+
+@pytest_twisted.ensureDeferred
+async def test_learns_who_never_arrives(clock: Clock) -> None:
+    """A client that was redirected and of which nothing was heard is served from then on, for a while; one that arrived goes on."""
+    one = routing(clock)
+    asked = head("Wget/1.21.3")
+    assert (await steer(one, asked)).elsewhere
+    clock.advance(ARRIVE_SECONDS + 1)
+    assert (await steer(one, asked)).reason == "client-stopped"
+    other = evolve(asked, peer="10.0.0.10")
+    assert (await steer(one, other)).elsewhere
+    one.arrivals.arrived(Arrivals.name("Wget/1.21.3", "10.0.0.10"))
+    clock.advance(ARRIVE_SECONDS + 1)
+    assert (await steer(one, other)).elsewhere
+    clock.advance(REMEMBER_SECONDS)
+    assert (await steer(one, asked)).elsewhere
+
+
+def test_several_processes_are_patient() -> None:
+    """Where a report may reach another process, more than one has to be missed."""
+    clock = Clock()
+    arrivals = Arrivals(clock, processes=2)
+    for _ in range(4):
+        arrivals.sent("c")
+        clock.advance(ARRIVE_SECONDS + 1)
+        assert not arrivals.stops("c")
+    arrivals.sent("c")
+    clock.advance(ARRIVE_SECONDS + 1)
+    assert arrivals.stops("c")
+
+
+@given(
+    st.sampled_from(("auto", "always", "never")),
+    st.sampled_from((*FOLLOWERS, *STOPPERS, *UNKNOWN)),
+    st.sampled_from((b"/b/k", b"/b/k?x-id=GetObject", b"/b/k?X-Amz-Signature=1", b"/b/k?x-alluxio-hop=1", b"http://h/b/k")),
+    st.integers(0, 3 << 20),
+    st.booleans(),
+)
+def test_whoever_is_redirected_can_follow(mode: str, agent: str, raw: bytes, size: int, secure: bool) -> None:
+    """Whatever is asked: a redirect is only of a large object, not under ``never``, not of a hop; under ``auto`` only of a follower."""
+    store = Store(member("worker-2", https_port=29996), size)
+    coroutine = steer(routing(Clock(), mode=mode), head(agent, raw, secure=secure), store)
+    with pytest.raises(StopIteration) as done:
+        coroutine.send(None)
+    found: Steered = done.value.value
+    assert found.reason
+    if found.elsewhere is not None:
+        assert size >= 1 << 20
+        assert mode != "never"
+        assert b"hop=1" not in raw
+        assert mode == "always" or agent in FOLLOWERS
+        assert urlsplit(found.elsewhere.location).scheme == ("https" if secure else "http")
+
+
+def test_the_longest_prefix_counts() -> None:
+    """A client is known by the longest prefix at the start of its name, not by what comes later."""
+    table = Clients([Client("a/", "never", "", ""), Client("a/2", "follows", "", ""), Client("a/", "follows", "", "", "z/")])
+    assert [table.find(agent).may for agent in ("a/1", "a/21", "a/1 z/", "b a/1", "")] == [
+        "never",
+        "follows",
+        "follows",
+        "unknown",
+        "unknown",
+    ]
+
+
+def test_a_table_that_makes_no_sense_is_refused() -> None:
+    """Words that mean nothing and clients that are there twice are errors."""
+    for entries in ([Client("a/", "maybe", "", "")], [Client("a/", "never", "", ""), Client("a/", "follows", "", "")]):
+        with pytest.raises(ValueError, match="a"):
+            Clients(entries)
