@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import cast, get_args
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -46,6 +46,8 @@ from alluxio_s3.ufs.local.windows import Windows
 from alluxio_s3.ufs.local.writer import FolderWriter, LocalWriter
 
 _OPTIONS: Mapping[str, str] = MappingProxyType({"buckets": "false", "folders": "true", "xattrs": "true"})
+# Threads that may wait for the disk to have what was written. The journal of the disk flushes for all that wait at once.
+_WRITERS = 24
 _log = Logger()
 
 
@@ -55,7 +57,8 @@ class LocalUnderFileSystem:
 
     ``buckets``: its top-level directories are buckets (mounted at ``/``), which only ``create_bucket`` makes;
     else it is one bucket. ``folders``: every directory is a folder object, or only those that somebody made. ``xattrs``: whether
-    extended attributes may be used. With durability ``data`` the ``clock`` makes directories durable each second.
+    extended attributes may be used. With durability ``data`` the ``clock`` makes directories durable each second. What writes, and so may
+    wait for a slow disk, is done by the threads ``writers`` (of its own: stopped with it), so that nobody who reads waits for it.
     Raises OSError when ``root`` is not a directory.
     """
 
@@ -69,12 +72,15 @@ class LocalUnderFileSystem:
         xattrs: bool = True,
         durability: Mode = "full",
         clock: IReactorTime | None = None,
+        writers: Threads | None = None,
     ) -> None:
         self.tree = Tree.at(root, buckets=buckets, folders=folders, xattrs=xattrs, durability=durability)
         self._threads = threads
+        self._own_writers = writers
+        self._writers = writers or threads
         self._windows = Windows()
         self._polled = Polled(self.tree, threads, keeps=xattrs)
-        self._uploads = LocalUploads(self.tree, threads)
+        self._uploads = LocalUploads(self.tree, self._writers)
         self._keeps = xattrs
         self._files = OpenFiles(self.tree.root.fd, self._close_later, _open_files() if xattrs else 0)
         self._tidying = LoopingCall(lambda: self._files.drop_idle(time.monotonic()))
@@ -140,23 +146,23 @@ class LocalUnderFileSystem:
         """See IUnderFileSystem."""
         if path.endswith("/"):
             await self._threads.run(folders.check_place, self.tree, path)
-            return FolderWriter(path, self._threads, partial(folders.make, self.tree, path))
-        temporary = await acquire(self._threads, partial(self._begin, path, length), Temporary.discard)
+            return FolderWriter(path, self._writers, partial(folders.make, self.tree, path))
+        temporary = await acquire(self._writers, partial(self._begin, path, length), Temporary.discard)
 
         def place(temporary: Temporary, attributes: Attributes, condition: WriteCondition) -> Status:
             return publish.publish(self.tree, temporary, path, attributes, condition)
 
-        return LocalWriter(path, temporary, length, self._threads, place)
+        return LocalWriter(path, temporary, length, self._writers, place)
 
     async def delete(self, path: str, condition: WriteCondition) -> None:
         """See IUnderFileSystem."""
         remove = folders.delete if path.endswith("/") else publish.delete
-        await self._threads.run(remove, self.tree, path, condition)
+        await self._writers.run(remove, self.tree, path, condition)
         self._files.drop(path)
 
     async def set_tags(self, path: str, tags_: Mapping[str, str]) -> None:
         """See IAttributeUpdater."""
-        await self._threads.run(tags.set_tags, self.tree, path, tags_)
+        await self._writers.run(tags.set_tags, self.tree, path, tags_)
         self._files.drop(path)
 
     async def buckets(self) -> Sequence[Status]:
@@ -169,11 +175,11 @@ class LocalUnderFileSystem:
 
     async def create_bucket(self, name: str, attributes: Attributes) -> Status:
         """See IBucketContainer."""
-        return await self._threads.run(buckets.create, self.tree, name, attributes)
+        return await self._writers.run(buckets.create, self.tree, name, attributes)
 
     async def delete_bucket(self, name: str) -> None:
         """See IBucketContainer."""
-        await self._threads.run(buckets.delete, self.tree, name)
+        await self._writers.run(buckets.delete, self.tree, name)
 
     async def close(self) -> None:
         """See IUnderFileSystem."""
@@ -181,6 +187,8 @@ class LocalUnderFileSystem:
             if repeating.running:
                 repeating.stop()
         self._files.clear()
+        if self._own_writers is not None:
+            await self._threads.run(self._own_writers.stop)
         await self._threads.run(self.tree.close)
 
     def _close_later(self, descriptor: Descriptor) -> None:
@@ -189,7 +197,7 @@ class LocalUnderFileSystem:
         _ = closed.addErrback(partial(_log.failure, "Could not close a file"))
 
     def _flush(self) -> Deferred[None]:
-        flushed = Deferred.fromCoroutine(self._threads.run(self.tree.durability.flush))
+        flushed = Deferred.fromCoroutine(self._writers.run(self.tree.durability.flush))
         return flushed.addErrback(partial(_log.failure, "Could not flush directories"))
 
     def _status(self, path: str) -> Status:
@@ -227,6 +235,7 @@ class LocalFactory:
             raise ValueError(f"the option durability is one of {', '.join(get_args(Mode))}, not {durability!r}")
         if sys.getfilesystemencoding().lower() != "utf-8":
             raise ValueError(f"the locale's file names are {sys.getfilesystemencoding()}; the daemon needs UTF-8 (LANG=C.UTF-8)")
+        writers = Threads(cast("IReactorFromThreads", reactor), _WRITERS, "alluxio-s3-writes", expendable=True)
         try:
             ufs = LocalUnderFileSystem(
                 root,
@@ -236,9 +245,11 @@ class LocalFactory:
                 xattrs=_flag(options, "xattrs"),
                 durability=cast("Mode", durability),
                 clock=cast("IReactorTime", reactor),
+                writers=writers,
             )
         except OSError as error:
             raise ValueError(f"cannot serve {root!r}: {error.strerror}") from error
+        writers.start()
         try:
             ufs.prepare()
         except StorageError as error:

@@ -1,0 +1,64 @@
+"""Daemons of fault tests: at a port that stays theirs over restarts, with what they serve in a directory of the test's own."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.faults.exchange import Exchange
+from tests.running import Daemon
+
+LONG = os.environ.get("FAULTS") == "long"
+"""Whether the long form of a test is asked for (`make test-faults`)."""
+
+SEED = int(os.environ.get("SEED", "8"))
+"""What all that is random begins with (`make test-faults SEED=9`)."""
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def properties(port: int, root: Path | None, more: Mapping[str, object] | None = None) -> dict[str, object]:
+    """Of a daemon at *port* that serves the directory *root*, with *more* of its own. A request that hangs is not waited for at its end."""
+    served: dict[str, object] = {} if root is None else {"alluxio.dora.client.ufs.root": root}
+    return {
+        "alluxio.worker.s3.api.enabled": True,
+        "alluxio.worker.rest.port": port,
+        "alluxio.worker.s3.bind.host": "127.0.0.1",
+        "alluxio.proxy.s3.complete.multipart.upload.min.part.size": 0,
+        "alluxio.worker.s3.drain.timeout": "2s",
+        **served,
+        **(more or {}),
+    }
+
+
+def make_bucket(endpoint: str, bucket: str) -> None:
+    """Make *bucket*."""
+    exchange = Exchange(endpoint)
+    reply = exchange.ask("PUT", bucket)
+    exchange.close()
+    assert reply.status == 200, reply
+
+
+def is_ready(endpoint: str) -> bool:
+    """Whether somebody answers there."""
+    exchange = Exchange(endpoint, timeout=5)
+    reply = exchange.ask("GET", "")
+    exchange.close()
+    return reply.status == 200
+
+
+def report(row: str, line: object) -> None:
+    """Say the figures of a row, past what keeps the output of tests to itself."""
+    form = "long" if LONG else "short"
+    os.write(2, f"\n{row} seed={SEED} {form}: {line}\n".encode())
+
+
+__all__ = ["LONG", "SEED", "Daemon", "free_port", "is_ready", "make_bucket", "properties", "report"]
