@@ -36,6 +36,7 @@ def build_authenticator(loaded: Loaded, user: str, reactor: Any, threads: Thread
         "keys": settings.access_keys or "",
         "sigv2": str(settings.sigv2_presigned).lower(),
         **(_oidc_options(settings) if settings.authentication_type.lower() == "oidc" else {}),
+        **_kept(loaded),
         **loaded.plugin_options.get(settings.authentication_type.lower(), {}),
     }
     return build_plugin(AUTHENTICATORS, settings.authentication_type, IAuthenticator, options, reactor, threads)
@@ -50,6 +51,7 @@ def build_authorizer(loaded: Loaded, permissions: frozenset[str], reactor: Any, 
         "anonymous": str(trusting).lower(),
         "file": settings.policy_file or "",
         "actions": ",".join(sorted(permissions)),
+        **_kept(loaded),
         **loaded.plugin_options.get(name.lower(), {}),
     }
     return build_plugin(AUTHORIZERS, name, IAuthorizer, options, reactor, threads)
@@ -74,6 +76,11 @@ def admin_token(settings: Settings) -> str | None:
         return parse_token(Path(settings.admin_token).read_text(encoding="utf-8")).decode()
     except (OSError, ValueError) as problem:
         raise SettingsError(f"alluxio.worker.s3.admin.token.path: {settings.admin_token}: {problem}") from None
+
+
+def _kept(loaded: Loaded) -> dict[str, str]:
+    """What files said when they were last good, for plugins that read them: ``kept:<path>``."""
+    return {f"kept:{path}": content.decode(errors="replace") for path, content in loaded.kept.items()}
 
 
 def _oidc_options(settings: Settings) -> dict[str, str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IListeningPort
@@ -16,7 +16,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from alluxio_s3.actions.everything import REGISTRY
-from alluxio_s3.actions.exchange import Limits, Services
+from alluxio_s3.actions.exchange import Services
 from alluxio_s3.admission import build_authenticator, build_authorizer, process_user, watched_admin_token
 from alluxio_s3.cache.ufs import Cache
 from alluxio_s3.http.certificates import Certificates
@@ -35,7 +35,9 @@ from alluxio_s3.ops.admin import AdminPages
 from alluxio_s3.ops.door import Door
 from alluxio_s3.ops.health import store_check
 from alluxio_s3.ops.ledger import Ledger
+from alluxio_s3.ops.log_level import LogThreshold
 from alluxio_s3.ops.operations import Operations
+from alluxio_s3.reloading import AdmissionPart, CertificatePart, MountsPart, Part, PlainPart, Renewal, limits_of
 from alluxio_s3.settings import Loaded, Settings, SettingsError
 from alluxio_s3.stores import build_cache, build_cors_store, build_mounts, build_root, build_tag_store, stage
 from alluxio_s3.threads import Threads
@@ -45,15 +47,6 @@ DRAIN_POLL_SECONDS = 0.05
 CUT_SECONDS = 2.0
 # Addresses that mean every interface, and one by which this machine reaches itself there.
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
-
-
-class Reloadable(Protocol):
-    """What is made from files that may be replaced while the daemon runs. ``name`` is what it is, in the plural, for the log."""
-
-    name: str
-
-    async def reload(self) -> None:
-        """Read the files again. If they are no good everything stays as it was, and SettingsError says why."""
 
 
 @frozen
@@ -71,7 +64,7 @@ class Gateway(MultiService):
     """The daemon. ``build`` makes one from settings; starting it listens, stopping it drains.
 
     ``port`` is the TCP port that it serves on, once it is running. A second signal to stop ends the draining. ``share`` makes it
-    one of several processes; ``inherited`` is listened on in place of ports.
+    one of several processes; ``inherited`` is listened on in place of ports; ``read`` reads the configuration again, to ``reload`` it.
     """
 
     name = "alluxio-s3"
@@ -79,7 +72,7 @@ class Gateway(MultiService):
 
     def __init__(
         self,
-        settings: Settings,
+        loaded: Loaded,
         reactor: Any,
         threads: Threads,
         pipeline: Pipeline,
@@ -89,12 +82,16 @@ class Gateway(MultiService):
         share: Share | None,
         cache: Cache | None,
         inherited: Inherited = NOTHING_INHERITED,
+        read: Callable[[], Loaded] | None = None,
+        parts: Sequence[Part] = (),
     ) -> None:
         super().__init__()
-        self.settings = settings
+        self.settings = settings = loaded.settings
         self.port = 0
         self.operations = operations
-        self.reloadable: list[Reloadable] = [] if certificates is None else [certificates]
+        self.renewal = Renewal(loaded, [*parts, *self._plain_parts()], operations.metrics)
+        self._read = read
+        self._threshold = LogThreshold()
         self._certificates = certificates
         self._cache = cache
         self._share = share
@@ -118,7 +115,14 @@ class Gateway(MultiService):
             UploadExpiry(mounts, settings.upload_cleaner_timeout_ms / 1000, reactor).setServiceParent(self)
 
     @classmethod
-    def build(cls, loaded: Loaded, reactor: Any, share: Share | None = None, inherited: Inherited = NOTHING_INHERITED) -> Gateway:
+    def build(
+        cls,
+        loaded: Loaded,
+        reactor: Any,
+        share: Share | None = None,
+        inherited: Inherited = NOTHING_INHERITED,
+        read: Callable[[], Loaded] | None = None,
+    ) -> Gateway:
         """Everything, in the order of its dependencies. Raises SettingsError."""
         settings = loaded.settings
         for warning in loaded.warnings:
@@ -138,7 +142,7 @@ class Gateway(MultiService):
             tags=build_tag_store(loaded, reactor, threads),
             threads=threads,
             clock=reactor,
-            limits=_limits(settings),
+            limits=limits_of(settings),
             region=settings.region,
             exchange=ITokenExchange(authenticator, None),
             cors=build_cors_store(settings, threads),
@@ -148,7 +152,7 @@ class Gateway(MultiService):
             measured.measure(metrics)
         if namespace.root is not None:
             operations.health.watch("store", store_check(namespace.root))
-        gate = Gate(reactor, ClientLimits.of(settings), operations.metrics)
+        gate = Gate(reactor, ClientLimits.of(settings), metrics)
         pipeline = Pipeline(authenticator, REGISTRY, services, Ledger(_access_log(settings, reactor), operations.metrics), gate)
         site = S3Site(
             S3Routes(pipeline).app.resource(),
@@ -158,12 +162,17 @@ class Gateway(MultiService):
             idle_seconds=settings.idle_max_ms / 1000 or None,
             body_stall_seconds=settings.body_stall_ms / 1000 or None,
         )
-        certificates = build_certificates(settings, reactor, threads)
-        return cls(settings, reactor, threads, pipeline, site, operations, certificates, share, cache, inherited)
+        certificates = build_certificates(settings, reactor, threads, loaded.kept)
+        parts: list[Part] = [] if certificates is None else [CertificatePart(certificates)]
+        parts.append(AdmissionPart(pipeline, site.fast, operations.metrics, reactor, threads, loaded, user, permissions()))
+        if namespace.source is not None:
+            parts.append(MountsPart(namespace.source.look))
+        return cls(loaded, reactor, threads, pipeline, site, operations, certificates, share, cache, inherited, read, parts)
 
     def startService(self) -> None:  # noqa: N802  # Twisted's name
         """Listen, then say where. Raises SystemExit when that can't be done, a port that is taken above all."""
         self._threads.start()
+        self._threshold.set(self.settings.log_level)
         try:
             self._admin = listen_for_admin(self.settings, self._reactor, AdminPages(self.operations, self._door).site())
             for place in self.places(self._reactor):
@@ -199,24 +208,38 @@ class Gateway(MultiService):
         if self._cache is not None:
             self._cache.store.close()
 
-    async def reload(self) -> None:
-        """Read again what ``reloadable`` names. What is no good stays as it was, and the log says why."""
-        for one in self.reloadable:
-            try:
-                await one.reload()
-            except SettingsError as problem:
-                self._log.error("{name}: as they were, because of {problem}", name=one.name, problem=problem)
-            else:
-                self._log.info("{name}: read again", name=one.name)
+    async def reload(self, given: Loaded | None = None, but: Collection[str] = ()) -> None:
+        """Take what has changed in the configuration (``given``, or read again) and its files. See ``Renewal.take``."""
+        if given is None:
+            given = self.renewal.loaded if self._read is None else self.renewal.read(self._read)
+        await self.renewal.take(given, but)
 
-    def told_to_reload(self) -> None:
+    def told_to_reload(self, given: Loaded, but: Collection[str]) -> None:
         """``reload``, without waiting for it."""
-        _ = Deferred.fromCoroutine(self.reload()).addErrback(partial(self._log.failure, "Reloading has failed"))
+        _ = Deferred.fromCoroutine(self.reload(given, but)).addErrback(partial(self._log.failure, "Reloading has failed"))
+
+    def _plain_parts(self) -> list[Part]:
+        def connections(settings: Settings) -> None:
+            self.settings = settings
+            self._site.timeOut = settings.idle_max_ms / 1000 or None
+            if self.serving:
+                self._site.keep_alive = settings.keep_alive
+
+        def limits(settings: Settings) -> None:
+            self._pipeline.services = evolve(self._pipeline.services, limits=limits_of(settings))
+            self._site.fast.renew()
+
+        return [
+            PlainPart("connections", "connections", connections),
+            PlainPart("limits", "limits", limits),
+            PlainPart("log level", "log level", lambda settings: self._threshold.set(settings.log_level)),
+        ]
 
     async def _stop(self) -> None:
         if self._share is None:
             take_signals(self._reactor, self.hurry)
         self.operations.health.stopping = True
+        await self._given_notice(self.settings.drain_notice_ms / 1000)
         await DeferredList([Deferred.fromCoroutine(_stop_listening(port)) for port in self._listening])
         self._site.end()
         await self._drained(self.settings.drain_ms / 1000)
@@ -232,6 +255,7 @@ class Gateway(MultiService):
         self._threads.stop()
         self._pipeline.access_log.close()
         self.operations.stop()
+        self._threshold.clear()
         if self._admin is not None:
             await _stop_listening(self._admin)
 
@@ -243,6 +267,13 @@ class Gateway(MultiService):
     @property
     def _busy(self) -> int:
         return max(self._pipeline.in_flight, self._site.busy)
+
+    async def _given_notice(self, seconds: float) -> None:
+        """Serve on, each connection one request more, while whoever balances the load sees that this one is not ready."""
+        self._site.keep_alive = self._site.keep_alive and not seconds
+        deadline = self._reactor.seconds() + seconds
+        while not self._hurried and self._reactor.seconds() < deadline:
+            await deferLater(self._reactor, DRAIN_POLL_SECONDS)
 
     async def _drained(self, seconds: float) -> None:
         """Wait until nothing is under way, but no longer than that."""
@@ -294,18 +325,6 @@ def _access_log(settings: Settings, reactor: Any) -> AccessLog:
         return FileAccessLog(settings.access_log, reactor)
     except OSError as problem:
         raise SettingsError(f"alluxio.worker.s3.access.log.path: {settings.access_log}: {problem.strerror}") from None
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        user_metadata_bytes=settings.metadata_max_bytes,
-        tagging_restrictions=settings.tagging_restrictions,
-        bucket_naming_restrictions=settings.bucket_naming_restrictions,
-        put_md5=settings.put_md5,
-        min_part_bytes=settings.multipart_min_part_bytes,
-        complete_keepalive=settings.complete_keepalive_enabled,
-        complete_keepalive_seconds=settings.complete_keepalive_ms / 1000,
-    )
 
 
 def permissions() -> frozenset[str]:

@@ -103,11 +103,16 @@ def check_https(settings: Settings) -> None:
             raise SettingsError(f"alluxio.worker.s3.only.https.access=true, and alluxio.worker.s3.endpoints has {description!r}.")
 
 
-def build_certificates(settings: Settings, reactor: Any, threads: Threads) -> Certificates | None:
-    """The certificates of the HTTPS port, if there is to be one. Raises SettingsError."""
+def build_certificates(settings: Settings, reactor: Any, threads: Threads, kept: Mapping[str, bytes] | None = None) -> Certificates | None:
+    """The certificates of the HTTPS port, if there is to be one; ``kept`` as in ``Certificates``. Raises SettingsError."""
     if not settings.tls_enabled:
         return None
-    files = CertificateFiles(
+    return Certificates(certificate_files(settings), reactor, threads, kept)
+
+
+def certificate_files(settings: Settings) -> CertificateFiles:
+    """Where the certificates are."""
+    return CertificateFiles(
         certificate=settings.tls_certificate,
         key=settings.tls_key,
         keystore=settings.tls_keystore,
@@ -116,7 +121,6 @@ def build_certificates(settings: Settings, reactor: Any, threads: Threads) -> Ce
         ca=settings.tls_ca,
         client_auth=settings.tls_client_auth,
     )
-    return Certificates(files, reactor, threads)
 
 
 def places(

@@ -181,6 +181,15 @@ def build_mount_table(settings: Settings, reactor: Any, threads: Threads) -> Fil
     return FileMountTable(MountFile(settings.mount_table), threads, reactor)
 
 
+def check_mount_table(settings: Settings) -> None:
+    """That the mount table, if there is one, is good. Reads it, and waits for that. Raises SettingsError."""
+    if settings.mount_table is not None:
+        try:
+            MountFile(settings.mount_table).read()
+        except StorageError as problem:
+            raise SettingsError(str(problem)) from None
+
+
 def build_mounts(
     loaded: Loaded, namespace: Namespace, reactor: Any, threads: Threads, cache: Cache | None = None, metrics: IMetrics | None = None
 ) -> LiveMounts | None:

@@ -37,19 +37,29 @@ def makeService(options: Options, reactor: Any = None) -> IService:  # noqa: N80
     from alluxio_s3.listening import Inherited  # noqa: PLC0415
     from alluxio_s3.ops.attendance import Attendance  # noqa: PLC0415
     from alluxio_s3.ops.service_manager import ServiceManager  # noqa: PLC0415
-    from alluxio_s3.settings import SettingsError, load  # noqa: PLC0415
+    from alluxio_s3.settings import Loaded, SettingsError, load  # noqa: PLC0415
     from alluxio_s3.supervisor.parent import Supervisor  # noqa: PLC0415
 
     if reactor is None:
         from twisted.internet import reactor  # noqa: PLC0415  # the one place that names the global reactor
+    directory = str(Path.cwd())
+
+    def configuration() -> Loaded:
+        return load(options["config"], options["overrides"], os.environ, directory)
+
     try:
-        loaded = load(options["config"], options["overrides"], os.environ, str(Path.cwd()))
+        loaded = configuration()
         inherited = Inherited.of(os.environ, reactor, loaded.settings)
+
+        def read() -> Loaded:
+            found = configuration()
+            return evolve(found, settings=inherited.applied(found.settings))
+
         loaded = evolve(loaded, settings=inherited.applied(loaded.settings))
         daemon = (
-            Gateway.build(loaded, reactor, inherited=inherited)
+            Gateway.build(loaded, reactor, inherited=inherited, read=read)
             if loaded.settings.processes == 1
-            else Supervisor.build(loaded, reactor, inherited)
+            else Supervisor.build(loaded, reactor, inherited, read)
         )
     except SettingsError as problem:
         raise SystemExit(f"alluxio-s3: {problem}") from None

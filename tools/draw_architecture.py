@@ -25,30 +25,31 @@ PLACES: Mapping[str, tuple[int, float, float]] = {
     "testing": (0, 7, 2),
     "supervisor": (1, 0, 4),
     "gateway": (2, 0, 8),
-    "listening": (3, 0, 2),
-    "stores": (3, 2, 5),
-    "admission": (3, 7, 1),
-    "http": (4, 0, 2),
-    "actions": (5, 1, 1),
-    "plugins": (5, 5.5, 3.5),
-    "ops": (6, 0, 1),
-    "namespace": (6, 1, 2),
-    "cache": (6, 3, 1),
-    "cluster": (6, 4, 1),
-    "ufs": (6, 5, 1),
-    "tags": (6, 6, 1),
-    "auth": (6, 7, 1),
-    "settings": (6, 8, 1),
-    "interfaces": (7, 0, 9),
-    "s3": (8, 0, 6),
-    "threads": (8, 6, 3),
-    "storage": (9, 0, 9),
+    "reloading": (3, 0, 8),
+    "listening": (4, 0, 2),
+    "stores": (4, 2, 5),
+    "admission": (4, 7, 1),
+    "http": (5, 0, 2),
+    "actions": (6, 1, 1),
+    "plugins": (6, 5.5, 3.5),
+    "ops": (7, 0, 1),
+    "namespace": (7, 1, 2),
+    "cache": (7, 3, 1),
+    "cluster": (7, 4, 1),
+    "ufs": (7, 5, 1),
+    "tags": (7, 6, 1),
+    "auth": (7, 7, 1),
+    "settings": (7, 8, 1),
+    "interfaces": (8, 0, 9),
+    "s3": (9, 0, 6),
+    "threads": (9, 6, 3),
+    "storage": (10, 0, 9),
 }
 # Rooms that take the place of a neighbour which is still empty.
 SPREADS: Mapping[str, str] = {"namespace": "cache", "tap": "cli"}
 # Whatever builds something reads it: the arrows would say no more, and hide the others.
 READ_BY_BUILDERS = "settings"
-ROW_TITLES = ("doors", "supervision", "wiring", "assembly", "wire", "actions", "rooms", "promises", "protocol", "vocabulary")
+ROW_TITLES = ("doors", "supervision", "wiring", "renewal", "assembly", "wire", "actions", "rooms", "promises", "protocol", "vocabulary")
 
 STYLE = """\
     text { font-family: system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif; }
@@ -60,12 +61,13 @@ STYLE = """\
     .row1 { fill: #f1f3f5; stroke: #adb7c1; }
     .row2 { fill: #f1f3f5; stroke: #adb7c1; }
     .row3 { fill: #f1f3f5; stroke: #adb7c1; }
-    .row4 { fill: #e4effb; stroke: #7fb0e3; }
-    .row5 { fill: #e2f3ec; stroke: #76c0a0; }
-    .row6 { fill: #fdf3dc; stroke: #e0b95c; }
-    .row7 { fill: #f2eafa; stroke: #b394d6; }
-    .row8 { fill: #fbe9e6; stroke: #df9a8d; }
-    .row9 { fill: #f1f3f5; stroke: #adb7c1; }
+    .row4 { fill: #f1f3f5; stroke: #adb7c1; }
+    .row5 { fill: #e4effb; stroke: #7fb0e3; }
+    .row6 { fill: #e2f3ec; stroke: #76c0a0; }
+    .row7 { fill: #fdf3dc; stroke: #e0b95c; }
+    .row8 { fill: #f2eafa; stroke: #b394d6; }
+    .row9 { fill: #fbe9e6; stroke: #df9a8d; }
+    .row10 { fill: #f1f3f5; stroke: #adb7c1; }
     .import { stroke: #64727f; stroke-width: 1.5; fill: none; }
     .entry { stroke: #64727f; stroke-width: 1.5; stroke-dasharray: 4 4; fill: none; }
     .head { fill: #64727f; }
@@ -73,12 +75,12 @@ STYLE = """\
       .name { fill: #e8edf2; }
       .purpose { fill: #a9b5c1; }
       .title { fill: #8794a1; }
-      .row0, .row1, .row2, .row3, .row9 { fill: #232b33; stroke: #56626e; }
-      .row4 { fill: #16304a; stroke: #3f79b3; }
-      .row5 { fill: #153529; stroke: #3c8d6b; }
-      .row6 { fill: #3a2f14; stroke: #a3822f; }
-      .row7 { fill: #30243f; stroke: #7f61a4; }
-      .row8 { fill: #3c2320; stroke: #a8604f; }
+      .row0, .row1, .row2, .row3, .row4, .row10 { fill: #232b33; stroke: #56626e; }
+      .row5 { fill: #16304a; stroke: #3f79b3; }
+      .row6 { fill: #153529; stroke: #3c8d6b; }
+      .row7 { fill: #3a2f14; stroke: #a3822f; }
+      .row8 { fill: #30243f; stroke: #7f61a4; }
+      .row9 { fill: #3c2320; stroke: #a8604f; }
       .import, .entry { stroke: #93a1ae; }
       .head { fill: #93a1ae; }
     }

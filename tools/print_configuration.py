@@ -38,6 +38,9 @@ not known is a warning, with the nearest name that is; any other name is taken f
 
 Options of [third-party plugins](architecture.md#plugins) are written `alluxio.worker.s3.plugin.<plugin>.<option>`.
 
+A property with ↻ can be changed while the daemon runs: `SIGHUP` (`systemctl reload alluxio-s3`) has it read the file again
+([operating](operating.md#changing-things-while-it-runs)). A change of any other waits for a restart, and the log says so.
+
 In the tables, ° marks a name of this project's, there being no published one of Alluxio's. *Not acted upon yet* means what it
 says: the value is read and checked, and a warning at start repeats that it has no effect.
 """
@@ -51,7 +54,7 @@ def page() -> str:
 def _section(section: type) -> str:
     heading = {"Api": "S3 API", "Tls": "TLS", "UnderStores": "Under-stores"}.get(section.__name__, section.__name__)
     rows = "".join(_rows(properties_of(section).values()))
-    return f"\n## {heading}\n\n{section.__doc__}\n\n| Property | Kind | Default | Meaning |\n| --- | --- | --- | --- |\n{rows}"
+    return f"\n## {heading}\n\n{section.__doc__}\n\n| Property | ↻ | Kind | Default | Meaning |\n| --- | --- | --- | --- | --- |\n{rows}"
 
 
 def _rows(listed: Iterable[Property]) -> Iterator[str]:
@@ -59,7 +62,7 @@ def _rows(listed: Iterable[Property]) -> Iterator[str]:
         name = f"`{one.name}`" + (" °" if one.ours else "") + "".join(f"<br>also `{alias}`" for alias in one.aliases)
         kind = one.kind.expected if one.kind.name == "choice" else one.kind.name
         default = f"`{one.default}`" if one.default else ""
-        yield f"| {name} | {kind} | {default} | {one.meaning}{'' if one.acted_on else ' *Not acted upon yet.*'} |\n"
+        yield f"| {name} | {'↻' if one.reload else ''} | {kind} | {default} | {one.meaning}{'' if one.acted_on else ' *Not acted upon yet.*'} |\n"
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ class PolicyFactory:
         """See ``IPluginFactory``."""
         del threads
         parse = partial(parse_policy, actions=frozenset(options["actions"].split(",")))
-        return PolicyAuthorizer(WatchedFile(options["file"], parse, cast("IReactorTime", reactor)))
+        return PolicyAuthorizer(WatchedFile(options["file"], parse, cast("IReactorTime", reactor), options.get(f"kept:{options['file']}")))
 
 
 @implementer(IPluginFactory)

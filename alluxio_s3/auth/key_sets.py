@@ -61,8 +61,8 @@ def parse_key_set(text: str) -> list[Key]:
 class FileKeys:
     """Keys in a file, which is read again when it changes."""
 
-    def __init__(self, path: str, clock: IReactorTime) -> None:
-        self._file = WatchedFile(path, parse_key_set, clock)
+    def __init__(self, path: str, clock: IReactorTime, kept: str | None = None) -> None:
+        self._file = WatchedFile(path, parse_key_set, clock, kept)
 
     async def keys(self, kid: str | None) -> list[Key]:
         """See ``KeySource``."""

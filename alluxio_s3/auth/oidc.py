@@ -200,16 +200,16 @@ class OidcFactory:
         client = HTTPClient(Agent(reactor, connectTimeout=5))
         sources = keys if len(keys) == len(names) else [""] * len(names)
         issuers = {
-            name: Issuer(name, audience, _source(name, source, client, clock))
+            name: Issuer(name, audience, _source(name, source, client, clock, options.get(f"kept:{source}")))
             for name, audience, source in zip(names, audiences, sources, strict=True)
         }
         claims = Claims(options.get("user_claim", "sub"), options.get("groups_claim", "groups"), options.get("roles_claim", "roles"))
         secret = options.get("sts_secret")
-        temporary = TemporaryKeys(WatchedFile(secret, parse_secret, clock), clock) if secret else None
+        temporary = TemporaryKeys(WatchedFile(secret, parse_secret, clock, options.get(f"kept:{secret}")), clock) if secret else None
         return OidcAuthenticator(issuers, claims, clock, temporary, options.get("region", "us-east-1"))
 
 
-def _source(issuer: str, where: str, client: HTTPClient, clock: IReactorTime) -> KeySource:
+def _source(issuer: str, where: str, client: HTTPClient, clock: IReactorTime, kept: str | None) -> KeySource:
     if where and "://" not in where:
-        return FileKeys(where, clock)
+        return FileKeys(where, clock, kept)
     return FetchedKeys(issuer, where, client, clock)

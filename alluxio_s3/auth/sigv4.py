@@ -84,5 +84,5 @@ class SigV4Factory:
         if not options.get("keys"):
             raise ValueError("it needs a file of access keys: set alluxio.worker.s3.authentication.keys.file")
         clock = cast("IReactorTime", reactor)
-        keys = WatchedFile(options["keys"], parse_access_keys, clock)
+        keys = WatchedFile(options["keys"], parse_access_keys, clock, options.get(f"kept:{options['keys']}"))
         return SigV4Authenticator(keys, options.get("region", "us-east-1"), clock, options.get("sigv2") == "true")

@@ -19,17 +19,24 @@ class WatchedFile(Generic[T]):
 
     It is looked at no more than once a second, and only when somebody asks. A file that can't be read or parsed any more
     leaves what was there, and is told of once. ``parse`` raises ValueError with a message for the operator that holds no secret.
+    ``kept`` is a text that the file had before, which holds if what it has at first can't be used.
     """
 
     _log = Logger()
 
-    def __init__(self, path: str, parse: Callable[[str], T], clock: IReactorTime) -> None:
+    def __init__(self, path: str, parse: Callable[[str], T], clock: IReactorTime, kept: str | None = None) -> None:
         self._path = Path(path)
         self._parse = parse
         self._clock = clock
         self._looked_at = clock.seconds()
         self._stamp = self._look()
-        self._value = self._read()
+        try:
+            self._value = self._read()
+        except ValueError as problem:
+            if kept is None:
+                raise
+            self._value = parse(kept)
+            self._log.error("{problem}; what it said before holds on", problem=problem)
 
     @property
     def value(self) -> T:

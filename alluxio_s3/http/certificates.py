@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -45,7 +45,8 @@ _VERIFYING = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": 
 class CertificateFiles:
     """Where the certificate is, and whose certificates clients may show: paths, and ``client_auth`` as in the configuration.
 
-    Either ``certificate`` and ``key`` (PEM; ``key_password`` if it is encrypted), or ``keystore`` (PKCS12).
+    Either ``certificate`` and ``key`` (PEM; ``key_password`` if it is encrypted), or ``keystore`` (PKCS12). ``contents`` stand for those of
+    the files, by path.
     """
 
     certificate: str | None = None
@@ -55,6 +56,7 @@ class CertificateFiles:
     key_password: str = field(default="", repr=False)
     ca: str | None = None
     client_auth: str = "none"
+    contents: Mapping[str, bytes] = field(factory=dict, repr=False)
 
 
 @frozen
@@ -66,28 +68,49 @@ class _Identity:
 
 
 class Certificates:
-    """The TLS context of new connections: ``context``, which ``reload`` replaces. Raises SettingsError if the files are no good."""
+    """The TLS context of new connections: ``context``, which ``reload`` replaces; ``expires`` is when it does, as ``clock`` tells time.
 
-    name = "TLS certificates"
+    Raises SettingsError if the files are no good; what they held before, ``kept`` by path, does as well then.
+    """
+
     _log = Logger()
 
-    def __init__(self, files: CertificateFiles, clock: IReactorTime, threads: Threads) -> None:
+    def __init__(self, files: CertificateFiles, clock: IReactorTime, threads: Threads, kept: Mapping[str, bytes] | None = None) -> None:
+        self.expires = 0.0
         self._files = files
         self._clock = clock
         self._threads = threads
-        self._take(_load(files))
+        try:
+            found = _load(files)
+        except SettingsError as problem:
+            if not kept:
+                raise
+            self._log.error("{problem}; the certificate is the one that was there before", problem=problem)
+            found = _load(evolve(files, contents=kept))
+        self._take(found)
 
-    async def reload(self) -> None:
-        """Read the files again, for connections to come; those that there are go on as they are.
+    async def reload(self, files: CertificateFiles) -> None:
+        """Read ``files``, for connections to come; those that there are go on as they are.
 
         Raises SettingsError, and leaves everything as it was, if they are no good.
         """
-        self._take(await self._threads.run(_load, self._files))
+        found = await self._threads.run(_load, files)
+        self._files = files
+        self._take(found)
+
+    def trouble(self) -> str:
+        """Why an operator should look at the certificate; empty if there is no reason."""
+        left = self.expires - self._clock.seconds()
+        place = self._files.keystore or self._files.certificate
+        if left >= EXPIRES_SOON.total_seconds():
+            return ""
+        return f"{place} expires in {left / 86400:.1f} days" if left > 0 else f"{place} has expired"
 
     def _take(self, loaded: tuple[ssl.SSLContext, x509.Certificate]) -> None:
         self.context, own = loaded
         now = datetime.fromtimestamp(self._clock.seconds(), UTC)
         begins, ends = own.not_valid_before_utc, own.not_valid_after_utc
+        self.expires = ends.timestamp()
         place = self._files.keystore or self._files.certificate
         if ends < now:
             self._log.warn("{place}: the certificate has expired on {ends}: clients will refuse it", place=place, ends=ends)
@@ -97,6 +120,11 @@ class Certificates:
             self._log.warn("{place}: the certificate expires on {ends}", place=place, ends=ends)
         else:
             self._log.info("{place}: the certificate is valid until {ends}", place=place, ends=ends)
+
+
+def check_certificates(files: CertificateFiles) -> None:
+    """That the files are good. Raises SettingsError that says why not."""
+    _load(files)
 
 
 def _load(files: CertificateFiles) -> tuple[ssl.SSLContext, x509.Certificate]:
@@ -126,8 +154,8 @@ def _load(files: CertificateFiles) -> tuple[ssl.SSLContext, x509.Certificate]:
 def _from_pem(files: CertificateFiles) -> _Identity:
     if files.certificate is None or files.key is None:
         raise SettingsError(f"HTTPS needs a certificate: set {CERTIFICATE} and {KEY}, or {KEYSTORE}")
-    chain = _certificates(files.certificate, CERTIFICATE)
-    data = _read(files.key, KEY)
+    chain = _certificates(files, files.certificate, CERTIFICATE)
+    data = _read(files, files.key, KEY)
     password = files.key_password.encode() or None
     try:
         key = serialization.load_pem_private_key(data, password if b"ENCRYPTED" in data else None)
@@ -145,7 +173,7 @@ def _from_keystore(files: CertificateFiles) -> _Identity:
         raise SettingsError(f"there is {CERTIFICATE} too: set one of them", name=KEYSTORE)
     if files.key_password not in ("", files.keystore_password):
         raise SettingsError(f"a PKCS12 key store has one password: leave this out, or set it as {KEYSTORE_PASSWORD}", name=KEY_PASSWORD)
-    data = _read(place, KEYSTORE)
+    data = _read(files, place, KEYSTORE)
     if data.startswith(_JKS):
         raise SettingsError(f"{place} is in Java's own format; convert it: keytool -importkeystore -deststoretype pkcs12", name=KEYSTORE)
     try:
@@ -170,20 +198,22 @@ def _verify_clients(context: ssl.SSLContext, files: CertificateFiles) -> None:
         return
     if files.ca is None:
         raise SettingsError(f"{CLIENT_AUTH}={files.client_auth} needs to know whose certificates to trust", name=CA)
-    trusted = b"".join(one.public_bytes(serialization.Encoding.DER) for one in _certificates(files.ca, CA))
+    trusted = b"".join(one.public_bytes(serialization.Encoding.DER) for one in _certificates(files, files.ca, CA))
     context.load_verify_locations(cadata=trusted)
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # what the file names is trusted, be it a root or not
     context.verify_mode = _VERIFYING[files.client_auth]
 
 
-def _certificates(path: str, name: str) -> list[x509.Certificate]:
+def _certificates(files: CertificateFiles, path: str, name: str) -> list[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificates(_read(path, name))
+        return x509.load_pem_x509_certificates(_read(files, path, name))
     except ValueError:
         raise SettingsError(f"{path} is not a certificate in PEM", name=name) from None
 
 
-def _read(path: str, name: str) -> bytes:
+def _read(files: CertificateFiles, path: str, name: str) -> bytes:
+    if path in files.contents:
+        return files.contents[path]
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)

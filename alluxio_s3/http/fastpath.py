@@ -52,12 +52,16 @@ class FastPath:
     def __init__(self, pipeline: Pipeline) -> None:
         self.gate = pipeline.gate
         self._pipeline = pipeline
-        self._services = pipeline.services
-        self._identify: Callable[[bytes | None, str, bytes, Mapping[bytes, bytes]], IPrincipal | None] | None = None
-        self._allows: Callable[[IPrincipal, str, str, str], bool]
         # Each under-store as what it is here, asked once. Those of mounts that are gone go when there are many.
         self._stores: WeakKeyDictionary[IUnderFileSystem, IHotObjects] = WeakKeyDictionary()
-        quick = IQuickAuthenticator(pipeline.authenticator, None)
+        self.renew()
+
+    def renew(self) -> None:
+        """Ask those of whom the pipeline has others now."""
+        self._services = self._pipeline.services
+        self._identify: Callable[[bytes | None, str, bytes, Mapping[bytes, bytes]], IPrincipal | None] | None = None
+        self._allows: Callable[[IPrincipal, str, str, str], bool]
+        quick = IQuickAuthenticator(self._pipeline.authenticator, None)
         authorizer = IQuickAuthorizer(self._services.authorizer, None)
         if quick is not None and authorizer is not None:
             self._identify = quick.identify

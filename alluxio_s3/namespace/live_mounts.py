@@ -97,8 +97,8 @@ class LiveMounts:
         """Set up what was in the table, and follow it from now on. What can't be set up is broken, and nothing is raised."""
         for mount in self.first:
             self._add(mount, None, at_leisure=False)
-        self._unwatch = self.table.watch(self._look)
-        self._look()
+        self._unwatch = self.table.watch(self.look)
+        self.look()
 
     async def close(self) -> None:
         """Follow no more, and let go of every mount. Called when no request is in progress."""
@@ -114,7 +114,8 @@ class LiveMounts:
             waiting.cancel()
         await DeferredList([Deferred.fromCoroutine(self._let_go(store)) for store in list(self._stores)])
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """See what the table says now, without waiting for it to change."""
         looked = Deferred.fromCoroutine(self._apply())
         looked.addErrback(lambda reason: self._log.failure("The mount table could not be followed", reason))  # type: ignore[unused-awaitable]
 
@@ -126,7 +127,7 @@ class LiveMounts:
             if not self._closed:
                 self._complain(str(problem))
                 _cancel(self._again)
-                self._again = self.clock.callLater(TABLE_RETRY_SECONDS, self._look)
+                self._again = self.clock.callLater(TABLE_RETRY_SECONDS, self.look)
             return
         finally:
             self._turn.release()

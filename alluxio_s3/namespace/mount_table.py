@@ -67,7 +67,7 @@ class MountFile:
             return []
         except OSError as problem:
             raise self._failure(problem, "read") from None
-        return self._parse(raw)
+        return self.parse(raw)
 
     def add(self, mount: Mount) -> None:
         """See ``IMountTable.add``."""
@@ -95,7 +95,8 @@ class MountFile:
             return None
         return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
-    def _parse(self, raw: bytes) -> list[Mount]:
+    def parse(self, raw: bytes) -> list[Mount]:
+        """What the file would say if it held ``raw``. Raises Unavailable."""
         try:
             mounts = sorted(_decode(raw), key=lambda one: one.path)
         except (ValueError, RecursionError) as problem:

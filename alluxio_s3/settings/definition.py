@@ -21,7 +21,8 @@ class Property:
 
     ``default`` is written as in the file. ``ours`` marks a name that is this project's, there being no
     published one of Alluxio's; ``acted_on`` is false for one that is read and checked, but of which nothing in the
-    daemon makes use yet; the value of a ``secret`` one is never shown.
+    daemon makes use yet; the value of a ``secret`` one is never shown. ``reload`` is what of the daemon takes a change while it runs
+    (``alluxio_s3.reloading``), empty for one that needs a restart.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Property:
     ours: bool = False
     acted_on: bool = True
     secret: bool = False
+    reload: str = ""
 
     @property
     def spellings(self) -> tuple[str, ...]:
@@ -56,10 +58,11 @@ def setting(
     ours: bool = False,
     acted_on: bool = True,
     secret: bool = False,
+    reload: str = "",
 ) -> T:
     """An attrs field for a property; the arguments are those of ``Property``.
 
     It is typed as the value itself, so that mypy compares the kind with the field's annotation.
     """
-    described = Property(name, kind, default, meaning, aliases, ours, acted_on, secret)
+    described = Property(name, kind, default, meaning, aliases, ours, acted_on, secret, reload)
     return field(default=kind.parse(default), metadata={METADATA_KEY: described}, repr=not secret)

@@ -24,7 +24,8 @@ class Loaded:
 
     ``source_path`` is None if there is no file. ``warnings`` are for the operator to read at every start, ``notes`` for whoever looks for
     them. ``plugin_options`` are the properties ``alluxio.worker.s3.plugin.<plugin>.<option>``, by plugin and option, ``root_options``
-    those of the under-store at the root, ``alluxio.dora.client.ufs.root.option.<option>``.
+    those of the under-store at the root, ``alluxio.dora.client.ufs.root.option.<option>``. ``kept`` is what files that it names held
+    when they were last good, by path: for a process that starts in place of another while they are not.
     """
 
     settings: Settings
@@ -33,6 +34,7 @@ class Loaded:
     notes: tuple[str, ...] = ()
     plugin_options: Mapping[str, Mapping[str, str]] = field(factory=dict, repr=False)
     root_options: Mapping[str, str] = field(factory=dict, repr=False)
+    kept: Mapping[str, bytes] = field(factory=dict, repr=False)
 
 
 def load(path: str | None, overrides: Sequence[str], environ: Mapping[str, str], cwd: str) -> Loaded:

@@ -12,6 +12,7 @@ from alluxio_s3.settings.authentication import Authentication
 from alluxio_s3.settings.cluster import Cluster
 from alluxio_s3.settings.definition import METADATA_KEY, Property, setting
 from alluxio_s3.settings.limits import Limits
+from alluxio_s3.settings.logs import Logs
 from alluxio_s3.settings.operation import Operation
 from alluxio_s3.settings.values import boolean, choice, duration, host, integer, location, many, name, optional_text, port, size, text
 
@@ -50,10 +51,18 @@ class Tls:
     """The certificate of the HTTPS endpoint, and whose certificates it trusts. [HTTPS](https.md) tells how to set it up."""
 
     tls_enabled: bool = setting("alluxio.network.tls.enabled", boolean(), "false", "Serve HTTPS as well as HTTP.")
-    tls_certificate: str | None = setting("alluxio.network.tls.server.cert", location(), "", "The server's certificate and its chain, PEM.")
-    tls_key: str | None = setting("alluxio.network.tls.server.key", location(), "", "The private key of the certificate, PEM.", ours=True)
+    tls_certificate: str | None = setting(
+        "alluxio.network.tls.server.cert", location(), "", "The server's certificate and its chain, PEM.", reload="certificates"
+    )
+    tls_key: str | None = setting(
+        "alluxio.network.tls.server.key", location(), "", "The private key of the certificate, PEM.", ours=True, reload="certificates"
+    )
     tls_ca: str | None = setting(
-        "alluxio.network.tls.ca.cert", location(), "", "The certificates of those whom clients' certificates must come from, PEM."
+        "alluxio.network.tls.ca.cert",
+        location(),
+        "",
+        "The certificates of those whom clients' certificates must come from, PEM.",
+        reload="certificates",
     )
     tls_client_auth: str = setting(
         "alluxio.network.tls.client.auth",
@@ -61,20 +70,25 @@ class Tls:
         "none",
         "Whether clients show certificates of their own: they are not asked (`none`), they may (`optional`), or they must (`required`).",
         ours=True,
+        reload="certificates",
     )
     tls_keystore: str | None = setting(
         "alluxio.network.tls.keystore.path",
         location(),
         "",
         "A PKCS12 key store that holds certificate and key, instead of the two PEM files.",
+        reload="certificates",
     )
-    tls_keystore_password: str = setting("alluxio.network.tls.keystore.password", text(), "", "The key store's password.", secret=True)
+    tls_keystore_password: str = setting(
+        "alluxio.network.tls.keystore.password", text(), "", "The key store's password.", secret=True, reload="certificates"
+    )
     tls_key_password: str = setting(
         "alluxio.network.tls.keystore.key.password",
         text(),
         "",
         "The password of the PEM key, if it is encrypted. In a PKCS12 key store it can only be that of the store.",
         secret=True,
+        reload="certificates",
     )
 
 
@@ -87,12 +101,14 @@ class Connections:
         boolean(),
         "false",
         "Keep a connection open after an answer. Off unless set, as in Alluxio; most clients are much faster with it.",
+        reload="connections",
     )
     idle_max_ms: int = setting(
         "alluxio.worker.s3.connection.idle.max.time",
         duration(),
         "0sec",
         "Close a kept connection on which nothing has happened for so long. `0sec`: never.",
+        reload="connections",
     )
     header_timeout_ms: int = setting(
         "alluxio.worker.s3.header.timeout",
@@ -114,12 +130,14 @@ class Connections:
         "30sec",
         "How long the daemon lets requests finish when it is told to stop; then it cuts them.",
         ours=True,
+        reload="connections",
     )
-    access_log: str | None = setting(
-        "alluxio.worker.s3.access.log.path",
-        location(),
-        "",
-        "The file of the access log, one line for each request, written each second; none: among the daemon's own log, which is slower.",
+    drain_notice_ms: int = setting(
+        "alluxio.worker.s3.drain.notice",
+        duration(),
+        "0sec",
+        "How long the daemon, told to stop, still serves while `/ready` says that it is not ready, so that load balancers send what is"
+        " new elsewhere before it is refused. A second signal ends it.",
         ours=True,
     )
     processes: int = setting(
@@ -220,6 +238,7 @@ class Api:
         "Make the MD5 of the bytes the ETag of a PUT and of a part, as S3 does. `false` saves the hashing, most of what a large PUT"
         " costs: the ETag is then made of a CRC64NVME and the size, and never taken for an MD5; that of a multipart object is opaque.",
         ours=True,
+        reload="limits",
     )
     cors_dir: str | None = setting(
         "alluxio.worker.s3.cors.path",
@@ -230,10 +249,18 @@ class Api:
         ours=True,
     )
     metadata_max_bytes: int = setting(
-        "alluxio.proxy.s3.header.metadata.max.size", size(), "2KB", "How much user metadata an object may have. `0`: no limit."
+        "alluxio.proxy.s3.header.metadata.max.size",
+        size(),
+        "2KB",
+        "How much user metadata an object may have. `0`: no limit.",
+        reload="limits",
     )
     bucket_naming_restrictions: bool = setting(
-        "alluxio.proxy.s3.bucket.naming.restrictions.enabled", boolean(), "false", "Hold the names of new buckets to the rules of AWS S3."
+        "alluxio.proxy.s3.bucket.naming.restrictions.enabled",
+        boolean(),
+        "false",
+        "Hold the names of new buckets to the rules of AWS S3.",
+        reload="limits",
     )
     complete_keepalive_enabled: bool = setting(
         "alluxio.proxy.s3.complete.multipart.upload.keepalive.enabled",
@@ -241,15 +268,21 @@ class Api:
         "true",
         "Send white space while CompleteMultipartUpload works, so that load balancers do not cut it. Alluxio's default is `false`."
         " S3's own behaviour, and what its clients expect, is `true`.",
+        reload="limits",
     )
     complete_keepalive_ms: int = setting(
         "alluxio.proxy.s3.complete.multipart.upload.keepalive.time.interval",
         duration(minimum=100),
         "10sec",
         "How often it does. Alluxio's default is `30sec`, which is too late for a balancer that waits as long.",
+        reload="limits",
     )
     multipart_min_part_bytes: int = setting(
-        "alluxio.proxy.s3.complete.multipart.upload.min.part.size", size(), "5MB", "The least size of a part but the last. `0`: no limit."
+        "alluxio.proxy.s3.complete.multipart.upload.min.part.size",
+        size(),
+        "5MB",
+        "The least size of a part but the last. `0`: no limit.",
+        reload="limits",
     )
     upload_cleaner_enabled: bool = setting(
         "alluxio.proxy.s3.multipart.upload.cleaner.enabled",
@@ -275,6 +308,7 @@ class Tagging:
         boolean(),
         "true",
         "Hold tags to the rules of AWS S3: at most 10, keys of 128 and values of 256 characters.",
+        reload="limits",
     )
     tag_store: str = setting(
         "alluxio.worker.s3.tag.store",
@@ -301,11 +335,24 @@ class Cache:
     page_size: int = setting("alluxio.worker.page.store.page.size", size(minimum=1), "1MB", "The size of a page.")
 
 
-SECTIONS: tuple[type, ...] = (Endpoint, Connections, Limits, Operation, UnderStores, Api, Tagging, Authentication, Tls, Cluster, Cache)
+SECTIONS: tuple[type, ...] = (
+    Endpoint,
+    Connections,
+    Limits,
+    Operation,
+    Logs,
+    UnderStores,
+    Api,
+    Tagging,
+    Authentication,
+    Tls,
+    Cluster,
+    Cache,
+)
 
 
 @frozen(slots=False, kw_only=True)
-class Settings(Endpoint, Connections, Limits, Operation, UnderStores, Api, Tagging, Authentication, Tls, Cluster, Cache):
+class Settings(Endpoint, Connections, Limits, Operation, Logs, UnderStores, Api, Tagging, Authentication, Tls, Cluster, Cache):
     """The value of every property. ``Settings()`` is all defaults; ``settings.load`` reads a file."""
 
 

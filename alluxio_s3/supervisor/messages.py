@@ -9,6 +9,7 @@ import json
 import os
 import pickle
 import struct
+from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 
 from attrs import frozen
@@ -48,6 +49,18 @@ def read_commission(descriptor: int) -> Commission:
     commission = pickle.loads(_read(descriptor, length))  # noqa: S301  # from the parent, who could run anything anyway
     assert isinstance(commission, Commission)
     return commission
+
+
+def encode_reload(loaded: Loaded, but: frozenset[str]) -> bytes:
+    """The word for a child to take what has changed in ``loaded``, as ``Renewal.take``."""
+    return RELOAD + b" " + b64encode(pickle.dumps((loaded, but)))
+
+
+def decode_reload(line: bytes) -> tuple[Loaded, frozenset[str]]:
+    """What ``encode_reload`` was given."""
+    loaded, but = pickle.loads(b64decode(line.removeprefix(RELOAD + b" ")))  # noqa: S301  # as above
+    assert isinstance(loaded, Loaded)
+    return loaded, but
 
 
 def _read(descriptor: int, count: int) -> bytes:

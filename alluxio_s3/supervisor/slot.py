@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -138,6 +138,10 @@ class Slot:
         self._delay = 0.0
         self._announced = False
         self._empty: Deferred[None] | None = None
+
+    def brief(self, loaded: Loaded) -> None:
+        """Have children that start from now on serve by ``loaded``."""
+        self._job = evolve(self._job, loaded=loaded)
 
     def start(self) -> None:
         """Start a child."""

@@ -18,7 +18,20 @@ from twisted.python.failure import Failure
 
 from alluxio_s3.gateway import Gateway, Share
 from alluxio_s3.settings import SettingsError
-from alluxio_s3.supervisor.messages import HURRY, LOG, RELOAD, REOPEN, REPORT, REPORTS, STOP, WORDS, LogToParent, Report, read_commission
+from alluxio_s3.supervisor.messages import (
+    HURRY,
+    LOG,
+    RELOAD,
+    REOPEN,
+    REPORT,
+    REPORTS,
+    STOP,
+    WORDS,
+    LogToParent,
+    Report,
+    decode_reload,
+    read_commission,
+)
 
 REPORT_SECONDS = 1.0
 
@@ -52,6 +65,7 @@ class Worker(LineOnlyReceiver):
     """Does what the parent says, and tells it how things are."""
 
     delimiter = b"\n"
+    MAX_LENGTH = 1 << 24
 
     def __init__(self, gateway: Gateway, reactor: Any) -> None:
         self._gateway = gateway
@@ -74,8 +88,8 @@ class Worker(LineOnlyReceiver):
         """A word of the parent's."""
         if line == REPORT:
             _ = self._report()
-        elif line == RELOAD:
-            self._gateway.told_to_reload()
+        elif line.startswith(RELOAD):
+            self._gateway.told_to_reload(*decode_reload(line))
         elif line == REOPEN:
             self._gateway.reopen_logs()
         elif line == STOP:
