@@ -57,6 +57,7 @@ setup(
             "boto3>=1.44",
             "coverage>=7",
             "fsspec>=2026.9",
+            "kubernetes-validate>=1.34",
             "moto[server]>=5.2",
             "mypy>=2.4",
             "mypy-zope>=1.0.17",
