@@ -277,7 +277,7 @@ class _Court:
 
 def _is_lost(event: Fields, end: float | None) -> bool:
     grace = event.get("grace", 0)
-    return end is not None and end < event["at"] and (grace is None or end > event["at"] - grace * 1e9)
+    return end is not None and (grace is None or (grace > 0 and end > event["at"] - grace * 1e9))
 
 
 def _name(call: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Container
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,7 +22,7 @@ from attrs import evolve
 
 from tests.faults.exchange import Exchange
 from tests.faults.generator import Options
-from tests.faults.ledger import MAYBE, NO, OK, Ledger, calls
+from tests.faults.ledger import MAYBE, NO, OK, SUFFIX, Ledger, calls
 from tests.faults.reading import listing, looked_at, tag_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -78,16 +79,21 @@ class Load:
         """See `Ledger.event`."""
         self._ledger.event(kind, **fields)
 
-    def settle(self) -> None:
-        """Ask once more for each completion that is in doubt: the upload is still there, or has become the object.
+    def until(self, count: int, seconds: float = 60.0) -> None:
+        """Wait till *count* calls have ended. Raises TimeoutError."""
+        deadline = time.monotonic() + seconds
+        while sum(path.read_bytes().count(b'{"end"') for path in Path(self.options.ledgers).glob(f"*{SUFFIX}")) < count:
+            if time.monotonic() > deadline:
+                raise TimeoutError
+            time.sleep(0.02)
 
-        With what may be lost (`cut`) an upload may be gone.
-        """
+    def settle(self, buckets: Container[str] | None = None) -> None:
+        """Ask once more for each completion, in *buckets*, that is in doubt: the upload is still there, or has become the object."""
         done, _ = calls(Path(self.options.ledgers))
         decided = {call["upload"] for call in done if call["op"] == "complete" and call["outcome"] != MAYBE}
         exchange = Exchange((self.options.writers or self.options.endpoints)[0], self.options.user, self.options.timeout)
         for call in done:
-            if call["op"] != "complete" or call["upload"] in decided:
+            if call["op"] != "complete" or call["upload"] in decided or (buckets is not None and call["bucket"] not in buckets):
                 continue
             decided.add(call["upload"])
             fields = {name: call[name] for name in ("bucket", "key", "shown", "content", "tags", "upload", "xml")}
