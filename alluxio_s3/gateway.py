@@ -19,6 +19,7 @@ from alluxio_s3.actions.everything import REGISTRY
 from alluxio_s3.actions.exchange import Services
 from alluxio_s3.admission import build_authenticator, build_authorizer, process_user, watched_admin_token
 from alluxio_s3.cache.ufs import Cache
+from alluxio_s3.dashboard.pages import Dashboard
 from alluxio_s3.http.certificates import Certificates
 from alluxio_s3.http.fastpath import FastPath
 from alluxio_s3.http.limits.gate import Gate
@@ -26,15 +27,17 @@ from alluxio_s3.http.limits.values import ClientLimits
 from alluxio_s3.http.pipeline import Pipeline
 from alluxio_s3.http.routes import S3Routes
 from alluxio_s3.http.site import S3Site
+from alluxio_s3.inspection.dashboards import Served, build_dashboard
 from alluxio_s3.interfaces import IMeasured, ITokenExchange
 from alluxio_s3.listening import NOTHING_INHERITED, Inherited, Place, build_certificates, check_https, listen, listen_for_admin, places
 from alluxio_s3.namespace.mounts import Namespace
 from alluxio_s3.namespace.upload_expiry import UploadExpiry
-from alluxio_s3.ops.access_log import AccessLog, EventAccessLog, FileAccessLog
+from alluxio_s3.ops.access_log import AccessLog, AuditedLog, EventAccessLog, FileAccessLog
 from alluxio_s3.ops.admin import AdminPages
 from alluxio_s3.ops.door import Door
 from alluxio_s3.ops.health import store_check
 from alluxio_s3.ops.ledger import Ledger
+from alluxio_s3.ops.log_forms import AUDIT, STYLES
 from alluxio_s3.ops.log_level import LogThreshold
 from alluxio_s3.ops.operations import Operations
 from alluxio_s3.reloading import AdmissionPart, CertificatePart, MountsPart, Part, PlainPart, Renewal, limits_of
@@ -102,6 +105,7 @@ class Gateway(MultiService):
         self._pipeline = pipeline
         self._site = site
         self._listening: list[IListeningPort] = []
+        self._served: list[Served] = []
         self._admin: IListeningPort | None = None
         self._hurried = False
         operations.metrics.gauge("alluxio_s3_requests_in_flight", "Requests under way.", lambda: self._busy)
@@ -174,10 +178,11 @@ class Gateway(MultiService):
         self._threads.start()
         self._threshold.set(self.settings.log_level)
         try:
-            self._admin = listen_for_admin(self.settings, self._reactor, AdminPages(self.operations, self._door).site())
+            self._admin = listen_for_admin(self.settings, self._reactor, AdminPages(self.operations, self._door, self._dashboard()).site())
             for place in self.places(self._reactor):
                 port = listen(place.description, place.endpoint, self._site)
                 self._listening.append(port)
+                self._served.append(Served.of(place.scheme, port.getHost()))
                 if self._share is None or self._share.announces:
                     self._announce(place, port.getHost())
         except SystemExit:
@@ -188,6 +193,11 @@ class Gateway(MultiService):
             self._cache.start()
         self._pipeline.services.namespace.start()
         super().startService()
+
+    def _dashboard(self) -> Dashboard | None:
+        mounts = self._pipeline.services.namespace
+        loaded = self.renewal.loaded
+        return build_dashboard(loaded, self._reactor, self.operations, lambda: self._served, self._cache, lambda: mounts.broken)
 
     def places(self, reactor: Any) -> list[Place]:
         """Everywhere it listens, with ``reactor``. Raises SystemExit."""
@@ -319,12 +329,13 @@ def _check(settings: Settings) -> None:
 
 
 def _access_log(settings: Settings, reactor: Any) -> AccessLog:
-    if settings.access_log is None:
-        return EventAccessLog()
     try:
-        return FileAccessLog(settings.access_log, reactor)
+        style = STYLES[settings.access_log_format]
+        access = EventAccessLog() if settings.access_log is None else FileAccessLog(settings.access_log, reactor, style)
+        return access if settings.audit_log is None else AuditedLog(access, FileAccessLog(settings.audit_log, reactor, AUDIT))
     except OSError as problem:
-        raise SettingsError(f"alluxio.worker.s3.access.log.path: {settings.access_log}: {problem.strerror}") from None
+        name = "access" if problem.filename == settings.access_log else "audit"
+        raise SettingsError(f"alluxio.worker.s3.{name}.log.path: {problem.filename}: {problem.strerror}") from None
 
 
 def permissions() -> frozenset[str]:

@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
-import string
+from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import quote, unquote_plus
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from alluxio_s3.ops.log_forms import REFUSALS, STYLES, Account, Form, Style, line_of
+
+__all__ = ["AccessLog", "Account", "AuditedLog", "EventAccessLog", "FileAccessLog"]
+
 FLUSH_SECONDS = 1.0
 FLUSH_LINES = 2000
-
-# Query parameters that let in whoever knows them, in lower case.
-_SECRETS = frozenset({"awsaccesskeyid", "signature", "x-alluxio-hop", "x-amz-credential", "x-amz-security-token", "x-amz-signature"})
-
-
-@define
-class Account:
-    """What is known of a request when it is over.
-
-    ``seconds`` is from the head to the last byte handed to the kernel, ``waited`` from the head to the first; 0: the answer began at once.
-    """
-
-    request_id: str
-    method: str
-    raw_target: str
-    peer: str
-    action: str = "-"
-    user: str = "-"
-    status: int = 0
-    error: str = "-"
-    bytes_in: int = 0
-    bytes_out: int = 0
-    seconds: float = 0.0
-    waited: float = 0.0
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class AccessLog(Protocol):
@@ -58,12 +37,13 @@ class AccessLog(Protocol):
 class FileAccessLog:
     """Writes accounts to a file, one line each, a second's worth at a time.
 
-    The lines are those of ``EventAccessLog`` behind the time in UTC. ``clock`` tells wall time. The file is appended to; ``close`` writes
-    what is left.
+    ``clock`` tells wall time. The file is appended to; ``close`` writes what is left.
     """
 
-    def __init__(self, path: str, clock: IReactorTime) -> None:
+    def __init__(self, path: str, clock: IReactorTime, style: Style = STYLES["plain"]) -> None:
         self._path = path
+        self._form: Form = style.form
+        self._told: Callable[[int], str] = style.time
         self._file = self._opened()
         self._clock = clock
         self._lines: list[str] = []
@@ -76,8 +56,8 @@ class FileAccessLog:
         second = int(self._clock.seconds())
         if second != self._second:
             self._second = second
-            self._time = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self._lines.append(f"{self._time} {line_of(account)}\n")
+            self._time = self._told(second)
+        self._lines.append(self._form(self._time, account))
         if self._flushing is None:
             self._flushing = self._clock.callLater(FLUSH_SECONDS, self._flush)
         elif len(self._lines) >= FLUSH_LINES:
@@ -110,31 +90,6 @@ class FileAccessLog:
             self._file.write("".join(lines).encode())
 
 
-def line_of(account: Account) -> str:
-    """An account as a line of text, signatures and tokens left out."""
-    target = _plain(account.raw_target)
-    if "?" in target:
-        path, _, query = target.partition("?")
-        target = f"{path}?{'&'.join(map(_masked, query.split('&')))}"
-    who = f"{account.peer or '-'} {_plain(account.user)}"
-    return (
-        f'{who} {account.action} "{_plain(account.method)} {target}" {account.status} {account.error}'
-        f" in={account.bytes_in} out={account.bytes_out} {account.seconds * 1000:.1f}ms {account.request_id}"
-    )
-
-
-def _plain(text: str) -> str:
-    """What a client chose, without what would end a field, or move a terminal's cursor."""
-    if text.isprintable() and '"' not in text and " " not in text:
-        return text
-    return quote(text, safe=string.punctuation.replace('"', ""))
-
-
-def _masked(parameter: str) -> str:
-    name, separator, _ = parameter.partition("=")
-    return f"{name}=***" if separator and unquote_plus(name).lower() in _SECRETS else parameter
-
-
 @define
 class EventAccessLog:
     """Writes accounts to Twisted's log, as events of the namespace ``alluxio_s3.access`` that carry the account."""
@@ -150,3 +105,27 @@ class EventAccessLog:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+@frozen
+class AuditedLog:
+    """An access log with an audit log beside it: writes, be they done or not, and whoever was refused. See ``AccessLog``."""
+
+    access: AccessLog
+    audit: AccessLog
+
+    def record(self, account: Account) -> None:
+        """See ``AccessLog``."""
+        self.access.record(account)
+        if account.method not in _READS or account.status in REFUSALS:
+            self.audit.record(account)
+
+    def reopen(self) -> None:
+        """See ``AccessLog``."""
+        self.access.reopen()
+        self.audit.reopen()
+
+    def close(self) -> None:
+        """See ``AccessLog``."""
+        self.access.close()
+        self.audit.close()

@@ -31,7 +31,7 @@ class Logs:
         "alluxio.worker.s3.access.log.format",
         choice("plain", "json", "aws"),
         "plain",
-        "The form of a line of the access log: text (`plain`), a JSON document (`json`), or that of S3's server access logs (`aws`).",
+        "The form of a line of that file: text (`plain`), a JSON document (`json`), or that of S3's server access logs (`aws`).",
         ours=True,
     )
     audit_log: str | None = setting(

@@ -169,6 +169,9 @@ def properties(directory: Path, kind: str) -> dict[str, object]:
         "alluxio.dora.client.ufs.root": directory / "data",
         "alluxio.worker.s3.admin.port": 0,
         "alluxio.worker.s3.access.log.path": directory / "access.log",
+        # A form for each way, and all of them are looked at.
+        "alluxio.worker.s3.access.log.format": {"SIGV4": "json", "AUDIT": "aws"}.get(kind, "plain"),
+        "alluxio.worker.s3.audit.log.path": directory / "audit.log",
         "alluxio.worker.s3.authentication.type": kind,
         "alluxio.worker.s3.authentication.keys.file": directory / "keys",
         "alluxio.worker.s3.authentication.oidc.issuer": ISSUER,
@@ -204,7 +207,10 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     assert not list((directory / "data" / ".alluxio-s3" / "tmp").glob("*"))
     assert "alluxio_s3_requests_total" in told
     assert way.kind != "AUDIT" or 'outcome="SignatureDoesNotMatch",user="AKIABOB"' in told
-    told += daemon.log + (directory / "access.log").read_text()
+    audited = (directory / "audit.log").read_text()
+    assert '"outcome":"done"' in audited
+    assert '"outcome":"refused"' in audited
+    told += daemon.log + (directory / "access.log").read_text() + audited
     assert not CANARIES.search(told) and not re.search(r"Signature=[0-9a-f]", told)
 
 
