@@ -205,22 +205,22 @@ class Etcd:
         return await self._client.post(url, json=body, headers=headers, unbuffered=unbuffered, allow_redirects=False)
 
     async def _timely(self, work: Coroutine[Deferred[Any], Any, Any]) -> Any:
-        """Its outcome. Raises TookTooLong, and CancelledError whatever Twisted's client makes of it."""
+        """Its outcome. Raises TookTooLong; CancelledError, if it is given up, whatever Twisted's client makes of that."""
         doing = Deferred.fromCoroutine(work)
-        late: list[bool] = []
+        ended: list[type[Exception]] = []
 
-        def give_up() -> None:
-            late.append(True)
+        def end(kind: type[Exception]) -> None:
+            ended.append(kind)
             doing.cancel()
 
-        timer = self.reactor.callLater(self.timeout, give_up)
+        outcome: Deferred[Any] = Deferred(lambda _: end(CancelledError))
+        _ = doing.addBoth(outcome.callback)
+        timer = self.reactor.callLater(self.timeout, end, TookTooLong)
         try:
-            return await doing
-        except Exception as problem:
-            if late:
-                raise TookTooLong from None
-            if any(one.check(CancelledError) for one in getattr(problem, "reasons", ())):
-                raise CancelledError from None
+            return await outcome
+        except Exception:
+            if ended:
+                raise ended[0] from None
             raise
         finally:
             if timer.active():

@@ -61,11 +61,20 @@ class Outcome:
 
 @frozen
 class Event:
-    """A change of a key at revision ``changed``; ``value`` is None when it was deleted, or its lease has ended."""
+    """A change of a key: what is there since; its ``value`` is None when it was deleted, or its lease has ended."""
 
-    key: str
-    value: bytes | None = field(repr=False)
-    changed: int
+    entry: Entry
+    deleted: bool = False
+
+    @property
+    def key(self) -> str:
+        """Whose change it is."""
+        return self.entry.key
+
+    @property
+    def value(self) -> bytes | None:
+        """What is there now."""
+        return None if self.deleted else self.entry.value
 
 
 def put_of(key: str, value: bytes, lease: int = 0) -> Body:
@@ -76,6 +85,11 @@ def put_of(key: str, value: bytes, lease: int = 0) -> Body:
 def get_of(key: str) -> Body:
     """A step of a transaction that reads."""
     return {"request_range": {"key": b64_text(key)}}
+
+
+def list_of(prefix: str, since: int) -> Body:
+    """A step of a transaction that reads all under ``prefix`` that was changed at revision ``since`` or later."""
+    return {"request_range": range_of(prefix) | {"min_mod_revision": str(since)}}
 
 
 def delete_of(key: str) -> Body:
@@ -157,11 +171,7 @@ def events_of(line: bytes) -> tuple[list[Event], int] | None:
             raise WatchEnded(
                 message=f"etcd watches no more: {str(document.get('error') or result.get('cancel_reason') or 'compacted')[:200]}"
             )
-        events = [
-            Event(entry.key, None if one.get("type") == "DELETE" else entry.value, entry.changed)
-            for one in result.get("events", ())
-            for entry in (_entry(one["kv"]),)
-        ]
+        events = [Event(_entry(one["kv"]), one.get("type") == "DELETE") for one in result.get("events", ())]
         return (events, revision_of(result)) if events else None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise WatchEnded(message=_NO_ETCD) from None

@@ -1,0 +1,190 @@
+"""A worker's own place among the members: its key, the lease that it is under, and how long that is certainly valid.
+
+The lease is renewed in rounds. A round sends the renewal, then in one step of etcd makes sure that the key is still this worker's and
+reads the marks that others have left. Only when what is marked has been forgotten is the worker certain, and only until the lease that
+was asked for when the round began must have ended by any clock. So a worker that was stopped, or cut off, is not certain any more
+before anybody who has left a mark goes on, whatever it believes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from alluxio_s3.cluster.etcd import Etcd
+from alluxio_s3.cluster.etcd_words import EtcdError, get_of, list_of, unchanged
+
+# What is marked stays so long at least: longer than any lease that is still renewed in rounds.
+MARKED_SECONDS = 60
+# Everything, as a path that is marked.
+EVERYTHING = ""
+
+# A revision that no store comes to.
+_NEVER = 1 << 62
+
+# What is done with a path that is marked; when that has come about, nothing of it is remembered.
+Forget = Callable[[str], Awaitable[None] | None]
+
+_log = Logger()
+
+
+@define(eq=False)
+class Registration:
+    """Keeps ``value`` at ``key``, under a lease of ``ttl`` seconds. Marks are under ``marks``, those of this process under ``mine`` there.
+
+    ``now`` tells seconds by a clock that runs while the machine sleeps. ``prepare`` is awaited before each time that the key is put.
+    """
+
+    etcd: Etcd
+    clock: Any
+    now: Callable[[], float]
+    key: str
+    value: bytes
+    ttl: int
+    marks: str
+    mine: str
+    prepare: Callable[[], Awaitable[None]]
+    # Until when this worker is certain, and when etcd was last heard of, by ``now``.
+    certain_until: float = field(default=-math.inf, init=False)
+    heard: float = field(default=-math.inf, init=False)
+    trouble: str = field(default="etcd has not been asked yet", init=False)
+    forgetful: list[Forget] = field(factory=list, init=False)
+    _lease: int = field(default=0, init=False)
+    _granted: int = field(default=0, init=False)
+    _revision: int = field(default=0, init=False)
+    _seen: int = field(default=0, init=False)
+    _mark_lease: tuple[int, float] = field(default=(0, -math.inf), init=False)
+    _work: Deferred[None] | None = field(default=None, init=False)
+    _first: list[Deferred[None]] = field(factory=list, init=False)
+    _ended: bool = field(default=False, init=False)
+
+    @property
+    def registered(self) -> bool:
+        """Whether the key is there, as far as is known."""
+        return bool(self._lease)
+
+    def is_certain(self) -> bool:
+        """See ``IMembers``."""
+        return self.now() < self.certain_until
+
+    async def start(self) -> None:
+        """Begin the rounds. Returns after the first, whether it went well or not."""
+        tried: Deferred[None] = Deferred()
+        self._first.append(tried)
+        self._work = Deferred.fromCoroutine(self._rounds()).addErrback(_failed)
+        await tried
+
+    async def stop(self) -> None:
+        """End the rounds, and be gone for everybody at once."""
+        self.abandon()
+        lease, self._lease = self._granted, 0
+        if lease:
+            try:
+                await self.etcd.revoke(lease)
+            except EtcdError as problem:
+                _log.warn("The others learn late that this worker stops: {problem}", problem=problem)
+
+    def abandon(self) -> None:
+        """End the rounds. For the others this worker is there until its lease has ended."""
+        self.certain_until = -math.inf
+        self._ended = True
+        if self._work is not None:
+            self._work.cancel()
+
+    async def mark(self, path: str, seconds: float) -> None:
+        """Leave word that ``path`` has changed, and return when that is ``seconds`` ago. Raises Unavailable."""
+        lease = await self._lease_of_marks()
+        await self.etcd.put(self.mine + path, b"", lease)
+        end = self.now() + seconds
+        while (left := end - self.now()) > 0:
+            await deferLater(self.clock, min(left, 0.5))
+
+    async def _lease_of_marks(self) -> int:
+        lease, granted = self._mark_lease
+        if self.now() - granted > MARKED_SECONDS:
+            granted = self.now()
+            lease = await self.etcd.grant(2 * MARKED_SECONDS + self.ttl)
+            self._mark_lease = (lease, granted)
+        return lease
+
+    async def _rounds(self) -> None:
+        while not self._ended:  # whoever is told of something may end it
+            pause = self.ttl / 3
+            try:
+                await self._round()
+            except EtcdError as problem:
+                self._say(str(problem))
+                pause = min(1.0, pause)
+            else:
+                if self.registered:
+                    self._say("")
+            first, self._first = self._first, []
+            for one in first:
+                one.callback(None)
+            if not self._ended:
+                await deferLater(self.clock, pause)
+
+    async def _round(self) -> None:
+        sent = self.now()
+        if self._lease and not await self.etcd.keep_alive(self._lease):
+            self._lease, self.certain_until = 0, -math.inf
+            _log.warn("This worker was taken for gone: it had not been heard of for {ttl} s", ttl=self.ttl)
+        new = not self._lease
+        if new and not await self._register():
+            return
+        since = _NEVER if new else self._seen + 1
+        outcome = await self.etcd.transact([unchanged(self.key, self._revision)], [list_of(self.marks, since)], [get_of(self.key)])
+        self.heard = self.now()
+        if not outcome.held:
+            self._lease, self.certain_until = 0, -math.inf
+            return
+        # What was remembered under another lease may have been marked, and the mark be gone.
+        paths = [EVERYTHING] if new else [path for one in outcome.found[0] if (path := self._path(one.key)) is not None]
+        await self.forget(paths)
+        self._seen = outcome.revision
+        if not self._ended:
+            self.certain_until = sent + self.ttl - max(0.5, self.ttl / 10)
+
+    async def forget(self, paths: list[str]) -> None:
+        """Have everything of ``paths`` forgotten."""
+        for path in paths:
+            for forget in self.forgetful:
+                waiting = forget(path)
+                if waiting is not None:
+                    await waiting
+
+    def _path(self, key: str) -> str | None:
+        """What is marked by ``key``; None if it was this process."""
+        return None if key.startswith(self.mine) else key.removeprefix(self.marks).partition("/")[2]
+
+    async def _register(self) -> bool:
+        """Have the key under a new lease; False while another process has it."""
+        await self.prepare()
+        there = await self.etcd.get(self.key)
+        self.heard = self.now()
+        if there is not None and self._revision and there.value != self.value:
+            self._say("another worker has this one's identity; each needs its own (alluxio.worker.identity.uuid)")
+            return False
+        self._granted = await self.etcd.grant(self.ttl)
+        self._revision = await self.etcd.put(self.key, self.value, self._granted)
+        self._lease = self._granted
+        return True
+
+    def _say(self, trouble: str) -> None:
+        if trouble != self.trouble:
+            if trouble:
+                _log.warn("{trouble}; this worker goes on with the members that it knows", trouble=trouble)
+            else:
+                _log.info("This worker is registered in etcd, under a lease of {ttl} s", ttl=self.ttl)
+        self.trouble = trouble
+
+
+def _failed(reason: Any) -> None:
+    if not reason.check(CancelledError):
+        _log.failure("The lease is renewed no more", reason)
