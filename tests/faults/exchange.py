@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import socket
+import time
 import xml.etree.ElementTree as ET  # it reads our own answers
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode, urlsplit
@@ -13,6 +14,8 @@ from attrs import frozen
 
 from tests.faults.ledger import MAYBE, NO, OK
 
+# Who finds nobody at home does not ask again at once.
+_PAUSE = 0.05
 _TRANSIENT = ("InternalError", "ServiceUnavailable", "SlowDown", "InsufficientStorage", "RequestTimeout")
 
 
@@ -114,7 +117,11 @@ class Exchange:
         connection = self._connections.get(netloc)
         if connection is None:
             connection = http.client.HTTPConnection(netloc, timeout=self._timeout)
-            connection.connect()
+            try:
+                connection.connect()
+            except OSError:
+                time.sleep(_PAUSE)
+                raise
             connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._connections[netloc] = connection
         return connection

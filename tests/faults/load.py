@@ -55,6 +55,15 @@ class Load:
         """Whether all of them run."""
         return bool(self._running) and all(one.poll() is None for one in self._running)
 
+    def last(self, seconds: float) -> None:
+        """Let it go on for so long. Raises CalledProcessError as soon as one of the processes has failed."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for one in self._running:
+                if one.poll():
+                    raise subprocess.CalledProcessError(one.returncode, one.args)
+            time.sleep(0.05)
+
     def wait(self) -> None:
         """Wait till they have ended by themselves, as `seconds` says."""
         for one in self._running:

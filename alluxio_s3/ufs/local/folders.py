@@ -109,9 +109,16 @@ def prune(tree: Tree, path: str) -> None:
 
 
 def remove_left_over(tree: Tree, path: str) -> bool:
-    """Remove the directory at ``path`` if it is implicit and empty, or gone already; whether it is gone. Takes its lock."""
+    """Remove the directory at ``path`` if it is implicit and nothing but such directories is in it, or gone already; whether it is gone.
+
+    Takes its lock, and theirs.
+    """
     parent_path, name = split(path)
     try:
+        with tree.root.directory(path) as directory, os.scandir(directory) as entries:
+            for entry in entries:
+                if not entry.is_dir(follow_symlinks=False) or not remove_left_over(tree, f"{path}/{entry.name}"):
+                    return False
         with tree.root.directory(parent_path) as parent, tree.locks.held(f"{path}/"):
             return _remove_implicit(tree, path, parent, name)
     except FileNotFoundError:
