@@ -44,6 +44,8 @@ setup(
         "pyopenssl>=26",
         "service-identity>=26",
         "treq>=26",
+        # Forms: browsers' uploads.
+        "multipart>=2",
         # Credentials and signatures of AWS, for under-stores on S3.
         "botocore>=1.44",
     ],
@@ -61,6 +63,7 @@ setup(
             "moto[server]>=5.2",
             "mypy>=2.4",
             "mypy-zope>=1.0.17",
+            "PyYAML>=6",
             "ruff>=0.17",
             "setuptools>=77",
             "towncrier>=25",

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import boto3
@@ -262,7 +262,7 @@ class Load:
         self.statuses: list[int] = []
         self._over = threading.Event()
 
-    def __enter__(self) -> Load:
+    def __enter__(self) -> Self:
         self._pool = ThreadPoolExecutor(4)
         self._running = [self._pool.submit(self._run, number) for number in range(4)]
         return self
