@@ -42,7 +42,7 @@ from alluxio_s3.ops.log_level import LogThreshold
 from alluxio_s3.ops.operations import Operations
 from alluxio_s3.reloading import AdmissionPart, CertificatePart, MountsPart, Part, PlainPart, Renewal, limits_of
 from alluxio_s3.settings import Loaded, Settings, SettingsError
-from alluxio_s3.stores import build_cache, build_cors_store, build_mounts, build_root, build_tag_store, stage
+from alluxio_s3.stores import build_cache, build_cors_store, build_mounts, build_root, build_tag_store, cache_trouble, stage
 from alluxio_s3.threads import Threads
 
 DRAIN_POLL_SECONDS = 0.05
@@ -115,6 +115,20 @@ class Gateway(MultiService):
         operations.metrics.gauge(
             "alluxio_s3_mounts_broken", "Those of them whose under-store could not be set up.", lambda: len(mounts.broken)
         )
+        operations.metrics.gauge("alluxio_s3_threads_busy", "Threads that do what may block.", lambda: threads.busy)
+        operations.metrics.gauge("alluxio_s3_threads_waiting", "Calls that wait for a thread, each for its turn.", lambda: threads.waiting)
+        operations.metrics.levels(
+            "alluxio_s3_certificate_expires_timestamp_seconds",
+            "When the certificate of HTTPS expires, in seconds since 1970; nothing without one.",
+            lambda: {} if certificates is None else {(): certificates.expires},
+            (),
+        )
+        warn_of = operations.health.warn_of
+        warn_of("mounts", lambda: f"broken: {', '.join(sorted(mounts.broken))}" if mounts.broken else "")
+        if certificates is not None:
+            warn_of("certificate", certificates.trouble)
+        if cache is not None:
+            warn_of("cache", partial(cache_trouble, cache))
         if settings.upload_cleaner_enabled:
             UploadExpiry(mounts, settings.upload_cleaner_timeout_ms / 1000, reactor).setServiceParent(self)
 

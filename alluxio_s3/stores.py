@@ -34,6 +34,8 @@ from alluxio_s3.ufs.read_only import ReadOnlyUnderFileSystem
 from alluxio_s3.ufs.undeleting import UndeletingUnderFileSystem
 
 LOCAL = "local"
+# A disk on which less than this is free is full, if the cache is to have more.
+FULL_BYTES = 16 << 20
 # Schemes that are the names of no plugin, and the plugin for each.
 _ALIASES = {"": LOCAL, "file": LOCAL, "s3a": "s3"}
 _HDFS = ("hdfs", "webhdfs", "swebhdfs")
@@ -59,6 +61,24 @@ def build_cache(settings: Settings, reactor: Any, threads: Threads, metrics: IMe
     except ValueError as problem:
         raise SettingsError(f"alluxio.worker.page.store.dirs: {problem}") from None
     return Cache(store, threads, reactor, metrics=metrics)
+
+
+def cache_trouble(cache: Cache) -> str:
+    """What is wrong with the disks of the cache; empty if nothing is."""
+    found = []
+    for one in cache.store.stats().places:
+        if not one.on:
+            found.append(f"{one.path} is not in use: its disk or its index fails")
+            continue
+        try:
+            disk = os.statvfs(one.path)
+        except OSError as problem:
+            found.append(f"{one.path}: {problem.strerror}")
+            continue
+        left = disk.f_bavail * disk.f_frsize
+        if left < min(FULL_BYTES, one.size - one.stored):
+            found.append(f"the disk of {one.path} is full: {left} bytes are left, and {one.size - one.stored} are promised to the cache")
+    return "; ".join(found)
 
 
 def _cached(ufs: IUnderFileSystem, own: MountOptions, cache: Cache | None, mount: str, *, wanted: bool) -> IUnderFileSystem:

@@ -59,6 +59,16 @@ class Threads:
         """Have ``function`` run in a thread; nobody is told when it has ended, and it raises nothing."""
         self._pool.callInThread(function)
 
+    @property
+    def busy(self) -> int:
+        """How many threads have work in hand."""
+        return self._pool._team.statistics().busyWorkerCount  # noqa: SLF001
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a thread."""
+        return self._pool._team.statistics().backloggedWorkCount  # noqa: SLF001
+
     def tell(self, function: Callable[[], None]) -> None:
         """From a thread: have ``function`` run on the reactor's."""
         self._reactor.callFromThread(function)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from klein import Klein
-from twisted.web.http import Request
+from twisted.web.http import HTTPChannel, Request
 from twisted.web.iweb import IRequest
+from twisted.web.resource import IResource, NoResource
 from twisted.web.server import Site
 
 from alluxio_s3 import __version__
@@ -26,20 +27,37 @@ class Witness(Protocol):
     async def reasons(self) -> Mapping[str, str]:
         """As ``Health.reasons``."""
 
+    def warnings(self) -> Mapping[str, str]:
+        """As ``Health.warnings``."""
+
+
+class Annex(Protocol):
+    """What a port has beside these pages."""
+
+    def resource(self) -> IResource:
+        """What answers all other paths."""
+
+    def channels(self, knows: Callable[[Any], bool]) -> Callable[[], HTTPChannel]:
+        """What makes connections; ``knows`` says whether a request may come in."""
+
 
 class AdminPages:
-    """What the port answers: to everybody, or, with a ``door``, to whom that lets in."""
+    """What the port answers, and its ``annex``: to everybody, or, with a ``door``, to whom that lets in."""
 
     app = Klein()
 
-    def __init__(self, witness: Witness, door: Door | None = None) -> None:
+    def __init__(self, witness: Witness, door: Door | None = None, annex: Annex | None = None) -> None:
         self._witness = witness
         self._door = door
+        self._annex = annex
 
     def site(self) -> Site:
         """For a port to listen with."""
         pages = self.app.resource()
-        return _AdminSite(pages if self._door is None else self._door.guard(pages))
+        site = _AdminSite(pages if self._door is None else self._door.guard(pages))
+        if self._annex is not None:
+            site.protocol = self._annex.channels(self._trusts)  # type: ignore[assignment,method-assign]  # HTTP/2 is not on offer
+        return site
 
     @app.route("/metrics", methods=["GET"])
     async def metrics(self, request: IRequest) -> bytes:
@@ -59,7 +77,14 @@ class AdminPages:
         reasons = await self._witness.reasons()
         if reasons:
             request.setResponseCode(503)
-        return _json(request, {"ready": not reasons, "reasons": dict(reasons)} if self._trusts(request) else {"ready": not reasons})
+        told = {"reasons": dict(reasons), "warnings": dict(self._witness.warnings())} if self._trusts(request) else {}
+        return _json(request, {"ready": not reasons, **told})
+
+    @app.route("/", branch=True)
+    def others(self, request: IRequest) -> IResource:
+        """Every other path."""
+        del request
+        return NoResource() if self._annex is None else self._annex.resource()
 
     def _trusts(self, request: IRequest) -> bool:
         return self._door is None or self._door.knows(request)

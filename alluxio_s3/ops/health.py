@@ -9,6 +9,7 @@ from attrs import define, field, frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from alluxio_s3.interfaces import IUnderFileSystem
 from alluxio_s3.storage import NoSuchPath
@@ -29,16 +30,47 @@ class _Outcome:
 
 @define
 class Health:
-    """The checks of one process. ``stopping`` says that the daemon takes no more requests."""
+    """The checks of one process. ``stopping`` says that the daemon takes no more requests.
+
+    What ``watch`` adds keeps requests away; what ``warn_of`` adds is for an operator to look at.
+    """
 
     clock: IReactorTime
     stopping: bool = False
     _checks: dict[str, Check] = field(factory=dict)
     _outcomes: dict[str, _Outcome] = field(factory=dict)
+    _cautions: dict[str, Callable[[], str]] = field(factory=dict)
+    _warned: dict[str, str] = field(factory=dict)
+    _log = Logger()
 
     def watch(self, name: str, check: Check) -> None:
         """Ask ``check`` too; ``name`` is what it is about, for whoever reads the reasons."""
         self._checks[name] = check
+
+    def warn_of(self, name: str, trouble: Callable[[], str]) -> None:
+        """Have ``trouble`` asked what there is to warn of, at once; empty if there is nothing. ``name`` is what it is about."""
+        self._cautions[name] = trouble
+
+    def warnings(self) -> Mapping[str, str]:
+        """What an operator should look at, by what it is about."""
+        found = {name: trouble() for name, trouble in self._cautions.items()}
+        return {name: trouble for name, trouble in found.items() if trouble}
+
+    def tell(self) -> None:
+        """Log the warnings that are new, and those that are over."""
+        now = self.warnings()
+        for name, trouble in now.items():
+            if name not in self._warned:
+                self._log.warn("{name}: {trouble}", name=name, trouble=trouble)
+        for name in self._warned:
+            if name not in now:
+                self._log.info("{name}: all is well again", name=name)
+        self._warned = dict(now)
+
+    def levels(self) -> Mapping[tuple[str, ...], float]:
+        """1 for each warning, 0 for what is well."""
+        now = self.warnings()
+        return {(name,): float(name in now) for name in self._cautions}
 
     async def reasons(self) -> Mapping[str, str]:
         """Why no requests should be sent here, by what each reason is about; empty if they should. Never raises."""

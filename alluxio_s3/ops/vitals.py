@@ -15,9 +15,15 @@ LAGS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
 
 class Vitals:
-    """Keeps these figures in ``metrics`` while it runs. ``monotonic`` tells seconds, for the lag, whatever becomes of the clock."""
+    """Keeps these figures in ``metrics`` while it runs. ``monotonic`` tells seconds, for the lag, whatever becomes of the clock.
 
-    def __init__(self, metrics: IMetrics, clock: IReactorTime, monotonic: Callable[[], float]) -> None:
+    ``also`` is called each second.
+    """
+
+    def __init__(
+        self, metrics: IMetrics, clock: IReactorTime, monotonic: Callable[[], float], also: Callable[[], None] = lambda: None
+    ) -> None:
+        self._also = also
         self._clock = clock
         self._monotonic = monotonic
         self._due = 0.0
@@ -58,6 +64,7 @@ class Vitals:
     def _tick(self) -> None:
         self._lag.observe(max(0.0, self._monotonic() - self._due))
         self.look()
+        self._also()
         self._schedule()
 
 

@@ -75,20 +75,22 @@ def _read(descriptor: int, count: int) -> bytes:
 
 @frozen
 class Report:
-    """How a child is: its figures, and why it should get no requests (see ``Health.reasons``)."""
+    """How a child is: its figures, why it should get no requests, and what to look at (see ``Health``)."""
 
     figures: Snapshot = ()
     reasons: Mapping[str, str] = {}  # frozen
+    warnings: Mapping[str, str] = {}
 
     def encode(self) -> bytes:
         """A line."""
-        return b'{"reasons":%s,"figures":%s}\n' % (json.dumps(dict(self.reasons)).encode(), to_json(self.figures).encode())
+        said = json.dumps({"reasons": dict(self.reasons), "warnings": dict(self.warnings)})
+        return b'%s,"figures":%s}\n' % (said.removesuffix("}").encode(), to_json(self.figures).encode())
 
 
 def read_report(line: bytes) -> Report:
     """What ``Report.encode`` made."""
     fields = json.loads(line)
-    return Report(from_json(json.dumps(fields["figures"])), fields["reasons"])
+    return Report(from_json(json.dumps(fields["figures"])), fields["reasons"], fields["warnings"])
 
 
 @implementer(ILogObserver)

@@ -15,6 +15,7 @@ from twisted.logger import Logger
 
 from alluxio_s3.admission import watched_admin_token
 from alluxio_s3.gateway import CUT_SECONDS, Gateway, take_signals
+from alluxio_s3.inspection.dashboards import build_dashboard
 from alluxio_s3.listening import NOTHING_INHERITED, Inherited, listen_for_admin
 from alluxio_s3.ops.admin import AdminPages
 from alluxio_s3.ops.door import Door
@@ -78,7 +79,8 @@ class Supervisor(Service):
         self._threshold.set(settings.log_level)
         self._keepsakes.look(self._loaded)
         self._listening = open_sockets(self._gateway.places, self._reactor, settings.processes)
-        self._admin = listen_for_admin(settings, self._reactor, AdminPages(self, self._door).site())
+        dashboard = build_dashboard(self._loaded, self._reactor, self, self._listening.served)
+        self._admin = listen_for_admin(settings, self._reactor, AdminPages(self, self._door, dashboard).site())
         for number, sockets in enumerate(self._listening.shares):
             self._slots.append(Slot(number, Job(self._own(number), sockets, announces=number == 0), self._reactor))
         self._reactor.callWhenRunning(self._start)
@@ -125,6 +127,10 @@ class Supervisor(Service):
         if self._stopping:
             return {"daemon": "it is stopping"}
         return {name: reason for slot in self._slots for name, reason in slot.reasons.items()}
+
+    def warnings(self) -> Mapping[str, str]:
+        """What an operator should look at: what any of them says."""
+        return {name: trouble for slot in self._slots for name, trouble in slot.warnings.items()}
 
     def _own(self, number: int) -> Loaded:
         """What the child of a number is to serve by."""

@@ -210,6 +210,11 @@ class Slot:
             return {f"process {self._number}": "it does not answer"}
         return self._child.report.reasons
 
+    @property
+    def warnings(self) -> Mapping[str, str]:
+        """What an operator should look at."""
+        return {} if self._child is None or self._child.report is None else self._child.report.warnings
+
     def _ended(self, reason: Failure) -> None:
         child, self._child = self._child, None
         if child is not None and child.report is not None:

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.protocol import Factory
 
 from alluxio_s3.http.transport import BACKLOG, EagerEndpoint
+from alluxio_s3.inspection.dashboards import Served
 from alluxio_s3.listening import Place, listen
 
 # Those of a process, in the order of the places.
@@ -21,10 +22,19 @@ Sockets = list[socket.socket]
 
 @define
 class Listening:
-    """``shares`` are the sockets of each process. ``close`` ends the listening, once every process has closed its own."""
+    """``shares`` are the sockets of each process, in the order of ``schemes``.
+
+    ``close`` ends the listening, once every process has closed its own.
+    """
 
     shares: tuple[Sockets, ...]
     _ports: list[IListeningPort] = field(factory=list)
+    schemes: list[str] = field(factory=list)
+
+    def served(self) -> list[Served]:
+        """Where S3 is served."""
+        sockets = self.shares[0]
+        return [Served(scheme, one.getsockname()) for scheme, one in zip(self.schemes, sockets, strict=True) if one.fileno() >= 0]
 
     def close(self) -> None:
         """Close them all."""
@@ -47,6 +57,7 @@ def open_sockets(places: Callable[[Any], list[Place]], reactor: Any, count: int)
         opening.found = []
         endpoint = _Group(opening, place.endpoint) if isinstance(place.endpoint, EagerEndpoint) else place.endpoint
         listen(place.description, endpoint, Factory())
+        listening.schemes.append(place.scheme)
         for share, one in zip(listening.shares, opening.found, strict=True):
             share.append(one)
     return listening

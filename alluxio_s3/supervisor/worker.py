@@ -117,7 +117,7 @@ class Worker(LineOnlyReceiver):
 
     async def _seen(self) -> Report:
         operations = self._gateway.operations
-        return Report(await operations.snapshot(), await operations.reasons())
+        return Report(await operations.snapshot(), await operations.reasons(), operations.warnings())
 
     async def _end(self) -> None:
         await self._gateway.stopService()
