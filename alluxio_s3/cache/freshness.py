@@ -80,6 +80,8 @@ class Memory:
         self._moments = moments
         # In strong mode what the store said is of use only when it is silent.
         self._learns = policy.freshness != "strong" or policy.stale_if_error > 0
+        # How old what is remembered of a path may be, whatever the policy says; see IRemembering.
+        self.limit: Callable[[str], float] | None = None
 
     def recall(self, path: str) -> Known | None:
         """What is remembered. For the reactor's thread."""
@@ -107,7 +109,7 @@ class Memory:
         Raises NoSuchPath, which may be remembered too, and what ``ask`` raises.
         """
         known = self.recall(path)
-        if known is not None and self.is_fresh(known):
+        if known is not None and self.is_fresh(known) and (self.limit is None or self._within(known, self.limit(path))):
             if known.status is None:
                 raise NoSuchPath(path)
             return Looked(self.remembered(known, known.status), None)

@@ -57,6 +57,8 @@ class HotObjects:
         self._state = store.state
         self._now = moments.now
         self._fresh_for = memory.fresh_for()
+        # See IRemembering; it is set before the first object is asked for.
+        self._limit = memory.limit
         self._capacity = capacity
         self._hits = figures.reads("hit")
         self._given = figures.from_disk
@@ -76,6 +78,8 @@ class HotObjects:
         age = self._now() - known.checked_ns
         if self._fresh_for is not None and not 0 <= age <= self._fresh_for:
             return None
+        if self._limit is not None and age > self._limit(path) * 1000:
+            return None
         # An answer of the same second is the same; and once a second the store gets to know that the page is read.
         if age // 1000 != found.second or not found.take():
             return self._open(path)
@@ -91,6 +95,8 @@ class HotObjects:
         state = self._state()
         known = self._recall(path)
         if known is None or known.status is None or not self._memory.is_fresh(known):
+            return None
+        if self._limit is not None and not 0 <= self._now() - known.checked_ns <= self._limit(path) * 1000:
             return None
         if not 0 < known.status.size <= self._store.page_bytes:
             return None

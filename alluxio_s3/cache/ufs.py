@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -33,6 +34,7 @@ from alluxio_s3.interfaces import (
     IObjectReader,
     IObjectWriter,
     IReadOnly,
+    IRemembering,
     ITagReader,
     IUnderFileSystem,
 )
@@ -83,7 +85,7 @@ class Cache:
         await self.threads.run(self.store.close)
 
 
-@implementer(IUnderFileSystem, IIdentified)
+@implementer(IUnderFileSystem, IIdentified, IRemembering)
 class CachedUnderFileSystem:
     """``inner``, which must be IIdentified, read through ``cache`` as ``policy`` has it. Raises TypeError when it is not.
 
@@ -116,6 +118,19 @@ class CachedUnderFileSystem:
         wrap: Any = {IMultipartUploads: CachedUploads, IAttributeUpdater: CachedAttributes, IBucketContainer: CachedBuckets}.get(interface)
         found = None if wrap is None else interface(self._inner, None)
         return None if found is None else wrap(found, self._memory)
+
+    @property
+    def relies(self) -> bool:
+        """See IRemembering."""
+        return self._policy.freshness != "strong" or self._policy.negative_max_age > 0
+
+    def rely(self, limit: Callable[[str], float]) -> None:
+        """See IRemembering."""
+        self._memory.limit = limit
+
+    async def forget(self, path: str) -> None:
+        """See IRemembering."""
+        await self._memory.forget(path)
 
     async def status(self, path: str) -> Status:
         """See IUnderFileSystem."""

@@ -19,6 +19,7 @@ from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from alluxio_s3.cluster.seals import derived
 from alluxio_s3.interfaces import IAuthenticator, IMeasured, IMember, IPrincipal, IQuickAuthenticator, ITokenExchange
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.request import RequestHead
@@ -56,10 +57,10 @@ class Hop:
 
 
 class HopTokens:
-    """Makes and reads tokens. ``secret`` is the members', ``clock`` tells wall time."""
+    """Makes and reads tokens. ``secret`` gives the members', which may come to be another; ``clock`` tells wall time."""
 
-    def __init__(self, secret: bytes, clock: IReactorTime, life_seconds: float = LIFE_SECONDS) -> None:
-        self._key = hmac.digest(secret, b"alluxio-s3 hop token 1", "sha256")
+    def __init__(self, secret: Callable[[], bytes], clock: IReactorTime, life_seconds: float = LIFE_SECONDS) -> None:
+        self._secret = secret
         self._clock = clock
         self._life = life_seconds
 
@@ -98,7 +99,7 @@ class HopTokens:
         # Some clients encode path and query anew: what counts is what they mean.
         pairs = [pair for pair in target.query.pairs if pair[0] != HOP]
         told = json.dumps([payload, target.bucket, target.key, pairs]).encode()
-        return hmac.new(self._key, told, hashlib.sha256).digest()[:20]
+        return hmac.new(derived(self._secret(), "hop token"), told, hashlib.sha256).digest()[:20]
 
 
 @implementer(IAuthenticator)

@@ -34,7 +34,7 @@ def clock() -> Clock:
 @pytest.fixture
 def tokens(clock: Clock) -> HopTokens:
     """The tokens of the members."""
-    return HopTokens(SECRET, clock)
+    return HopTokens(lambda: SECRET, clock)
 
 
 def issued(tokens: HopTokens, target: Target = TARGET) -> str:
@@ -91,14 +91,14 @@ def test_expires(tokens: HopTokens, clock: Clock) -> None:
 
 def test_is_only_the_members(tokens: HopTokens, clock: Clock) -> None:
     """What was made with another secret is refused."""
-    assert refused(tokens, issued(HopTokens(b"x" * 32, clock)))
+    assert refused(tokens, issued(HopTokens(lambda: b"x" * 32, clock)))
 
 
 @given(st.data())
 def test_any_change_is_refused(data: st.DataObject) -> None:
     """A token of which one character is another is refused, and so is any text."""
     clock = Clock()
-    tokens = HopTokens(SECRET, clock)
+    tokens = HopTokens(lambda: SECRET, clock)
     token = issued(tokens)
     at = data.draw(st.integers(0, len(token) - 1))
     other = data.draw(st.characters(codec="utf-8").filter(lambda one: one != token[at]))

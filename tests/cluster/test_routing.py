@@ -67,7 +67,7 @@ def clock() -> Clock:
 def routing(clock: Clock, **policy: object) -> Routing:
     """A worker's routing."""
     members = FixedMembers("worker-1", [member("worker-1"), member("worker-2")])
-    return Routing(members, RedirectPolicy(**policy), known_clients(), HopTokens(SECRET, clock), Arrivals(clock), clock)
+    return Routing(members, RedirectPolicy(**policy), known_clients(), HopTokens(lambda: SECRET, clock), Arrivals(clock), clock)
 
 
 def head(agent: str, raw: bytes = b"/b/k", *, secure: bool = False, **headers: str) -> RequestHead:

@@ -1,0 +1,208 @@
+"""Connections to peers: kept open, one request at a time each, and no more bytes in memory than a reader can take.
+
+It speaks just as much HTTP/1.1 as peers answer with: heads with a Content-Length, and a 102 (RFC 2518, 10.1) from one that needs time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from attrs import frozen
+from twisted.internet import error
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+
+# One read of a body takes at most so much, and no more is read while so much waits.
+READ_BYTES = 128 << 10
+MAX_HEAD = 64 << 10
+# A peer that is well says something within the first, and answers within the second.
+SIGN_SECONDS = 1.0
+ANSWER_SECONDS = 60.0
+# A body may stand still for so long while somebody wants more of it.
+STALL_SECONDS = 4.0
+
+
+class LinkBroken(Exception):
+    """The connection has ended, or the peer says nothing. ``closed``: it ended before there was anything of an answer."""
+
+    def __init__(self, message: str, *, closed: bool = False) -> None:
+        super().__init__(message)
+        self.closed = closed
+
+
+@frozen
+class Head:
+    """The head of an answer: header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    length: int
+
+
+class Link(Protocol):
+    """A connection. ``ask``, then ``read`` until all is there; then it can be asked again (``usable``)."""
+
+    transport: Any
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._head = b""
+        self._asking: Deferred[Head] | None = None
+        self._reading: Deferred[None] | None = None
+        self._pieces: deque[bytes] = deque()
+        self._held = 0
+        self._left = 0
+        self._paused = False
+        self._heard = False
+        self._lost = False
+        self._timer: IDelayedCall | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether another request can be sent."""
+        return not (self._lost or self._asking is not None or self._left or self._held)
+
+    async def ask(self, request: bytes) -> Head:
+        """Send ``request`` and wait for the head of its answer. Raises LinkBroken."""
+        if self._lost:
+            raise LinkBroken("it is closed", closed=True)
+        self._heard = False
+        self._head = b""
+        self._asking = Deferred(lambda _: self.abort())
+        self._wait(SIGN_SECONDS)
+        self.transport.write(request)
+        return await self._asking
+
+    async def read(self) -> bytes:
+        """The next piece of the body; empty when there is no more. Raises LinkBroken."""
+        if not self._pieces:
+            if not self._left:
+                return b""
+            if self._lost:
+                raise LinkBroken("it ended in the middle of a body")
+            self._resume()
+            self._reading = Deferred(lambda _: self.abort())
+            self._wait(STALL_SECONDS)
+            await self._reading
+        piece = self._pieces.popleft()
+        self._held -= len(piece)
+        if self._held < READ_BYTES:
+            self._resume()
+        return piece
+
+    def abort(self) -> None:
+        """End it."""
+        self._lost = True
+        self._quiet()
+        if self.transport is not None:
+            self.transport.abortConnection()
+
+    def connectionMade(self) -> None:  # noqa: N802  # Twisted's name
+        """It is there."""
+        self.transport.bufferSize = READ_BYTES
+        with suppress(AttributeError, OSError):
+            self.transport.setTcpNoDelay(True)
+            self.transport.setTcpKeepAlive(True)
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802  # Twisted's name
+        """Bytes of an answer."""
+        if self._asking is not None:
+            self._head += data
+            self._take_heads()
+        elif self._left:
+            self._take(data)
+        else:
+            self._fail(LinkBroken("it says more than it was asked"))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802  # Twisted's name
+        """It is there no more."""
+        self._lost = True
+        self._fail(LinkBroken(reason.getErrorMessage(), closed=not self._heard))
+
+    def _take_heads(self) -> None:
+        while self._asking is not None:
+            raw, separator, rest = self._head.partition(b"\r\n\r\n")
+            if not separator:
+                if len(raw) > MAX_HEAD:
+                    self._fail(LinkBroken("its answer makes no sense"))
+                return
+            self._heard = True
+            try:
+                head = _parsed(raw)
+            except ValueError:
+                self._fail(LinkBroken("its answer makes no sense"))
+                return
+            self._head = rest
+            if head.status == 102:
+                self._wait(ANSWER_SECONDS)
+                continue
+            asking, self._asking, self._head = self._asking, None, b""
+            self._quiet()
+            self._left = head.length
+            if rest:
+                self._take(rest)
+            asking.callback(head)
+
+    def _take(self, data: bytes) -> None:
+        self._left -= len(data)
+        if self._left < 0:
+            self._fail(LinkBroken("it says more than it was asked"))
+            return
+        self._pieces.append(data)
+        self._held += len(data)
+        if self._held >= READ_BYTES and self._left and not self._paused:
+            self._paused = True
+            self.transport.pauseProducing()
+        if self._reading is not None:
+            reading, self._reading = self._reading, None
+            self._quiet()
+            reading.callback(None)
+
+    def _resume(self) -> None:
+        if self._paused and not self._lost:
+            self._paused = False
+            self.transport.resumeProducing()
+
+    def _fail(self, problem: LinkBroken) -> None:
+        self.abort()
+        self._left = max(0, self._left)
+        asking, self._asking = self._asking, None
+        reading, self._reading = self._reading, None
+        for waiting in (asking, reading):
+            if waiting is not None and not waiting.called:
+                waiting.errback(problem)
+
+    def _wait(self, seconds: float) -> None:
+        self._quiet()
+        self._timer = self._clock.callLater(seconds, self._late)
+
+    def _late(self) -> None:
+        self._timer = None
+        self._fail(LinkBroken("it says nothing"))
+
+    def _quiet(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            with suppress(error.AlreadyCalled, error.AlreadyCancelled):
+                timer.cancel()
+
+
+def _parsed(raw: bytes) -> Head:
+    """Raises ValueError."""
+    first, *lines = raw.decode("latin-1").split("\r\n")
+    version, status, *_ = first.split(" ")
+    if version != "HTTP/1.1":
+        raise ValueError(first)
+    headers = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        headers[name.strip().lower()] = value.strip()
+    length = int(headers.get("content-length", "0"))
+    if length < 0 or "transfer-encoding" in headers:
+        raise ValueError(first)
+    return Head(int(status), headers, length)

@@ -1,0 +1,87 @@
+"""Telling the owners of a path that it has changed, before whoever changed it is answered (promises D3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from attrs import frozen
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from alluxio_s3.cluster.ownership import Ownership
+from alluxio_s3.cluster.peers import PeerFailed, Peers
+from alluxio_s3.interfaces import IMembers, Member
+from alluxio_s3.s3.errors import S3Error
+from alluxio_s3.storage import NoSuchPath, PathConflict, StorageError, Unavailable
+
+T = TypeVar("T")
+
+
+@frozen(eq=False)
+class Notices:
+    """Tells them; where that fails it leaves word for all, which takes about a lease."""
+
+    members: IMembers
+    ownership: Ownership
+    peers: Peers
+    clock: IReactorTime
+    _log = Logger()
+
+    async def changing(self, path: str, store: str, change: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """The result of ``change``, which changes what is at ``path`` in the store of that name, once every owner knows that it has.
+
+        Raises what ``change`` raises; Unavailable when it was done and not everybody can be told. Once begun it goes on to its end, also
+        when nobody waits for it any more.
+        """
+
+        async def whole() -> T:
+            try:
+                result = await change()
+            except (S3Error, NoSuchPath, PathConflict):
+                raise  # nothing has changed
+            except Exception:
+                await self._tell_if_possible(path, store)
+                raise
+            await self.tell(path, store)
+            return result
+
+        return await lasting(whole())
+
+    async def tell(self, path: str, store: str) -> None:
+        """Return when no other worker gives what it remembered of ``path``. Raises Unavailable when that can't be brought about."""
+        rings = await self._told(path, store)
+        # While its lease is certain, this worker hears of every change before anybody relies on it (``Ownership``'s grace).
+        if rings is None or (rings - {self.ownership.ring} and not self.members.is_certain()):
+            self._log.info("Leaving word that {path} has changed: not every owner could be told", path=path)
+            try:
+                await self.members.mark(path)
+            except Unavailable:
+                raise Unavailable(path, "it is written, and not every worker can be told") from None
+
+    async def _told(self, path: str, store: str) -> set[str] | None:
+        """The rings of those that know now; None if somebody could not be told."""
+        asked = [Deferred.fromCoroutine(self._forgotten(one, path, store)) for one in self.ownership.witnesses(path)]
+        rings = [ring for _, ring in await DeferredList(asked)]
+        known = {ring for ring in rings if ring is not None}
+        return None if None in rings else known
+
+    async def _forgotten(self, witness: Member, path: str, store: str) -> str | None:
+        try:
+            return await self.peers.forget(witness, path, store)
+        except (PeerFailed, StorageError):
+            return None
+
+    async def _tell_if_possible(self, path: str, store: str) -> None:
+        try:
+            await self.tell(path, store)
+        except Unavailable:
+            self._log.warn("{path} may have changed, and not every owner could be told", path=path)
+
+
+async def lasting(work: Coroutine[Any, Any, T]) -> T:
+    """The result of ``work``, which goes on to its end also when nobody waits for it any more."""
+    waiting: Deferred[T] = Deferred()
+    _ = Deferred.fromCoroutine(work).addBoth(waiting.callback)
+    return await waiting

@@ -1,0 +1,194 @@
+"""What a worker asks of others: to tell an object's status, to give its bytes, to forget what they remember of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from typing import Any
+
+from attrs import define, frozen
+from twisted.internet.defer import CancelledError
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+
+from alluxio_s3.cluster.links import Head, Link, LinkBroken
+from alluxio_s3.cluster.messages import ANSWERS, ARRIVED, FORGET, METHODS, OPEN, STATUS, TOLD, Question, Told
+from alluxio_s3.cluster.seals import HEADER, Seals
+from alluxio_s3.interfaces import IMembers, Member
+from alluxio_s3.storage import ObjectChanged, Status
+
+CONNECT_SECONDS = 1.0
+# Connections that are kept for each peer while nobody uses them.
+MOST_IDLE = 16
+
+
+class PeerFailed(Exception):
+    """A peer did not answer, or can't. What it was asked may be asked of another, or of the store."""
+
+
+@define(eq=False)
+class Given:
+    """A stretch of an object that a peer gives: ``count`` bytes from ``told.offset``. Read it, or ``close`` it."""
+
+    told: Told
+    status: Status
+    count: int
+    _peers: Peers
+    _member: Member
+    _link: Link
+    _closed: bool = False
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """The bytes. Raises PeerFailed where they end too early; ``close`` is the caller's."""
+        while True:
+            try:
+                piece = await self._link.read()
+            except LinkBroken as problem:
+                raise PeerFailed(f"{self._member.worker}: {problem}") from None
+            if not piece:
+                return
+            yield piece
+
+    def close(self) -> None:
+        """Let go of it; what was not read is not sent any more."""
+        if not self._closed:
+            self._closed = True
+            self._peers.release(self._member, self._link)
+
+
+@frozen
+class _Answer:
+    head: Head
+    told: Told
+    link: Link
+
+
+class Peers:
+    """Asks them. A peer that refuses a connection, or is silent, is suspected. ``trust`` makes TLS options for a host; None: no TLS."""
+
+    _log = Logger()
+
+    def __init__(self, members: IMembers, seals: Seals, reactor: Any, trust: Any = None) -> None:
+        self._members = members
+        self._seals = seals
+        self._reactor = reactor
+        self._trust = trust
+        self._idle: dict[tuple[str, int | None], list[Link]] = {}
+        self._closed = False
+
+    async def status(self, member: Member, path: str, store: str) -> Status:
+        """The Status of ``path`` (``/bucket/key``) in the store of that name. Raises PeerFailed, NoSuchPath, PathConflict."""
+        answer = await self._ask(member, STATUS, {"path": path, "store": store})
+        self.release(member, answer.link)
+        if answer.told.status is None:
+            raise PeerFailed(f"{member.worker}: it tells nothing")
+        return answer.told.status
+
+    async def open(
+        self, member: Member, path: str, store: str, offset: int, count: int, *, validator: str = "", asks: Iterable[str] = ()
+    ) -> Given:
+        """``count`` bytes from ``offset``, or as many as there are; of the version of ``validator``, if one is given.
+
+        ``asks``: ``load`` and ``residency``. Raises PeerFailed, NoSuchPath, PathConflict, ObjectChanged.
+        """
+        values = {"path": path, "store": store, "offset": str(offset), "count": str(count), "validator": validator}
+        answer = await self._ask(member, OPEN, values | dict.fromkeys(asks, "true"))
+        status = answer.told.status
+        wanted = None if status is None else max(0, min(count, status.size - offset))
+        if status is None or answer.head.length != wanted or answer.told.offset != offset:
+            answer.link.abort()
+            raise PeerFailed(f"{member.worker}: it gives something else than it was asked for")
+        if validator and status.validator != validator:
+            answer.link.abort()
+            raise ObjectChanged(path)
+        return Given(answer.told, status, wanted, self, member, answer.link)
+
+    async def forget(self, member: Member, path: str, store: str) -> str:
+        """Have it remember nothing of ``path``; the ring that it knows of. Raises PeerFailed."""
+        answer = await self._ask(member, FORGET, {"path": path, "store": store})
+        self.release(member, answer.link)
+        return answer.told.ring
+
+    async def arrived(self, member: Member, clients: Iterable[str]) -> None:
+        """Tell it that those of its clients have come here. Raises PeerFailed."""
+        answer = await self._ask(member, ARRIVED, {"clients": ",".join(clients)})
+        answer.link.abort()  # the next report is to reach another of its processes
+
+    def release(self, member: Member, link: Link) -> None:
+        """``link`` is not needed any more."""
+        idle = self._idle.setdefault((member.host, member.peer_port), [])
+        if link.usable and not self._closed and len(idle) < MOST_IDLE:
+            idle.append(link)
+        else:
+            link.abort()
+
+    def close(self) -> None:
+        """Close what is kept."""
+        self._closed = True
+        for links in self._idle.values():
+            for link in links:
+                link.abort()
+        self._idle.clear()
+
+    async def _ask(self, member: Member, verb: str, values: Mapping[str, str]) -> _Answer:
+        target = Question(verb, values).target
+        while True:
+            kept = self._kept(member)
+            link = kept or await self._connected(member)
+            value, mark = self._seals.seal(member.worker, METHODS[verb], target)
+            request = f"{METHODS[verb]} {target} HTTP/1.1\r\nHost: {member.host}\r\nContent-Length: 0\r\n{HEADER}: {value}\r\n\r\n"
+            try:
+                head = await link.ask(request.encode())
+            except LinkBroken as problem:
+                if kept is not None and problem.closed:
+                    continue  # it was closed while nobody looked
+                self._suspect(member, problem)
+                raise PeerFailed(f"{member.worker}: {problem}") from None
+            return self._checked(member, link, head, mark)
+
+    def _checked(self, member: Member, link: Link, head: Head, mark: str) -> _Answer:
+        text = head.headers.get(TOLD, "")
+        if not self._seals.is_answer(head.headers.get(HEADER, ""), mark, head.status, head.length, text):
+            link.abort()
+            self._log.warn(
+                "{worker} at {host} gives an answer that is no member's ({status})",
+                worker=member.worker,
+                host=member.host,
+                status=head.status,
+            )
+            raise PeerFailed(f"{member.worker}: its answer is no member's")
+        told = Told.read(text)
+        if head.status == 200:
+            return _Answer(head, told, link)
+        self.release(member, link)
+        known = ANSWERS.get(told.error)
+        if known is not None:
+            raise known()
+        raise PeerFailed(f"{member.worker}: {told.error}")
+
+    def _kept(self, member: Member) -> Link | None:
+        idle = self._idle.get((member.host, member.peer_port), [])
+        while idle:
+            link = idle.pop()
+            if link.usable:
+                return link
+        return None
+
+    async def _connected(self, member: Member) -> Link:
+        if member.peer_port is None:
+            raise PeerFailed(f"{member.worker}: it has no port for peers")
+        endpoint: Any = HostnameEndpoint(self._reactor, member.host, member.peer_port, timeout=CONNECT_SECONDS)
+        if self._trust is not None:
+            endpoint = wrapClientTLS(self._trust(member.host), endpoint)
+        try:
+            link: Link = await endpoint.connect(Factory.forProtocol(lambda: Link(self._reactor)))
+        except CancelledError:
+            raise
+        except Exception as problem:  # noqa: BLE001  # whatever a network can do
+            self._suspect(member, problem)
+            raise PeerFailed(f"{member.worker}: {problem or type(problem).__name__}") from None
+        return link
+
+    def _suspect(self, member: Member, problem: Exception) -> None:
+        self._log.info("{worker} is suspected: {problem}", worker=member.worker, problem=str(problem) or type(problem).__name__)
+        self._members.suspect(member.worker)

@@ -1,0 +1,473 @@
+"""What workers ask of each other, and reads and writes of what another owns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from attrs import evolve
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.protocol import Protocol
+from twisted.internet.task import Clock
+
+from alluxio_s3.cluster.messages import Question, Told
+from alluxio_s3.cluster.peer_reader import PeerReader
+from alluxio_s3.cluster.seals import HEADER, BadSeal, Seals
+from alluxio_s3.interfaces import ICachedReader, IHotObjects, IObjectReader
+from alluxio_s3.s3.conditions import ALWAYS
+from alluxio_s3.storage import Attributes, NoSuchPath, ObjectChanged, Provenance, Status, Unavailable
+from alluxio_s3.threads import Threads
+from alluxio_s3.ufs.memory import MemoryUnderFileSystem
+from tests.cluster.fixed_members import FixedMembers, member, owned_by
+from tests.cluster.workers import InnerWorker, start_workers
+
+NAMES = ["worker-1", "worker-2", "worker-3"]
+
+
+@pytest.fixture
+def threads() -> Iterator[Threads]:
+    """A few threads."""
+    made = Threads(reactor, 4, "cluster-test")
+    made.start()
+    yield made
+    made.stop()
+
+
+class Cluster:
+    """Three workers before one store in memory."""
+
+    def __init__(self, shared: MemoryUnderFileSystem, workers: list[InnerWorker]) -> None:
+        self.shared = shared
+        self.workers = workers
+
+    def key(self, number: int) -> str:
+        """A key that worker ``number`` owns."""
+        return owned_by(self.workers[0].members, f"worker-{number}")
+
+    async def put(self, store: Any, key: str, data: bytes) -> Status:
+        """Write an object through ``store``."""
+        writer = await store.create(key, Attributes(), len(data))
+        await writer.write(data)
+        return await writer.commit(Attributes(), ALWAYS)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, threads: Threads) -> Iterator[Any]:
+    """Makes clusters, with the cache's policy."""
+    made: list[Cluster] = []
+
+    async def make(**policy: Any) -> Cluster:
+        shared = MemoryUnderFileSystem(reactor, buckets=False)
+        made.append(Cluster(shared, await start_workers(NAMES, shared, tmp_path, threads, **policy)))
+        return made[-1]
+
+    yield make
+    for one in made:
+        for worker in one.workers:
+            pytest_twisted.blockon(Deferred.fromCoroutine(worker.close()))
+
+
+async def read(reader: IObjectReader, offset: int = 0, count: int | None = None) -> bytes:
+    """Bytes of it, as GetObject reads them."""
+    count = reader.status.size - offset if count is None else count
+    cached = ICachedReader(reader, None)
+    if cached is not None:
+        await cached.prepare(offset, count)
+    try:
+        return b"".join([piece async for piece in reader.read(offset, count)])
+    finally:
+        await reader.close()
+
+
+def body(size: int, seed: int = 0) -> bytes:
+    """Bytes that are nowhere the same."""
+    return b"".join(b"%08d" % ((seed + n) % 10**8) for n in range(size // 8 + 1))[:size]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_another_owns_is_read_through_it(cluster) -> None:
+    """A read comes from the owner, of any size and range, and only its cache keeps it."""
+    made = await cluster()
+    first, second, _ = made.workers
+    for size in (0, 1, 100, 16 << 10, 50_000, 1 << 20):
+        key = made.key(2)
+        data = body(size)
+        await made.put(made.shared, key, data)
+        reader = await first.store.open(key)
+        assert isinstance(reader, PeerReader)
+        assert (reader.status.size, await read(reader)) == (size, data)
+        if size > 1000:
+            assert await read(await first.store.open(key), 500, 400) == data[500:900]
+            assert await read(await first.store.open(key), size - 300, 300) == data[-300:]
+            assert await read(await first.store.open(key), 1, size - 1) == data[1:]
+    for worker, kept in ((first, 0), (second, 1 << 20)):
+        reader = await worker.store.here.open(key)
+        await until(lambda worker=worker: worker.cache.fills.budget.taken == 0)
+        assert await ICachedReader(reader).resident(0, 1 << 20) == kept
+        await reader.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_this_worker_owns_is_read_here(cluster) -> None:
+    """Nobody else is asked for what is ours."""
+    made = await cluster()
+    key = made.key(1)
+    await made.put(made.shared, key, b"data")
+    reader = await made.workers[0].store.open(key)
+    assert not isinstance(reader, PeerReader)
+    assert await read(reader) == b"data"
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_not_there(cluster) -> None:
+    """An object that is not there is not there, whoever is asked."""
+    made = await cluster()
+    for worker in made.workers:
+        with pytest.raises(NoSuchPath):
+            await worker.store.open(made.key(2))
+        with pytest.raises(NoSuchPath):
+            await worker.store.status(made.key(2))
+
+
+@pytest_twisted.ensureDeferred
+async def test_attributes_come_too(cluster) -> None:
+    """The Status of what another owns is the store's, attributes and all."""
+    made = await cluster(freshness="max_age", max_age=60)
+    key = made.key(2)
+    attributes = Attributes(
+        "text/x", {"cache-control": "no"}, {"a": "é"}, {"t": "1"}, None, {"CRC32": "AAAA"}, "FULL_OBJECT", (5, 5, 2), "alice"
+    )
+    writer = await made.shared.create(key, attributes, 12)
+    await writer.write(b"x" * 12)
+    status = await writer.commit(attributes, ALWAYS)
+    assert await made.workers[0].store.status(key) == status
+    reader = await made.workers[0].store.open(key)
+    assert reader.status == status
+    await reader.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_owner_that_is_gone(cluster) -> None:
+    """When the owner refuses connections it is suspected, and the read is served at once."""
+    made = await cluster()
+    first, second, _ = made.workers
+    key = made.key(2)
+    data = body(100_000)
+    await made.put(made.shared, key, data)
+    await second.die()
+    assert await read(await first.store.open(key)) == data
+    assert first.members.suspects == {"worker-2"}
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_owner_that_dies_in_the_middle(cluster) -> None:
+    """A read whose owner goes away goes on elsewhere, at the same byte."""
+    made = await cluster()
+    first, second, _ = made.workers
+    key = made.key(2)
+    data = body(4 << 20)
+    await made.put(made.shared, key, data)
+    reader = await first.store.open(key)
+    got = b""
+    async for piece in reader.read(0, len(data)):
+        got += piece
+        if len(got) < 300_000:
+            continue
+        if second.listening is not None and not first.members.suspects:
+            await second.die()
+    await reader.close()
+    assert got == data
+    assert first.members.suspects == {"worker-2"}
+
+
+@pytest_twisted.ensureDeferred
+async def test_never_two_versions(cluster) -> None:
+    """A read whose owner goes away, of an object that has been replaced meanwhile, is cut."""
+    made = await cluster()
+    first, second, _ = made.workers
+    key = made.key(2)
+    data = body(4 << 20)
+    await made.put(made.shared, key, data)
+    reader = await first.store.open(key)
+    got = b""
+    with pytest.raises(ObjectChanged):
+        async for piece in reader.read(0, len(data)):
+            got += piece
+            if not first.members.suspects:
+                await made.put(made.shared, key, body(4 << 20, 7))
+                await second.die()
+                first.members.suspect("worker-2")
+    await reader.close()
+    assert data.startswith(got)
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_abandoned_read_leaves_nothing(cluster) -> None:
+    """A reader that is closed early lets go of the owner's side, too."""
+    made = await cluster()
+    first, second, _ = made.workers
+    key = made.key(2)
+    await made.put(made.shared, key, body(8 << 20))
+    reader = await first.store.open(key)
+    pieces = reader.read(0, 8 << 20)
+    await anext(pieces)
+    await pieces.aclose()
+    await reader.close()
+    await until(lambda: not second.site.busy)
+    await second.namespace.visits.departed()
+
+
+async def until(holds: Any) -> None:
+    """Return when it does."""
+    for _ in range(500):
+        if holds():
+            return
+        waiting: Deferred[None] = Deferred()
+        reactor.callLater(0.01, waiting.callback, None)
+        await waiting
+    raise AssertionError("it never came about")
+
+
+@pytest_twisted.ensureDeferred
+async def test_memory_of_a_stopped_reader_is_bounded(cluster) -> None:
+    """While nobody reads, no more than a little comes."""
+    made = await cluster()
+    first = made.workers[0]
+    key = made.key(2)
+    await made.put(made.shared, key, body(8 << 20))
+    reader = await first.store.open(key)
+    pieces = reader.read(0, 8 << 20)
+    await anext(pieces)
+    link = reader._given[2]._link
+    await until(lambda: link._paused)
+    assert link._held <= 256 << 10
+    await pieces.aclose()
+    await reader.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_write_elsewhere_is_seen_at_once(cluster) -> None:
+    """What the owner remembers is forgotten before a write through any worker is answered."""
+    made = await cluster(freshness="max_age", max_age=3600, negative_max_age=3600)
+    for writer in made.workers:
+        for owner in (1, 2, 3):
+            key = made.key(owner)
+            for data in (b"one", b"other", b"third!"):
+                await made.put(writer.store, key, data)
+                for worker in made.workers:
+                    assert await read(await worker.store.open(key)) == data
+                    assert (await worker.store.status(key)).size == len(data)
+            await writer.store.delete(key, ALWAYS)
+            for worker in made.workers:
+                with pytest.raises(NoSuchPath):
+                    await worker.store.open(key)
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_the_owner_remembers_saves_the_store(cluster) -> None:
+    """An owner that is certain answers from memory; one that is not asks the store."""
+    made = await cluster(freshness="max_age", max_age=3600)
+    first, second, _ = made.workers
+    key = made.key(2)
+    await made.put(first.store, key, b"old")
+    # What was learned in the same millisecond as the write does not count.
+    await until(lambda: second.ownership.limit(f"/b/{key}") > 0.01)
+    assert await read(await first.store.open(key)) == b"old"
+    await made.put(made.shared, key, b"behind its back")
+    assert await read(await first.store.open(key)) == b"old"
+    second.members.certain = False
+    assert await read(await first.store.open(key)) == b"behind its back"
+
+
+@pytest_twisted.ensureDeferred
+async def test_hot_objects_are_only_ours(cluster) -> None:
+    """The short way serves what this worker owns, while it is certain; nothing of others'."""
+    made = await cluster(freshness="max_age", max_age=3600)
+    first = made.workers[0]
+    hot = IHotObjects(first.store)
+    for owner in (1, 2):
+        await made.put(first.store, made.key(owner), b"data")
+    found = None
+    for _ in range(500):  # the page is kept some time after it was read, and opened when it is read again
+        for owner in (1, 2):
+            assert await read(await first.store.here.open(made.key(owner))) == b"data"
+        found = hot.hot(made.key(1))
+        if found is not None:
+            found.release()
+            break
+    assert found is not None
+    assert hot.hot(made.key(2)) is None
+    first.members.certain = False
+    assert hot.hot(made.key(1)) is None
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_owner_that_cannot_be_told(cluster) -> None:
+    """When the owner does not acknowledge, word is left; when that fails too, the write is not answered with success."""
+    made = await cluster(freshness="max_age", max_age=3600)
+    first, second, _ = made.workers
+    key = made.key(2)
+    await second.die()
+    await made.put(first.store, key, b"one")
+    assert first.members.marked == [f"/b/{key}"]
+    first.members.can_mark = False
+    with pytest.raises(Unavailable):
+        await made.put(first.store, key, b"two")
+    await made.put(first.store, made.key(1), b"ours needs nobody")
+
+
+@pytest_twisted.ensureDeferred
+async def test_strong_mounts_need_no_telling(cluster) -> None:
+    """Where the store is asked at each read, a dead owner keeps no write waiting."""
+    made = await cluster()
+    first, second, _ = made.workers
+    await second.die()
+    await made.put(first.store, made.key(2), b"one")
+    assert first.members.marked == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_word_that_was_left_is_heeded(cluster) -> None:
+    """What was remembered before another worker left word is not given any more."""
+    made = await cluster(freshness="max_age", max_age=3600)
+    second = made.workers[1]
+    key = made.key(2)
+    await made.put(second.store, key, b"old")
+    assert await read(await second.store.open(key)) == b"old"
+    await made.put(made.shared, key, b"newer")
+    second.members.leave_word(f"/b/{key}")
+    assert await read(await second.store.open(key)) == b"newer"
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_owner_for_the_second_time(cluster) -> None:
+    """What an owner learned before it was not one for a while does not count when it is one again; those of before are told of writes."""
+    made = await cluster(freshness="max_age", max_age=3600)
+    first, second, _ = made.workers
+    key = made.key(2)
+    everybody = second.members.live
+    await made.put(second.store, key, b"old")
+    assert await read(await second.store.open(key)) == b"old"
+    assert [one.worker for one in first.ownership.witnesses(f"/b/{key}")] == ["worker-2"]
+    heavy = [one if one.worker == "worker-2" else evolve(one, weight=90.0) for one in everybody]
+    if second.ownership.limit(f"/b/{key}") >= 0:
+        for one in (first, second):
+            one.members.change(heavy)
+    lost = second.ownership.limit(f"/b/{key}") < 0
+    if lost:
+        assert "worker-2" in [one.worker for one in first.ownership.witnesses(f"/b/{key}")]
+        await made.put(made.shared, key, b"newer")
+        for one in (first, second):
+            one.members.change(everybody)
+        assert second.ownership.limit(f"/b/{key}") >= 0
+        assert await read(await second.store.open(key)) == b"newer"
+
+
+class Raw(Protocol):
+    """Collects what comes till the connection ends, or an answer is whole."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.done: Deferred[bytes] = Deferred()
+
+    def dataReceived(self, data: bytes) -> None:
+        self.data += data
+        if b"\r\n\r\n" in self.data and not self.done.called:
+            self.done.callback(self.data)
+
+
+async def ask(worker: InnerWorker, target: str, seal: str, method: str = "GET") -> bytes:
+    """The head of the answer to a raw question."""
+    endpoint = TCP4ClientEndpoint(reactor, worker.members.me.host, worker.port)
+    raw = await connectProtocol(endpoint, Raw())
+    raw.transport.write(f"{method} {target} HTTP/1.1\r\nHost: h\r\n{HEADER}: {seal}\r\n\r\n".encode())
+    try:
+        return await raw.done
+    finally:
+        raw.transport.abortConnection()
+
+
+@pytest_twisted.ensureDeferred
+async def test_strangers_are_told_nothing(cluster) -> None:
+    """Without a seal, with one that was used, and with another worker's, the answer is 403 and nothing else."""
+    made = await cluster()
+    first, second, _ = made.workers
+    key = made.key(2)
+    await made.put(made.shared, key, b"data")
+    target = Question("open", {"path": f"/b/{key}", "store": second.store.name, "offset": "0", "count": "9", "validator": ""}).target
+    good, _ = first.seals.seal("worker-2", "GET", target)
+    assert (await ask(second, target, good)).startswith(b"HTTP/1.1 200 ")
+    for seal in (
+        good,
+        "",
+        "x",
+        "a b c d e",
+        first.seals.seal("worker-3", "GET", target)[0],
+        first.seals.seal("worker-2", "GET", target + "&x=1")[0],
+    ):
+        answer = await ask(second, target, seal)
+        assert answer.startswith(b"HTTP/1.1 403 ")
+        assert b"data" not in answer
+        assert b"alluxio-told" not in answer
+    wrong, _ = first.seals.seal("worker-2", "GET", "/1/nothing?a=b")
+    assert (await ask(second, "/1/nothing?a=b", wrong)).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest_twisted.ensureDeferred
+async def test_another_store_of_the_same_name(cluster) -> None:
+    """A peer at which the bucket is another store does not answer for this one."""
+    made = await cluster()
+    first, second, _ = made.workers
+    key = made.key(2)
+    await made.put(made.shared, key, b"data")
+    second.store.name = "other"
+    reader = await first.store.open(key)
+    assert not isinstance(reader, PeerReader)
+    assert await read(reader) == b"data"
+
+
+@pytest_twisted.ensureDeferred
+async def test_clients_that_arrive_are_told_of(cluster) -> None:
+    """A report of arrivals reaches the worker that redirected."""
+    made = await cluster()
+    first, second, _ = made.workers
+    await first.peers.arrived(first.members.find("worker-2"), ["a", "b"])
+    assert second.arrived == ["a", "b"]
+
+
+def test_seals_are_good_once() -> None:
+    """A seal opens once, in any order within the window, not when it is old, and not for anything else."""
+    clock = Clock()
+    members = [member("worker-1"), member("worker-2")]
+    one, two = (Seals(FixedMembers(name, members), clock) for name in ("worker-1", "worker-2"))
+    sealed = [one.seal("worker-2", "GET", "/t")[0] for _ in range(50)]
+    for seal in [*sealed[25:], *sealed[:25]]:
+        assert two.open(seal, "GET", "/t").worker == "worker-1"
+    for seal in sealed:
+        with pytest.raises(BadSeal):
+            two.open(seal, "GET", "/t")
+    late = one.seal("worker-2", "GET", "/t")[0]
+    for method, target in (("POST", "/t"), ("GET", "/u")):
+        with pytest.raises(BadSeal):
+            two.open(late, method, target)
+    clock.advance(10_000)
+    with pytest.raises(BadSeal):
+        two.open(late, "GET", "/t")
+
+
+def test_messages_come_back() -> None:
+    """What is told is what is read."""
+    status = Status("a/é", 5, 1, "e", "v", Attributes(part_sizes=(5,) * 9999 + (1,)), provenance=Provenance("stale", validated=True))
+    told = Told("ring", status, Provenance(age=3), 7, 2)
+    assert len(told.text()) < 1000
+    again = Told.read(told.text())
+    assert again == told
+    assert again.status is not None
+    assert again.status.provenance == status.provenance
+    with pytest.raises(Unavailable):
+        Told("r", Status("p", 1, 1, "e", "v", Attributes(user_metadata={"a": "x" * 30_000}))).text()
