@@ -327,6 +327,7 @@ class S3Request(Request):
         if self._answered:
             return
         self._answered = True
+        self.site.arrivals.body_ends(self.body)
         if self.gone:
             return  # there is nobody to wait for
         if self.body.complete or self._unreadable or (self.body.unasked and not self.body.received):

@@ -102,7 +102,7 @@ def condition_on(etag: str | None, size: str | None, modified: str | None) -> Wr
         raise _malformed("x-amz-if-match-last-modified-time", modified)
     return WriteCondition(
         if_match=if_match,
-        if_size=None if size is None else int(size),
+        if_size=None if size is None else int(size.strip()),
         if_modified_ns=None if seconds is None else seconds * 10**9,
     )
 

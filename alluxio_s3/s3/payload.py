@@ -287,7 +287,7 @@ def _content_sha256(headers: Headers) -> bytes | None:
             ArgumentName="x-amz-content-sha256",
             ArgumentValue=value,
         )
-    return bytes.fromhex(value)
+    return bytes.fromhex(value.strip())
 
 
 def _content_md5(headers: Headers) -> bytes | None:
@@ -306,6 +306,7 @@ def _length(headers: Headers, name: str) -> int | None:
     value = headers.get(name)
     if value is None:
         return None
-    if not _LENGTH.fullmatch(value.strip()):
+    value = value.strip(" \t")
+    if not _LENGTH.fullmatch(value):
         raise S3Error("InvalidArgument", f"The value of {name} is not a length.", ArgumentName=name, ArgumentValue=value)
     return int(value)
