@@ -64,6 +64,8 @@ setup(
             "mypy>=2.4",
             "mypy-zope>=1.0.17",
             "PyYAML>=6",
+            # A client of forms.
+            "requests>=2.34",
             "ruff>=0.17",
             "setuptools>=77",
             "towncrier>=25",

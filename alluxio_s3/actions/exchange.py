@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from attrs import field, frozen
 from twisted.internet.interfaces import IReactorTime
 
-from alluxio_s3.interfaces import IAuthorizer, ICorsStore, IObjectReader, IPrincipal, IRequestBody, ISigner, ITagStore, ITokenExchange
+from alluxio_s3.interfaces import (
+    IAuthenticator,
+    IAuthorizer,
+    ICorsStore,
+    IObjectReader,
+    IPrincipal,
+    IRequestBody,
+    ISigner,
+    ITagStore,
+    ITokenExchange,
+)
 from alluxio_s3.namespace.mounts import Namespace
 from alluxio_s3.s3.request import Headers, RequestHead
 from alluxio_s3.s3.sigv4 import Signature
@@ -44,15 +54,24 @@ class Services:
     cors: ICorsStore | None = None
 
 
+def _unheard(_user: str) -> None:
+    """For calls of which nobody keeps an account."""
+
+
 @frozen
 class Call:
-    """One request on its way to its action: authenticated, its target parsed."""
+    """One request on its way to its action: authenticated, its target parsed.
+
+    Where only the body says who sends it, ``authenticator`` is asked, and ``became`` told the user's name.
+    """
 
     head: RequestHead
     principal: IPrincipal
     body: IRequestBody
     request_id: str
     services: Services
+    authenticator: IAuthenticator | None = None
+    became: Callable[[str], None] = field(default=_unheard, eq=False)
 
     @property
     def bucket(self) -> str:

@@ -8,7 +8,7 @@ from attrs import evolve
 
 from alluxio_s3.actions.exchange import Call, Response
 from alluxio_s3.actions.registry import OBJECT, Action, action
-from alluxio_s3.actions.transfer import MAX_OBJECT_BYTES, check_size, receive
+from alluxio_s3.actions.transfer import MAX_OBJECT_BYTES, aborting, check_size, receive
 from alluxio_s3.actions.unsupported import check_canned_acl
 from alluxio_s3.interfaces import IObjectWriter
 from alluxio_s3.namespace.mounts import Bucket, Place
@@ -22,6 +22,7 @@ from alluxio_s3.s3.tagging import check_tags, parse_tagging_header
 from alluxio_s3.storage import Attributes, NoSuchPath, Status, Unsupported
 
 FULL_OBJECT = "FULL_OBJECT"
+ANY_SIZE = range(MAX_OBJECT_BYTES + 1)
 
 
 @action("PutObject", method="PUT", on=OBJECT)
@@ -32,19 +33,32 @@ class PutObject(Action):
         """All that can be refused by the head is, before the body is asked for; nothing changes unless all of it is right."""
         attributes = requested_attributes(call)
         condition = write_condition(call.headers)
-        payload = payload_of(call)
-        check_size(payload.length, MAX_OBJECT_BYTES)
-        bucket = await call.services.namespace.bucket(call.bucket)
-        place = bucket.place
-        await check_tags_kept(call, bucket, attributes.tags)
-        await check_early(place, call.key, condition)
-        writer = await place.ufs.create(place.path(call.key), stored_attributes(call, attributes), payload.length)
-        received = await _receive(call, payload, writer)
-        attributes = evolve(attributes, etag=received.etag, checksums=received.checksums)
-        if received.checksums:
-            attributes = evolve(attributes, checksum_type=FULL_OBJECT)
-        status = await commit(call, place, writer, attributes, condition)
-        return Response(200, {"ETag": f'"{status.etag}"', **checksum_headers(attributes)})
+        return Response(200, await store(call, payload_of(call), attributes, condition))
+
+
+async def store(
+    call: Call, payload: Payload, attributes: Attributes, condition: WriteCondition = ALWAYS, sizes: range = ANY_SIZE
+) -> dict[str, str]:
+    """Make the body of ``call`` the object that it is about; the headers that tell what became of it.
+
+    ``sizes`` are those that it may have. Raises S3Error: EntityTooLarge, EntityTooSmall, what ``receive`` and ``commit`` raise; then
+    nothing has changed.
+    """
+    check_size(payload.length, sizes.stop - 1)
+    bucket = await call.services.namespace.bucket(call.bucket)
+    place = bucket.place
+    await check_tags_kept(call, bucket, attributes.tags)
+    await check_early(place, call.key, condition)
+    writer = await place.ufs.create(place.path(call.key), stored_attributes(call, attributes), payload.length)
+    received = await _receive(call, payload, writer, sizes.stop - 1)
+    if received.size < sizes.start:
+        async with aborting(writer):
+            raise S3Error("EntityTooSmall", ProposedSize=str(received.size), MinSizeAllowed=str(sizes.start))
+    attributes = evolve(attributes, etag=received.etag, checksums=received.checksums)
+    if received.checksums:
+        attributes = evolve(attributes, checksum_type=FULL_OBJECT)
+    status = await commit(call, place, writer, attributes, condition)
+    return {"ETag": f'"{status.etag}"', **checksum_headers(attributes)}
 
 
 def payload_of(call: Call, extra_algorithm: str | None = None) -> Payload:
@@ -140,9 +154,9 @@ def checksum_headers(attributes: Attributes) -> dict[str, str]:
     return headers
 
 
-async def _receive(call: Call, payload: Payload, writer: IObjectWriter) -> Received:
+async def _receive(call: Call, payload: Payload, writer: IObjectWriter, limit: int) -> Received:
     if not call.key.endswith("/"):
-        return await receive(call, payload, writer)
+        return await receive(call, payload, writer, limit=limit)
     try:
         return await receive(call, payload, writer, limit=0)
     except S3Error as error:

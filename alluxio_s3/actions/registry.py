@@ -111,7 +111,7 @@ class Registry:
     def add(self, action: Action) -> None:
         """Enter an action. Raises ValueError if another one has its name or answers to the same request.
 
-        One that is not offered is named by one query key, or by one header (or, as a form upload, by neither).
+        One that is not offered is named by one query key, or by one header (or by neither).
         """
         route = action.route
         if route.name in self._named:

@@ -92,7 +92,7 @@ _ON_OBJECTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     }
 )
 _GRANTS = ("x-amz-grant-full-control", "x-amz-grant-read", "x-amz-grant-read-acp", "x-amz-grant-write", "x-amz-grant-write-acp")
-_HEADERS_ON_OBJECTS = (
+HEADERS_ON_OBJECTS = (
     *_GRANTS,
     "x-amz-copy-source-server-side-encryption-customer-algorithm",
     "x-amz-object-lock-legal-hold",
@@ -148,10 +148,9 @@ def _routes() -> Iterator[Route]:
         yield route(f"{method} {BUCKET}?cors", method, BUCKET, query=frozenset({"cors"}))
     for method in ("HEAD", "PUT", "POST", "DELETE"):
         yield route(f"{method} {OBJECT}?attributes", method, OBJECT, query=frozenset({"attributes"}))
-    for on, headers in ((BUCKET, _GRANTS), (OBJECT, _HEADERS_ON_OBJECTS)):
+    for on, headers in ((BUCKET, _GRANTS), (OBJECT, HEADERS_ON_OBJECTS)):
         for header in headers:
             yield route(f"{on} with {header}", ANY, on, headers=frozenset({header}))
-    yield route("PostObject", "POST", BUCKET)
 
 
 for _route in _routes():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
@@ -13,8 +13,18 @@ from zope.interface import implementer
 from alluxio_s3.auth.principals import ANONYMOUS
 from alluxio_s3.auth.sigv4 import SigV4Authenticator, SigV4Factory
 from alluxio_s3.auth.simple import SimpleAuthenticator, SimpleFactory
-from alluxio_s3.interfaces import IAuthenticator, IMeasured, IMetrics, IPluginFactory, IPrincipal, IQuickAuthenticator, ITally
+from alluxio_s3.interfaces import (
+    IAuthenticator,
+    IFormAuthenticator,
+    IMeasured,
+    IMetrics,
+    IPluginFactory,
+    IPrincipal,
+    IQuickAuthenticator,
+    ITally,
+)
 from alluxio_s3.s3.errors import S3Error
+from alluxio_s3.s3.form_credentials import SignedForm
 from alluxio_s3.s3.request import RequestHead
 from alluxio_s3.threads import Threads
 
@@ -26,7 +36,7 @@ MAX_COUNTED = 200
 OTHERS = "(others)"
 
 
-@implementer(IAuthenticator, IQuickAuthenticator, IMeasured)
+@implementer(IAuthenticator, IFormAuthenticator, IQuickAuthenticator, IMeasured)
 @define
 class AuditAuthenticator:
     """Takes users at their word, and keeps account of those whose word would not do. ``failed`` counts them by user and reason."""
@@ -60,9 +70,15 @@ class AuditAuthenticator:
 
     async def authenticate(self, head: RequestHead) -> IPrincipal:
         """See ``IAuthenticator``. Raises what SIMPLE raises."""
-        principal = await self.simple.authenticate(head)
+        return await self._compare(await self.simple.authenticate(head), self.strict.authenticate(head))
+
+    async def authenticate_form(self, form: SignedForm) -> IPrincipal:
+        """See ``IFormAuthenticator``."""
+        return await self._compare(await self.simple.authenticate_form(form), self.strict.authenticate_form(form))
+
+    async def _compare(self, principal: IPrincipal, verifying: Awaitable[IPrincipal]) -> IPrincipal:
         try:
-            verified = await self.strict.authenticate(head)
+            verified = await verifying
         except S3Error as error:
             self._note(principal.name, error.code, error.code)
             return principal

@@ -26,9 +26,10 @@ from alluxio_s3.auth.key_sets import FetchedKeys, FileKeys, KeySource
 from alluxio_s3.auth.principals import ANONYMOUS, Principal
 from alluxio_s3.auth.temporary_keys import TemporaryKeys, parse_secret
 from alluxio_s3.auth.watched_file import WatchedFile
-from alluxio_s3.interfaces import IAuthenticator, IPluginFactory, ITokenExchange, TemporaryCredentials
+from alluxio_s3.interfaces import IAuthenticator, IFormAuthenticator, IPluginFactory, ITokenExchange, TemporaryCredentials
 from alluxio_s3.s3.credentials import bearer_token, check_not_expired, find_credentials
 from alluxio_s3.s3.errors import S3Error
+from alluxio_s3.s3.form_credentials import SignedForm, verify_form
 from alluxio_s3.s3.request import RequestHead
 from alluxio_s3.s3.sigv4 import verify
 from alluxio_s3.threads import Threads
@@ -64,7 +65,7 @@ class Claims:
     roles: str = "roles"
 
 
-@implementer(IAuthenticator, ITokenExchange)
+@implementer(IAuthenticator, IFormAuthenticator, ITokenExchange)
 @define
 class OidcAuthenticator:
     """Verifies tokens. One that was found right is remembered until it expires.
@@ -97,6 +98,17 @@ class OidcAuthenticator:
                 signature = verify(head, credentials, secret, region=self.region, service="s3", now_seconds=self.clock.seconds())
                 return evolve(principal, signature=signature)
         return await self.principal(token)
+
+    async def authenticate_form(self, form: SignedForm) -> Principal:
+        """See ``IFormAuthenticator``: by a token, or temporary keys with theirs. Raises S3Error as those and ``verify_form``."""
+        token = form.credentials.session_token
+        if token is None:
+            raise S3Error("AccessDenied", "A token is needed: as the field x-amz-security-token.")
+        if self.temporary is None or not self.temporary.is_one(token):
+            return await self.principal(token)
+        secret, principal = self.temporary.read(token, form.credentials.access_key)
+        verify_form(form, secret, region=self.region, now_seconds=self.clock.seconds())
+        return principal
 
     async def exchange(self, token: str, seconds: int) -> TemporaryCredentials:
         """See ``ITokenExchange``."""

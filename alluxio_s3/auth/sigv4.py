@@ -12,9 +12,10 @@ from zope.interface import implementer
 from alluxio_s3.auth.access_keys import AccessKey, parse_access_keys
 from alluxio_s3.auth.principals import ANONYMOUS, Principal
 from alluxio_s3.auth.watched_file import WatchedFile
-from alluxio_s3.interfaces import IAuthenticator, IPluginFactory, IQuickAuthenticator
+from alluxio_s3.interfaces import IAuthenticator, IFormAuthenticator, IPluginFactory, IQuickAuthenticator
 from alluxio_s3.s3.credentials import V2_QUERY, bearer_token, check_not_expired, find_credentials
 from alluxio_s3.s3.errors import S3Error
+from alluxio_s3.s3.form_credentials import V2_FORM, SignedForm, verify_form, verify_form_v2
 from alluxio_s3.s3.plain_signatures import is_right, parse_authorization
 from alluxio_s3.s3.request import RequestHead
 from alluxio_s3.s3.sigv2 import verify_presigned
@@ -22,7 +23,7 @@ from alluxio_s3.s3.sigv4 import verify
 from alluxio_s3.threads import Threads
 
 
-@implementer(IAuthenticator, IQuickAuthenticator)
+@implementer(IAuthenticator, IFormAuthenticator, IQuickAuthenticator)
 @frozen
 class SigV4Authenticator:
     """Verifies signatures with the secrets of ``keys``.
@@ -68,6 +69,20 @@ class SigV4Authenticator:
             return Principal(key.user, "sigv2", key.groups, key.roles)
         signature = verify(head, credentials, key.secret, region=self.region, service="s3", now_seconds=now)
         return Principal(key.user, "sigv4", key.groups, key.roles, signature)
+
+    async def authenticate_form(self, form: SignedForm) -> Principal:
+        """See ``IFormAuthenticator``. Raises S3Error as ``verify_form`` does, InvalidAccessKeyId, InvalidToken."""
+        credentials = form.credentials
+        if credentials.session_token is not None:
+            raise S3Error("InvalidToken")
+        key = self.keys.value.get(credentials.access_key)
+        if key is None:
+            raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=credentials.access_key)
+        if credentials.form == V2_FORM and self.version_2:
+            verify_form_v2(form, key.secret)
+            return Principal(key.user, "sigv2", key.groups, key.roles)
+        verify_form(form, key.secret, region=self.region, now_seconds=self.clock.seconds())
+        return Principal(key.user, "sigv4", key.groups, key.roles)
 
 
 @implementer(IPluginFactory)

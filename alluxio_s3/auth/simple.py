@@ -16,8 +16,9 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from alluxio_s3.auth.principals import ANONYMOUS, Principal
-from alluxio_s3.interfaces import IAuthenticator, IPluginFactory, IPrincipal, IQuickAuthenticator
+from alluxio_s3.interfaces import IAuthenticator, IFormAuthenticator, IPluginFactory, IPrincipal, IQuickAuthenticator
 from alluxio_s3.s3.credentials import check_not_expired, find_credentials
+from alluxio_s3.s3.form_credentials import SignedForm
 from alluxio_s3.s3.request import RequestHead
 from alluxio_s3.threads import Threads
 
@@ -28,7 +29,7 @@ _SDK = re.compile(
 )
 
 
-@implementer(IAuthenticator, IQuickAuthenticator)
+@implementer(IAuthenticator, IFormAuthenticator, IQuickAuthenticator)
 @frozen
 class SimpleAuthenticator:
     """Takes the access key as the user. ``clock`` tells wall time, for presigned URLs that have expired."""
@@ -51,6 +52,10 @@ class SimpleAuthenticator:
             return Principal(self.user, ANONYMOUS)
         check_not_expired(credentials, self.clock.seconds())
         return Principal(credentials.access_key, "simple")
+
+    async def authenticate_form(self, form: SignedForm) -> IPrincipal:
+        """See ``IFormAuthenticator``: the user that the form names."""
+        return Principal(form.credentials.access_key, "simple")
 
 
 @implementer(IPluginFactory)

@@ -6,6 +6,7 @@ Nothing is answered except from here, so nothing can go round authentication, er
 from __future__ import annotations
 
 import os
+from functools import partial
 from itertools import count
 
 from attrs import define, evolve, field
@@ -21,6 +22,7 @@ from alluxio_s3.actions.storage_errors import translate
 from alluxio_s3.http.answer import send
 from alluxio_s3.http.channel import S3Request
 from alluxio_s3.http.limits.gate import Gate, Stay
+from alluxio_s3.http.redirection import steered
 from alluxio_s3.interfaces import IAuthenticator, IPrincipal
 from alluxio_s3.ops.access_log import AccessLog, Account
 from alluxio_s3.s3.errors import S3Error
@@ -132,7 +134,9 @@ class Pipeline:
             await self.services.authorizer.authorize(principal, *need)
         if head.target.bucket:
             await self.services.namespace.expect_owner(head.target.bucket, head.headers.get("x-amz-expected-bucket-owner"))
-        return await action.run(Call(head, principal, request.body, account.request_id, self.services))
+        became = partial(setattr, account, "user")
+        call = Call(head, principal, request.body, account.request_id, self.services, self.authenticator, became)
+        return await steered(call, action)
 
     async def _for_pages(self, request: S3Request, response: Response) -> Response:
         """``response`` with what lets pages of other origins read it, where the bucket does; browsers ask with an Origin."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from attrs import field, frozen
 from zope.interface import Attribute, Interface
 
+from alluxio_s3.s3.form_credentials import SignedForm
 from alluxio_s3.s3.request import RequestHead
 from alluxio_s3.s3.sigv4 import Signature
 
@@ -79,6 +80,13 @@ class IAuthenticator(Interface):
 
     async def authenticate(head: RequestHead) -> IPrincipal:
         """Who sent ``head``. Raises S3Error; never returns anything for a request that is to be refused."""
+
+
+class IFormAuthenticator(Interface):
+    """An authenticator that can tell who sent a form to a bucket, whose credentials are among its fields."""
+
+    async def authenticate_form(form: SignedForm) -> IPrincipal:
+        """Who signed the policy of ``form``. Raises S3Error. What the policy allows, and until when, is another question."""
 
 
 class IQuickAuthenticator(Interface):

@@ -23,12 +23,13 @@ V4A_HEADER, V4A_QUERY = "v4a-header", "v4a-query"
 V2_HEADER, V2_QUERY = "v2-header", "v2-query"
 MAX_EXPIRES_SECONDS = 7 * 24 * 3600
 
-_HMAC, _ECDSA = "AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256"
+ALGORITHM = "AWS4-HMAC-SHA256"
+_ECDSA = "AWS4-ECDSA-P256-SHA256"
 _V4_PARAMETERS = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-Date", "X-Amz-SignedHeaders", "X-Amz-Expires")
 _V2_PARAMETERS = ("AWSAccessKeyId", "Signature", "Expires")
 _ISO_BASIC = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})Z")
 _DAY = re.compile(r"[0-9]{8}")
-_MAX_ACCESS_KEY = 256
+MAX_ACCESS_KEY = 256
 
 
 @frozen
@@ -88,7 +89,7 @@ def find_credentials(head: RequestHead) -> Credentials | None:
     if header is None:
         return None
     scheme, _, rest = header.strip().partition(" ")
-    if scheme in (_HMAC, _ECDSA):
+    if scheme in (ALGORITHM, _ECDSA):
         return _v4_header(scheme, rest, head.headers)
     if scheme == "AWS":
         return _v2_header(rest.strip(), head.headers)
@@ -138,11 +139,11 @@ def _v4_header(algorithm: str, rest: str, headers: Headers) -> Credentials:
         pieces[name] = value.strip()
     credential = pieces.get("Credential", "")
     region_set = headers.get("x-amz-region-set", "") if algorithm == _ECDSA else None
-    access_key, scope = _credential(credential, region_set)
+    access_key, scope = parse_credential(credential, region_set)
     if not _is_access_key(access_key):
         raise _malformed('the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".')
     return Credentials(
-        form=V4_HEADER if algorithm == _HMAC else V4A_HEADER,
+        form=V4_HEADER if algorithm == ALGORITHM else V4A_HEADER,
         access_key=access_key,
         signature=pieces.get("Signature", ""),
         scope=scope,
@@ -160,19 +161,19 @@ def _v4_query(query: Query) -> Credentials:
             " X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters."
         )
     algorithm, credential, signature, date, signed_headers, expires = values
-    if algorithm not in (_HMAC, _ECDSA):
-        raise _bad_query(f'X-Amz-Algorithm only supports "{_HMAC} and {_ECDSA}"')
-    access_key, scope = _credential(credential, query.get("X-Amz-Region-Set", "") if algorithm == _ECDSA else None)
+    if algorithm not in (ALGORITHM, _ECDSA):
+        raise _bad_query(f'X-Amz-Algorithm only supports "{ALGORITHM} and {_ECDSA}"')
+    access_key, scope = parse_credential(credential, query.get("X-Amz-Region-Set", "") if algorithm == _ECDSA else None)
     if scope is None or not _is_access_key(access_key):
         raise _bad_query(
             "Error parsing the X-Amz-Credential parameter; the Credential is mal-formed;"
             ' expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".'
         )
-    signed_at = _iso_basic(date)
+    signed_at = parse_iso_basic(date)
     if signed_at is None:
         raise _bad_query("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"")
     return Credentials(
-        form=V4_QUERY if algorithm == _HMAC else V4A_QUERY,
+        form=V4_QUERY if algorithm == ALGORITHM else V4A_QUERY,
         access_key=access_key,
         signature=signature,
         scope=scope,
@@ -215,8 +216,11 @@ def _v2_query(query: Query) -> Credentials:
     )
 
 
-def _credential(value: str, region_set: str | None) -> tuple[str, Scope | None]:
-    """Access key and scope. An access key may hold slashes; without a whole scope it is what is before the first one."""
+def parse_credential(value: str, region_set: str | None = None) -> tuple[str, Scope | None]:
+    """Access key and scope of a credential; ``region_set`` is that of version 4A.
+
+    An access key may hold slashes; without a whole scope it is what is before the first one.
+    """
     if region_set is None:
         parts = value.rsplit("/", 4)
         whole = len(parts) == 5
@@ -241,14 +245,14 @@ def _signed_headers(value: str) -> tuple[str, ...]:
 
 
 def _is_access_key(text: str) -> bool:
-    return 0 < len(text) <= _MAX_ACCESS_KEY and text.isprintable()
+    return 0 < len(text) <= MAX_ACCESS_KEY and text.isprintable()
 
 
 def _header_time(headers: Headers) -> int | None:
     value = headers.get("x-amz-date") or headers.get("date")
     if not value:
         return None
-    seconds = _iso_basic(value)
+    seconds = parse_iso_basic(value)
     if seconds is None:
         seconds = parse_http_date(value)
     if seconds is None:
@@ -256,7 +260,8 @@ def _header_time(headers: Headers) -> int | None:
     return seconds
 
 
-def _iso_basic(value: str) -> int | None:
+def parse_iso_basic(value: str) -> int | None:
+    """The time in ``yyyyMMdd'T'HHmmss'Z'``, in seconds since the epoch; None if it is none."""
     match = _ISO_BASIC.fullmatch(value)
     if match is None:
         return None

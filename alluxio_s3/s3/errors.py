@@ -42,6 +42,7 @@ TABLE: Mapping[str, tuple[int, str]] = MappingProxyType(
             400,
             "The list of parts was not in ascending order. The parts list must be specified in order by part number.",
         ),
+        "InvalidPolicyDocument": (400, "The content of the form does not meet the conditions specified in the policy document."),
         "InvalidRange": (416, "The requested range is not satisfiable."),
         "InvalidRequest": (400, "Invalid Request"),
         "InvalidStorageClass": (400, "The storage class you specified is not valid."),
@@ -49,8 +50,10 @@ TABLE: Mapping[str, tuple[int, str]] = MappingProxyType(
         "InvalidToken": (400, "The provided token is malformed or otherwise not valid."),
         "InvalidURI": (400, "The specified URI couldn't be parsed."),
         "KeyTooLongError": (400, "Your key is too long."),
+        "MalformedPOSTRequest": (400, "The body of your POST request is not well-formed multipart/form-data."),
         "MalformedTrailerError": (400, "The request contained trailing data that was not well-formed."),
         "MalformedXML": (400, "The XML that you provided was not well formed or did not validate against our published schema."),
+        "MaxPostPreDataLengthExceeded": (400, "Your POST request fields preceding the upload file were too large."),
         "MaxMessageLengthExceeded": (400, "Your request was too large."),
         "MetadataTooLarge": (400, "Your metadata headers exceed the maximum allowed metadata size."),
         "MethodNotAllowed": (405, "The specified method is not allowed against this resource."),
@@ -76,6 +79,13 @@ TABLE: Mapping[str, tuple[int, str]] = MappingProxyType(
         "ServiceUnavailable": (503, "Service is unable to handle the request."),
         "SignatureDoesNotMatch": (403, "The request signature that the server calculated does not match the signature that you provided."),
         "SlowDown": (503, "Please reduce your request rate."),
+        "TemporaryRedirect": (
+            307,
+            (
+                "Please re-send this request to the specified temporary endpoint. Continue to use the original request endpoint for future"
+                " requests."
+            ),
+        ),
         "XAmzContentChecksumMismatch": (400, "The provided checksum does not match what was computed."),
         "XAmzContentSHA256Mismatch": (400, "The provided 'x-amz-content-sha256' header does not match what was computed."),
     }

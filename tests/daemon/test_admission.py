@@ -24,6 +24,7 @@ from alluxio_s3.auth.principals import Principal
 from alluxio_s3.auth.temporary_keys import TemporaryKeys, parse_secret
 from alluxio_s3.auth.watched_file import WatchedFile
 from tests.daemon.attacks import OF_BODIES, OF_SIGNATURES, Attack
+from tests.daemon.forms import Form, FormSigner
 from tests.daemon.requests import CONTENT, REQUESTS, Ground, Signs, Wire
 from tests.daemon.signer import HEADER_MODES, MODES, Ask, Bearer, Sent, Signer
 from tests.running import Daemon
@@ -46,8 +47,8 @@ KEY, STRANGERS_KEY = (RSAKey.generate_key(2048, {"kid": "one"}, private=True) fo
 # What no log, figure, error or title of a process may show: secrets, tokens, sessions.
 CANARIES = re.compile(r"canary|eyJ|AS1\.")
 BODYLESS = ("sha256", "unsigned", "presigned")
-# Its credentials are in the body, whoever sends it: tests/daemon/test_temporary_keys.py.
-ELSEWHERE = {"AssumeRoleWithWebIdentity"}
+# Their credentials are in the body, whoever sends it: tests/daemon/test_temporary_keys.py, and test_forms below.
+ELSEWHERE = {"AssumeRoleWithWebIdentity", "PostObject"}
 
 
 class Nobody:
@@ -267,6 +268,79 @@ def test_admission(place: tuple[Way, Ground], action: str) -> None:
         status, answer = ground.wire.send(good)
         assert 200 <= status < 300, (mode, answer)
         assert not ask.changes or ground.state() != before, mode
+
+
+def form_signer(signer: Signs) -> FormSigner | None:
+    """Who signs forms with the credentials of ``signer``; None: nobody."""
+    if isinstance(signer, Signer):
+        return FormSigner(signer.access_key, signer.secret, signer.token, 8 * 86400 if signer.age > 0 else signer.age)
+    return FormSigner("any", "any", signer.token) if isinstance(signer, Bearer) else None
+
+
+def post(ground: Ground, form: Form, **headers: str) -> tuple[int, bytes]:
+    own = {"host": ground.wire.host, **form.headers(), **{name.replace("_", "-"): value for name, value in headers.items()}}
+    return ground.wire.send(Sent("POST", "/main", (), own, (form.body(),)))
+
+
+def hostile_forms(way: Way, key: str) -> Iterator[tuple[str, Form]]:
+    """Every form that must be refused, by what is wrong with it."""
+    for name, signer in way.wrong.items():
+        signs = form_signer(signer)
+        yield name, Form((("key", key),)) if signs is None else signs.form("main", {"key": key}, file=CONTENT)
+    right = form_signer(way.right)
+    assert right is not None
+    good = right.form("main", {"key": key, "x-amz-meta-note": "1"}, file=CONTENT)
+    yield "expired", evolve(right, seconds=-1).form("main", {"key": key}, file=CONTENT)
+    yield "another bucket", right.form("other", {"key": key}, file=CONTENT)
+    yield "another key", good.with_field("key", f"{key}-other")
+    yield "field changed", good.with_field("x-amz-meta-note", "2")
+    yield "field stripped", good.without("x-amz-meta-note")
+    yield "field added", good.with_field("x-amz-meta-other", "1")
+    yield "tagging added", good.with_field("tagging", "<Tagging><TagSet/></Tagging>")
+    yield "no signature", good.without("x-amz-signature")
+    yield "no policy", good.without("policy")
+    yield "too long", right.form("main", {"key": key}, [["content-length-range", 0, 1]], CONTENT)
+    if way.attacks is OF_SIGNATURES:
+        yield "another signature", good.with_field("x-amz-signature", "0" * 64)
+        yield "another policy", good.with_field("policy", right.form("main", {"key": key, "x-amz-meta-note": "2"})["policy"])
+
+
+def test_forms(place: tuple[Way, Ground]) -> None:
+    """The right one's form is stored; every other is refused, and after all of them everything is as it was."""
+    way, ground = place
+    right = form_signer(way.right)
+    assert right is not None
+    before = ground.state()
+    for name, form in hostile_forms(way, "form"):
+        status, answer = post(ground, form)
+        assert refused(status, answer), (name, status, answer)
+    good = right.form("main", {"key": "form"}, file=CONTENT)
+    for headers in ({"authorization": "AWS4-HMAC-SHA256 x"}, {"x_amz_meta_a": "1"}, {"x_amz_tagging": "a=b"}):
+        status, answer = post(ground, good, **headers)
+        assert refused(status, answer), (headers, status, answer)
+    sent = Sent("POST", "/main", (), {"host": ground.wire.host, **good.headers()}, (good.body(),))
+    assert not ground.wire.break_off(sent).startswith(b"HTTP/1.1 2")
+    assert ground.state() == before
+    assert post(ground, good)[0] == 204
+    assert (ground.data / "main" / "form").read_bytes() == CONTENT
+
+
+def test_preflights(place: tuple[Way, Ground]) -> None:
+    """What browsers ask beforehand is answered whoever asks, by the bucket's rules alone, and changes nothing."""
+    way, ground = place
+    rule = "<AllowedOrigin>http://page</AllowedOrigin><AllowedMethod>GET</AllowedMethod><AllowedHeader>*</AllowedHeader>"
+    body = f"<CORSConfiguration><CORSRule>{rule}</CORSRule></CORSConfiguration>".encode()
+    ground.do(Ask("PUT", "/other", (("cors", ""),), body=body))
+    before = ground.state()
+    asked = {"origin": "http://page", "access-control-request-method": "GET", "access-control-request-headers": "authorization"}
+    for signer in (way.right, *way.wrong.values()):
+        ask = Ask("OPTIONS", "/other/secret", headers=asked)
+        assert ground.wire.send(signer.sign(ask, "sha256", ground.wire.host))[0] == 200
+        status, answer = ground.wire.send(signer.sign(evolve(ask, path="/bobs/secret"), "sha256", ground.wire.host))
+        assert status == 403 and b"<Code>AccessForbidden</Code>" in answer
+    bare = {"host": ground.wire.host, **asked}
+    assert ground.wire.send(Sent("OPTIONS", "/other/secret", (), bare))[0] == 200
+    assert ground.state() == before
 
 
 def test_what_is_not_offered(place: tuple[Way, Ground]) -> None:

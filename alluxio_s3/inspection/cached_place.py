@@ -1,4 +1,4 @@
-"""What ``bucket/prefix`` on a command line means to the cache: the under-store behind it, and the pages that all processes share."""
+"""What ``bucket/prefix`` means to the cache: the under-store behind it, and the pages that all processes share."""
 
 from __future__ import annotations
 
@@ -9,13 +9,21 @@ from typing import Any
 from attrs import frozen
 
 from alluxio_s3.cache.store import PageStore
-from alluxio_s3.cli.configuration import NotDone, ToldWrongly
+from alluxio_s3.cache.ufs import Cache
 from alluxio_s3.interfaces import IIdentified, IUnderFileSystem
-from alluxio_s3.settings import Loaded, SettingsError
+from alluxio_s3.settings import Loaded
 from alluxio_s3.settings.mount_options import MountOptions, split_options
-from alluxio_s3.storage import Mount, StorageError
+from alluxio_s3.storage import Mount
 from alluxio_s3.stores import MountBuilder, build_cache, build_mount_table, build_root
 from alluxio_s3.threads import Threads
+
+
+class NothingCached(LookupError):
+    """There is nothing to tell, since nothing is cached there; the message says why."""
+
+
+class NothingThere(NothingCached):
+    """The name leads nowhere, or to what can't be cached: the question was good, and there is no answer."""
 
 
 @frozen
@@ -33,37 +41,39 @@ class CachedPlace:
     threads: Threads
 
     def shown(self, path: str) -> str:
-        """What ``path`` of the under-store is called on the command line."""
+        """What ``path`` of the under-store is called by who asked."""
         bucket = self.name.partition("/")[0]
         return f"{bucket}/{path[len(self.prefix) :]}"
 
 
 @asynccontextmanager
-async def cached_place(loaded: Loaded, name: str, reactor: Any) -> AsyncIterator[CachedPlace]:
-    """``name`` (``bucket/key`` or ``bucket/prefix``) looked up, for as long as the block lasts. Raises ToldWrongly, NotDone."""
+async def cached_place(loaded: Loaded, name: str, reactor: Any, cache: Cache | None = None) -> AsyncIterator[CachedPlace]:
+    """``name`` (``bucket/key`` or ``bucket/prefix``) looked up, for as long as the block lasts.
+
+    ``cache`` is that of this process, if it has one: its index can't be open twice. Raises NothingCached, SettingsError, StorageError.
+    """
     bucket, _, key = name.removeprefix("/").partition("/")
     if not bucket:
-        raise ToldWrongly("say which bucket: BUCKET or BUCKET/PREFIX")
+        raise NothingCached("say which bucket: BUCKET or BUCKET/PREFIX")
     threads = Threads(reactor, 4, "cache", expendable=True)
     threads.start()
     try:
-        cache = build_cache(loaded.settings, reactor, threads)
-        if cache is None:
-            raise ToldWrongly("there is no cache: alluxio.worker.page.store.dirs is not set")
-        mount = await _mount(loaded, bucket, reactor, threads)
-        ufs, uri, given, prefix = await _store(loaded, mount, bucket, reactor, threads)
-        identified = IIdentified(ufs, None)
-        if identified is None:
-            raise NotDone(f"the under-store of {bucket} is one that is not cached")
+        own = build_cache(loaded.settings, reactor, threads) if cache is None else cache
+        if own is None:
+            raise NothingCached("there is no cache: alluxio.worker.page.store.dirs is not set")
         try:
-            yield CachedPlace(name, uri, given, ufs, identified.identity, prefix + key, prefix, cache.store, threads)
+            mount = await _mount(loaded, bucket, reactor, threads)
+            ufs, uri, given, prefix = await _store(loaded, mount, bucket, reactor, threads)
+            try:
+                identified = IIdentified(ufs, None)
+                if identified is None:
+                    raise NothingThere(f"the under-store of {bucket} is one that is not cached")
+                yield CachedPlace(name, uri, given, ufs, identified.identity, prefix + key, prefix, own.store, threads)
+            finally:
+                await ufs.close()
         finally:
-            await ufs.close()
-            await threads.run(cache.store.close)
-    except SettingsError as problem:
-        raise ToldWrongly(str(problem)) from None
-    except StorageError as problem:
-        raise NotDone(f"{problem}.") from None
+            if cache is None:
+                await threads.run(own.store.close)
     finally:
         threads.abandon()
 
@@ -84,5 +94,5 @@ async def _store(
         return store.ufs, mount.uri, split_options(mount.options, defaults)[0], ""
     root = build_root(loaded, reactor, threads)
     if root is None:
-        raise NotDone(f"nothing is mounted at /{bucket}")
+        raise NothingThere(f"nothing is mounted at /{bucket}")
     return root, str(loaded.settings.ufs_root), split_options(loaded.root_options, defaults)[0], f"{bucket}/"
