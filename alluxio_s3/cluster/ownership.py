@@ -67,7 +67,11 @@ class Ownership:
         return self._seconds() - max(since, self._floor)
 
     def forget(self, path: str) -> None:
-        """What was learned of ``path`` before now does not count any more."""
+        """What was learned of ``path``, or of everything if that is empty, before now does not count any more."""
+        if not path:
+            self._marked.clear()
+            self._floor = self._seconds()
+            return
         self._marked[path] = self._seconds()
         self._marked.move_to_end(path)
         if len(self._marked) > _MOST_PATHS:

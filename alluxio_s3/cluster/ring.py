@@ -13,6 +13,7 @@ import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
 from hashlib import blake2b, shake_128
 
 STRATA = 2048
@@ -191,10 +192,13 @@ def _rows(weight: float) -> list[int]:
 
 def _points(worker: str, rows: int) -> _Points:
     """The points of a worker: rows of one for each stratum. A worker that grows keeps those it has."""
-    made = []
-    for number in range(rows):
-        row = array("Q", shake_128(f"{number}\0{worker}".encode("utf-8", "surrogatepass")).digest(8 * STRATA))
-        if sys.byteorder != "little":
-            row.byteswap()
-        made.append(row)
-    return tuple(made)
+    return tuple(_row(worker, number) for number in range(rows))
+
+
+@lru_cache(maxsize=4096)
+def _row(worker: str, number: int) -> array[int]:
+    """Shared by all rings, and changed by none."""
+    row = array("Q", shake_128(f"{number}\0{worker}".encode("utf-8", "surrogatepass")).digest(8 * STRATA))
+    if sys.byteorder != "little":
+        row.byteswap()
+    return row

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from attrs import frozen
 from zope.interface import Attribute, Interface
@@ -35,7 +35,9 @@ class IMembers(Interface):
     me: Member = Attribute("This worker.")
     epoch: int = Attribute("A number that grows with each change of the members: etcd's revision of their set; 0 alone.")
     live: tuple[Member, ...] = Attribute("Everybody who is there, this worker too, in the order of their ids.")
-    secret: bytes = Attribute("What only members know, at least 32 bytes: their requests and tokens are signed with it.")
+    secret: bytes = Attribute(
+        "What only members know, at least 32 bytes: their requests and tokens are signed with it. It may change: ask for it each time."
+    )
 
     def owners(path: str, count: int = 1) -> tuple[Member, ...]:
         """The first ``count`` owners of ``path`` (``/bucket/key``), the best first, of those who are not suspect; never empty.
@@ -65,8 +67,12 @@ class IMembers(Interface):
     def watch(changed: Callable[[], None]) -> None:
         """Call ``changed`` after each change of the members."""
 
-    def on_mark(forget: Callable[[str], None]) -> None:
-        """Call ``forget`` with each path that another worker has left word of, before being certain again."""
+    def on_mark(forget: Callable[[str], Awaitable[None] | None]) -> None:
+        """Call ``forget`` with each path that another worker has left word of, before being certain again.
+
+        An empty path is everything: under a new lease, what was marked under the one before may be marked no more. What ``forget``
+        returns is waited for.
+        """
 
 
 class IOwned(Interface):
