@@ -141,7 +141,8 @@ class CertificatePart:
 class AdmissionPart:
     """Who tells who users are, and what they may do: both or neither, for half of a new way in might be open to all.
 
-    Those whose properties are as they were stay, with what they know: they follow their files by themselves.
+    Those whose properties are as they were stay, with what they know: they follow their files by themselves. ``wrap`` is put around
+    each authenticator.
     """
 
     pipeline: Pipeline
@@ -152,6 +153,7 @@ class AdmissionPart:
     loaded: Loaded
     user: str
     permissions: frozenset[str]
+    wrap: Callable[[IAuthenticator], IAuthenticator] = lambda inner: inner
     name: str = "admission"
     title: str = "users and policy"
 
@@ -179,7 +181,7 @@ class AdmissionPart:
 
     def _built(self, loaded: Loaded) -> tuple[IAuthenticator, IAuthorizer]:
         fresh = evolve(loaded, kept={})
-        authenticator = build_authenticator(fresh, self.user, self.reactor, self.threads)
+        authenticator = self.wrap(build_authenticator(fresh, self.user, self.reactor, self.threads))
         return authenticator, build_authorizer(fresh, self.permissions, self.reactor, self.threads)
 
 

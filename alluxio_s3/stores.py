@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,6 +32,9 @@ from alluxio_s3.ufs.metered import metered
 from alluxio_s3.ufs.rate_limited import Allowance, RateLimitedUnderFileSystem
 from alluxio_s3.ufs.read_only import ReadOnlyUnderFileSystem
 from alluxio_s3.ufs.undeleting import UndeletingUnderFileSystem
+
+# Makes of a store, and where it is mounted (``/`` or ``/bucket``), one that workers share.
+Sharer = Callable[[IUnderFileSystem, str], IUnderFileSystem]
 
 LOCAL = "local"
 # A disk on which less than this is free is full, if the cache is to have more.
@@ -103,7 +106,12 @@ def _asks_for_cache(uri: str, options: Mapping[str, str]) -> bool:
 
 
 def build_root(
-    loaded: Loaded, reactor: Any, threads: Threads, cache: Cache | None = None, metrics: IMetrics | None = None
+    loaded: Loaded,
+    reactor: Any,
+    threads: Threads,
+    cache: Cache | None = None,
+    metrics: IMetrics | None = None,
+    share: Sharer | None = None,
 ) -> IUnderFileSystem | None:
     """The under-store that is mounted at ``/``, if one is; its calls are counted in ``metrics``. Raises SettingsError."""
     settings = loaded.settings
@@ -122,16 +130,24 @@ def build_root(
     if IBucketContainer(ufs, None) is None:
         raise SettingsError(f"alluxio.dora.client.ufs.root: a store of {plugin_of(settings.ufs_root)}:// cannot be mounted at '/'.")
     ufs = _decorated(metered(ufs, metrics, "/", reactor), own, reactor)
-    return _cached(ufs, own, cache, "/", wanted=_asks_for_cache(settings.ufs_root, loaded.root_options))
+    ufs = _cached(ufs, own, cache, "/", wanted=_asks_for_cache(settings.ufs_root, loaded.root_options))
+    return ufs if share is None else share(ufs, "/")
 
 
 def build_mount(
-    mount: Mount, loaded: Loaded, reactor: Any, threads: Threads, cache: Cache | None = None, metrics: IMetrics | None = None
+    mount: Mount,
+    loaded: Loaded,
+    reactor: Any,
+    threads: Threads,
+    cache: Cache | None = None,
+    metrics: IMetrics | None = None,
+    share: Sharer | None = None,
 ) -> IUnderFileSystem:
     """The under-store of ``mount``, with what the mount's options ask for around it. Raises SettingsError, secrets and all."""
     own, rest = split_options(mount.options, MountOptions(delete_type=loaded.settings.delete_type))
     plain = metered(_plain(loaded, mount.uri, rest, reactor, threads, buckets=False), metrics, mount.path, reactor)
-    return _cached(_decorated(plain, own, reactor), own, cache, mount.path, wanted=_asks_for_cache(mount.uri, mount.options))
+    ufs = _cached(_decorated(plain, own, reactor), own, cache, mount.path, wanted=_asks_for_cache(mount.uri, mount.options))
+    return ufs if share is None else share(ufs, mount.path)
 
 
 def _decorated(ufs: IUnderFileSystem, own: MountOptions, reactor: Any) -> IUnderFileSystem:
@@ -211,7 +227,13 @@ def check_mount_table(settings: Settings) -> None:
 
 
 def build_mounts(
-    loaded: Loaded, namespace: Namespace, reactor: Any, threads: Threads, cache: Cache | None = None, metrics: IMetrics | None = None
+    loaded: Loaded,
+    namespace: Namespace,
+    reactor: Any,
+    threads: Threads,
+    cache: Cache | None = None,
+    metrics: IMetrics | None = None,
+    share: Sharer | None = None,
 ) -> LiveMounts | None:
     """The mounts beside the root, if there is a mount table. Raises SettingsError for one that cannot be read."""
     table = build_mount_table(loaded.settings, reactor, threads)
@@ -224,7 +246,7 @@ def build_mounts(
         if kept is None:
             raise SettingsError(str(problem)) from None
         first = table.file.parse(kept)
-    return LiveMounts(namespace, table, MountBuilder(loaded, reactor, cache, metrics), reactor, first)
+    return LiveMounts(namespace, table, MountBuilder(loaded, reactor, cache, metrics, share), reactor, first)
 
 
 @frozen
@@ -235,6 +257,7 @@ class MountBuilder:
     reactor: Any
     cache: Cache | None = None
     metrics: IMetrics | None = None
+    share: Sharer | None = None
 
     async def __call__(self, mount: Mount, *, at_leisure: bool) -> Store:
         """See ``StoreBuilder``. Raises SettingsError."""
@@ -244,7 +267,7 @@ class MountBuilder:
             check_uri(mount.uri)
             if at_leisure:
                 await threads.run(_foresee, mount.uri)
-            ufs = build_mount(mount, self.loaded, self.reactor, threads, self.cache, self.metrics)
+            ufs = build_mount(mount, self.loaded, self.reactor, threads, self.cache, self.metrics, self.share)
         except CancelledError:
             threads.abandon()
             raise

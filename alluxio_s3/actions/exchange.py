@@ -14,6 +14,7 @@ from alluxio_s3.interfaces import (
     IObjectReader,
     IPrincipal,
     IRequestBody,
+    IRouting,
     ISigner,
     ITagStore,
     ITokenExchange,
@@ -52,6 +53,7 @@ class Services:
     region: str = "us-east-1"
     exchange: ITokenExchange | None = None
     cors: ICorsStore | None = None
+    routing: IRouting | None = None
 
 
 def _unheard(_user: str) -> None:

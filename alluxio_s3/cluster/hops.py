@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from alluxio_s3.cluster.seals import derived
-from alluxio_s3.interfaces import IAuthenticator, IMeasured, IMember, IPrincipal, IQuickAuthenticator, ITokenExchange
+from alluxio_s3.interfaces import IAuthenticator, IMember, IPrincipal
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.request import RequestHead
 from alluxio_s3.s3.target import Target
@@ -116,7 +116,7 @@ class HopAuthenticator:
 
     def __conform__(self, interface: Any) -> object:
         """The optional interfaces of the inner one. A request for which there is a quick way has no query, and so no token."""
-        return interface(self._inner, None) if interface in (IQuickAuthenticator, IMeasured, ITokenExchange) else None
+        return None if interface is IAuthenticator else interface(self._inner, None)
 
     async def authenticate(self, head: RequestHead) -> IPrincipal:
         """See ``IAuthenticator``. Raises S3Error AccessDenied for a token that is no good: nobody is let in for another reason then."""

@@ -1,0 +1,114 @@
+"""What a worker shares with those beside it, built as the settings say: stores that several own, the port of peers, redirects."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from alluxio_s3.cluster.arrivals import Arrivals
+from alluxio_s3.cluster.clients import known_clients
+from alluxio_s3.cluster.hops import Hop, HopAuthenticator, HopTokens
+from alluxio_s3.cluster.notices import Notices
+from alluxio_s3.cluster.ownership import Ownership
+from alluxio_s3.cluster.peers import PeerFailed, Peers
+from alluxio_s3.cluster.routing import RedirectPolicy, Routing
+from alluxio_s3.cluster.seals import Seals
+from alluxio_s3.cluster.store import ClusterStore, Neighbours
+from alluxio_s3.http.peers import PeerDesk, PeerSite
+from alluxio_s3.interfaces import IAuthenticator, IMembers, IMetrics, IRemembering, IUnderFileSystem, Member
+from alluxio_s3.namespace.mounts import Namespace
+from alluxio_s3.settings import Settings
+from alluxio_s3.threads import Threads
+
+# Arrivals are reported together, so often.
+REPORT_SECONDS = 0.5
+MOST_REPORTED = 200
+
+
+class Sharing:
+    """One for a process. ``grace`` is how many seconds a change of the members takes to be known to all; ``trust`` as ``Peers`` has it."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        settings: Settings,
+        members: IMembers,
+        reactor: Any,
+        threads: Threads,
+        metrics: IMetrics,
+        *,
+        grace: float,
+        trust: Callable[[str], Any] | None = None,
+    ) -> None:
+        self.members = members
+        self._reactor = reactor
+        self._threads = threads
+        self._seals = Seals(members, reactor)
+        self._tokens = HopTokens(lambda: members.secret, reactor)
+        self._arrivals = Arrivals(reactor, max(1, settings.processes))
+        self._peers = Peers(members, self._seals, reactor, trust)
+        self._ownership = Ownership(members, partial(time.clock_gettime, time.CLOCK_BOOTTIME), grace)
+        notices = Notices(members, self._ownership, self._peers, reactor)
+        self._neighbours = Neighbours(members, self._ownership, self._peers, notices)
+        mode = settings.redirect_policy if settings.redirect_enabled else "never"
+        policy = RedirectPolicy(mode, settings.redirect_min_bytes)
+        self.routing = Routing(members, policy, known_clients(), self._tokens, self._arrivals, reactor)
+        self.routing.measure(metrics)
+        self._arrived: dict[str, set[str]] = {}
+        self._reporting: IDelayedCall | None = None
+
+    def store(self, ufs: IUnderFileSystem, mount: str) -> IUnderFileSystem:
+        """``ufs``, mounted at ``mount`` (``/`` or ``/bucket``), as one whose objects workers own, if it is one that keeps anything."""
+        if IRemembering(ufs, None) is None:
+            return ufs
+        return ClusterStore(ufs, f"{mount.rstrip('/')}/", self._neighbours)
+
+    def authenticator(self, inner: IAuthenticator) -> IAuthenticator:
+        """``inner``, but for those who were redirected here."""
+        return HopAuthenticator(inner, self._tokens, self._note)
+
+    def site(self, namespace: Namespace) -> PeerSite:
+        """What is served at the port of peers."""
+        return PeerSite(PeerDesk(self._ownership, namespace, self._arrivals.arrived), self._seals, self._threads, self._reactor)
+
+    def close(self) -> None:
+        """Ask nobody any more."""
+        reporting, self._reporting = self._reporting, None
+        if reporting is not None and reporting.active():
+            reporting.cancel()
+        self._peers.close()
+
+    def _note(self, hop: Hop) -> None:
+        """Have the worker that redirected a client know that it has come, if it wants to."""
+        if not hop.client:
+            return
+        if hop.issuer == self.members.me.worker:
+            self._arrivals.arrived(hop.client)
+            return
+        waiting = self._arrived.setdefault(hop.issuer, set())
+        if len(waiting) < MOST_REPORTED:
+            waiting.add(hop.client)
+        if self._reporting is None:
+            self._reporting = self._reactor.callLater(REPORT_SECONDS, self._report)
+
+    def _report(self) -> None:
+        self._reporting = None
+        arrived, self._arrived = self._arrived, {}
+        for issuer, clients in arrived.items():
+            member = self.members.find(issuer)
+            if member is not None:
+                reported = Deferred.fromCoroutine(self._tell(member, clients))
+                _ = reported.addErrback(lambda reason: self._log.failure("Arrivals could not be reported", reason))
+
+    async def _tell(self, member: Member, clients: set[str]) -> None:
+        try:
+            await self._peers.arrived(member, sorted(clients))
+        except (PeerFailed, CancelledError):
+            self._log.debug("{worker} could not be told who has come", worker=member.worker)
