@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from alluxio_s3.auth.principals import ANONYMOUS
+from alluxio_s3.auth.principals import ANONYMOUS, Principal
 from alluxio_s3.auth.sigv4 import SigV4Authenticator, SigV4Factory
 from alluxio_s3.auth.simple import SimpleAuthenticator, SimpleFactory
 from alluxio_s3.interfaces import (
@@ -25,6 +26,7 @@ from alluxio_s3.interfaces import (
 )
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.form_credentials import SignedForm
+from alluxio_s3.s3.payload import signs_chunks
 from alluxio_s3.s3.request import RequestHead
 from alluxio_s3.threads import Threads
 
@@ -70,13 +72,13 @@ class AuditAuthenticator:
 
     async def authenticate(self, head: RequestHead) -> IPrincipal:
         """See ``IAuthenticator``. Raises what SIMPLE raises."""
-        return await self._compare(await self.simple.authenticate(head), self.strict.authenticate(head))
+        return await self._compare(await self.simple.authenticate(head), self.strict.authenticate(head), chunks=signs_chunks(head.headers))
 
     async def authenticate_form(self, form: SignedForm) -> IPrincipal:
         """See ``IFormAuthenticator``."""
-        return await self._compare(await self.simple.authenticate_form(form), self.strict.authenticate_form(form))
+        return await self._compare(await self.simple.authenticate_form(form), self.strict.authenticate_form(form), chunks=False)
 
-    async def _compare(self, principal: IPrincipal, verifying: Awaitable[IPrincipal]) -> IPrincipal:
+    async def _compare(self, principal: IPrincipal, verifying: Awaitable[Principal], *, chunks: bool) -> IPrincipal:
         try:
             verified = await verifying
         except S3Error as error:
@@ -86,9 +88,20 @@ class AuditAuthenticator:
             self._note(principal.name, "NoCredentials", "NoCredentials")
         elif verified.name != principal.name:
             self._note(principal.name, f"verified, and would be {verified.name}", "AnotherUser")
+        elif chunks and verified.signature is not None:
+            # What there is to say of it is known when its last chunk has come.
+            told = partial(self._judge, principal.name)
+            return Principal(principal.name, principal.how, signature=evolve(verified.signature, told=told))
         else:
             self._count(principal.name, "Verified")
         return principal
+
+    def _judge(self, user: str, problem: S3Error | None) -> None:
+        """The body of a request of ``user`` has ended: its chunks were as they were signed, or not."""
+        if problem is None:
+            self._count(user, "Verified")
+        else:
+            self._note(user, f"{problem.code} of a chunk or trailer", problem.code)
 
     def _count(self, user: str, outcome: str) -> None:
         if self._outcomes is None:

@@ -269,11 +269,21 @@ def _is_framed(headers: Headers) -> bool:
 def _signatures(headers: Headers, signature: Signature | None) -> ChunkSignatures | None:
     """What verifies the chunks of the body of a request with a verified ``signature``, if it says that they are signed."""
     value = headers.get("x-amz-content-sha256", "").strip()
-    if signature is None or value not in _STREAMING or value == "STREAMING-UNSIGNED-PAYLOAD-TRAILER":
+    if signature is None or not signs_chunks(headers):
         return None
     if "ECDSA" in value:
-        raise S3Error("NotImplemented", "Chunks that are signed with ECDSA can't be verified here.")
+        problem = S3Error("NotImplemented", "Chunks that are signed with ECDSA can't be verified here.")
+        if signature.told is None:
+            raise problem
+        signature.told(problem)
+        return None
     return ChunkSignatures(signature, trailer=value.endswith("-TRAILER"))
+
+
+def signs_chunks(headers: Headers) -> bool:
+    """Whether a request says that each chunk of its body is signed."""
+    value = headers.get("x-amz-content-sha256", "").strip()
+    return value in _STREAMING and value != "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 
 
 def _content_sha256(headers: Headers) -> bytes | None:

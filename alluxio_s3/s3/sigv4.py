@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
-from attrs import frozen
+from attrs import field, frozen
 
 from alluxio_s3.s3.conditions import iso_date
 from alluxio_s3.s3.credentials import V4_HEADER, V4_QUERY, Credentials, Scope, check_not_expired, check_verifiable
@@ -29,12 +30,16 @@ _ALGORITHM = "AWS4-HMAC-SHA256"
 
 @frozen
 class Signature:
-    """A signature that was found to be right, and what it takes to verify those of the chunks that follow it."""
+    """A signature that was found to be right, and what it takes to verify those of the chunks that follow it.
+
+    With ``told`` a body whose chunks are not as they were signed is not refused: at its end that is told what is wrong with them, or None.
+    """
 
     key: bytes
     value: str
     timestamp: str
     scope: str
+    told: Callable[[S3Error | None], None] | None = field(default=None, eq=False, repr=False)
 
 
 @lru_cache(maxsize=1024)
