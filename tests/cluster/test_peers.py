@@ -57,8 +57,10 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, threads: Threads) -> Iterator[Any]:
-    """Makes clusters, with the cache's policy."""
+def cluster(tmp_path: Path, threads: Threads, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Makes clusters, with the cache's policy. All workers share one reactor: on a busy machine none of them is quick."""
+    monkeypatch.setattr("alluxio_s3.cluster.links.SIGN_SECONDS", 30.0)
+    monkeypatch.setattr("alluxio_s3.cluster.peers.CONNECT_SECONDS", 30.0)
     made: list[Cluster] = []
 
     async def make(**policy: Any) -> Cluster:
