@@ -106,7 +106,7 @@ class Relay(Protocol):
         self._client = client
         self._head = b""
         self._connecting: Deferred[Any] | None = None
-        self._refused = False
+        self._over = False
 
     def connect(self, endpoint: IStreamClientEndpoint, head: bytes) -> None:
         """Reach ``endpoint``, and send ``head`` and whatever is forwarded."""
@@ -117,7 +117,7 @@ class Relay(Protocol):
 
     def forward(self, data: bytes) -> None:
         """Bytes from the client."""
-        if self._refused:
+        if self._over:
             return
         if self.transport is None:
             self._head += data  # of the read that brought the head: there is no more before the endpoint is reached
@@ -126,7 +126,7 @@ class Relay(Protocol):
 
     def refuse(self, status: bytes, why: bytes) -> None:
         """Answer here."""
-        self._refused = True
+        self._over = True
         lines = (b"HTTP/1.1 " + status, b"Content-Type: text/plain; charset=utf-8", b"Content-Length: %d" % (len(why) + 1))
         self._client.write(b"\r\n".join((*lines, b"Cache-Control: no-store", b"Connection: close", b"", why + b"\n")))
         self._client.loseConnection()
@@ -135,7 +135,7 @@ class Relay(Protocol):
         """The client has gone: so does the request."""
         if self._connecting is not None and self.transport is None:
             self._connecting.cancel()
-        if self.transport is not None:
+        if self.transport is not None and not self._over:
             self.transport.abortConnection()
 
     def connectionMade(self) -> None:
@@ -152,6 +152,7 @@ class Relay(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """S3 has answered, or cut its answer."""
+        self._over = True
         self._client.unregisterProducer()
         if reason.check(ConnectionDone):
             self._client.loseConnection()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from attrs import field, frozen
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, UNIXClientEndpoint, wrapClientTLS
@@ -33,6 +33,11 @@ class Served:
     scheme: str
     name: Any
 
+    @classmethod
+    def of(cls, scheme: str, address: Any) -> Self:
+        """What listens at ``address``, as Twisted tells it."""
+        return cls(scheme, (address.host, address.port) if hasattr(address, "port") else address.name)
+
     @property
     def port(self) -> int | None:
         """The TCP port."""
@@ -58,7 +63,7 @@ class Surroundings:
             return None
         if not isinstance(found.name, tuple):
             return UNIXClientEndpoint(self.reactor, found.name, CONNECT_SECONDS)
-        host, port = found.name[:2]
+        host, port = str(found.name[0]), int(found.name[1])
         kind = TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint
         near = kind(self.reactor, _ANYWHERE.get(host, host), port, CONNECT_SECONDS)
         # The socket is this daemon's own, and its certificate is for other names than that of this machine to itself.
