@@ -19,6 +19,7 @@ from alluxio_s3.actions.everything import REGISTRY
 from alluxio_s3.actions.exchange import Services
 from alluxio_s3.admission import build_authenticator, build_authorizer, process_user, watched_admin_token
 from alluxio_s3.cache.ufs import Cache
+from alluxio_s3.clustering import Clustering, build_clustering, is_clustered
 from alluxio_s3.dashboard.pages import Dashboard
 from alluxio_s3.http.certificates import Certificates
 from alluxio_s3.http.fastpath import FastPath
@@ -56,11 +57,12 @@ _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 class Share:
     """What one of several processes has of the whole: ``sockets`` that listen already, in the order of its places.
 
-    Signals to stop are its parent's business. ``announces`` is whether it says where it serves.
+    Signals to stop are its parent's business. ``announces`` is whether it says where it serves, ``number`` which of them it is.
     """
 
     sockets: Sequence[socket.socket]
     announces: bool
+    number: int = 0
 
 
 class Gateway(MultiService):
@@ -87,6 +89,7 @@ class Gateway(MultiService):
         inherited: Inherited = NOTHING_INHERITED,
         read: Callable[[], Loaded] | None = None,
         parts: Sequence[Part] = (),
+        clustering: Clustering | None = None,
     ) -> None:
         super().__init__()
         self.settings = settings = loaded.settings
@@ -100,6 +103,7 @@ class Gateway(MultiService):
         self._share = share
         self._inherited = inherited
         self._reactor = reactor
+        self._clustering = clustering
         self._door = Door.of(watched_admin_token(settings, reactor), reactor)
         self._threads = threads
         self._pipeline = pipeline
@@ -124,6 +128,9 @@ class Gateway(MultiService):
             (),
         )
         warn_of = operations.health.warn_of
+        if clustering is not None:
+            clustering.measure(operations.metrics)
+            warn_of("cluster", clustering.trouble)
         warn_of("mounts", lambda: f"broken: {', '.join(sorted(mounts.broken))}" if mounts.broken else "")
         if certificates is not None:
             warn_of("certificate", certificates.trouble)
@@ -151,6 +158,7 @@ class Gateway(MultiService):
         operations = Operations(reactor)
         metrics = operations.metrics
         cache = build_cache(settings, reactor, threads, metrics)
+        clustering = build_clustering(loaded, reactor, 0 if share is None else share.number) if is_clustered(settings) else None
         namespace = Namespace(build_root(loaded, reactor, threads, cache, metrics), user, partial(stage, settings, reactor, threads))
         namespace.source = build_mounts(loaded, namespace, reactor, threads, cache, metrics)
         authenticator = build_authenticator(loaded, user, reactor, threads)
@@ -185,7 +193,7 @@ class Gateway(MultiService):
         parts.append(AdmissionPart(pipeline, site.fast, operations.metrics, reactor, threads, loaded, user, permissions()))
         if namespace.source is not None:
             parts.append(MountsPart(namespace.source.look))
-        return cls(loaded, reactor, threads, pipeline, site, operations, certificates, share, cache, inherited, read, parts)
+        return cls(loaded, reactor, threads, pipeline, site, operations, certificates, share, cache, inherited, read, parts, clustering)
 
     def startService(self) -> None:  # noqa: N802  # Twisted's name
         """Listen, then say where. Raises SystemExit when that can't be done, a port that is taken above all."""
@@ -206,6 +214,8 @@ class Gateway(MultiService):
         if self._cache is not None:
             self._cache.start()
         self._pipeline.services.namespace.start()
+        if self._clustering is not None:
+            self._clustering.begin(self._port_of("http"), self._port_of("https"), None)
         super().startService()
 
     def _dashboard(self) -> Dashboard | None:
@@ -252,6 +262,7 @@ class Gateway(MultiService):
         def limits(settings: Settings) -> None:
             self._pipeline.services = evolve(self._pipeline.services, limits=limits_of(settings))
             self._site.fast.renew()
+            self._pipeline.gate.limits.replace(ClientLimits.of(settings))
 
         return [
             PlainPart("connections", "connections", connections),
@@ -263,6 +274,8 @@ class Gateway(MultiService):
         if self._share is None:
             take_signals(self._reactor, self.hurry)
         self.operations.health.stopping = True
+        if self._clustering is not None:
+            await self._clustering.leave()
         await self._given_notice(self.settings.drain_notice_ms / 1000)
         await DeferredList([Deferred.fromCoroutine(_stop_listening(port)) for port in self._listening])
         self._site.end()
@@ -274,6 +287,8 @@ class Gateway(MultiService):
             await self._drained(CUT_SECONDS)
         await self._pipeline.services.namespace.close()
         await self._pipeline.services.tags.close()
+        if self._clustering is not None:
+            await self._clustering.close()
         if self._cache is not None:
             await self._cache.close()
         self._threads.stop()
@@ -308,6 +323,9 @@ class Gateway(MultiService):
     def hurry(self) -> None:
         """End the draining, if it has begun."""
         self._hurried = True
+
+    def _port_of(self, scheme: str) -> int | None:
+        return next((one.port for one in self._served if one.scheme == scheme and one.port is not None), None)
 
     def _announce(self, place: Place, address: Any) -> None:
         host, port = getattr(address, "host", None), getattr(address, "port", None)

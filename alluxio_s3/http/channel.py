@@ -152,11 +152,9 @@ class S3Channel(HTTPChannel):
         return not self.busy and not self._turned_away
 
     def close_idle(self) -> None:
-        """Close at once, for another's sake."""
-        if self.secure and not getattr(self.transport, "idle", True):
-            self.transport.abortConnection()  # there is nobody yet to say farewell to
-        else:
-            self.loseConnection()
+        """Close at once, for another's sake: not when the reactor comes round, since there may be no descriptors left till then."""
+        end = getattr(self.transport, "end_now", self.loseConnection)
+        end()
 
     def turn_away(self) -> None:
         """There is no room: answer that, and close, when the client asks for something."""

@@ -15,7 +15,9 @@ from typing import Any, cast
 from attrs import field, frozen
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred, execute
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IPullProducer, IStreamServerEndpoint
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from alluxio_s3.http.sendfile import FileSender
@@ -89,6 +91,10 @@ class EagerServer(tcp.Server):
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """See ``ITransport``."""
         self.write(b"".join(iovec))
+
+    def end_now(self) -> None:
+        """Close, with its descriptor, before this returns. For a connection on which nothing waits to be sent."""
+        self.connectionLost(Failure(ConnectionDone()))
 
     def sender(self, channel: Any, threads: Threads, file: IFileBacked, offset: int, count: int) -> FileSender:
         """What sends a range of a file the best way that there is for such connections; see FileSender."""

@@ -116,6 +116,7 @@ class Connections:
         "30sec",
         "How long the head of a request, and the beginning of TLS before it, may take to arrive. `0`: forever.",
         ours=True,
+        reload="limits",
     )
     body_stall_ms: int = setting(
         "alluxio.worker.s3.body.stall.timeout",

@@ -31,6 +31,7 @@ class Connections:
         self._by_address: dict[str, int] = {}
         # Those that were idle when it was last looked, oldest first, of each kind for which there was no room.
         self._idle: dict[tuple[str, str], deque[tuple[int, S3Channel]]] = {}
+        # When nothing was.
         self._looked_at = float("-inf")
         self._farewells = 0
 
@@ -93,10 +94,11 @@ class Connections:
         found = self._still_idle(kind)
         now = self._clock.seconds()
         if found is None and not 0 <= now - self._looked_at < LOOK_SECONDS:
-            self._looked_at = now
             idle = [(one.seen, one) for one in self._all if one is not new and counts(one) and one.idle]
             self._idle[kind] = deque(sorted(idle, key=lambda entry: entry[0]))
             found = self._still_idle(kind)
+            if found is None:
+                self._looked_at = now
         return found
 
     def _still_idle(self, kind: tuple[str, str]) -> S3Channel | None:
