@@ -125,11 +125,6 @@ class MemoryDisk:
         done = _run("mount", "-t", "tmpfs", "-o", f"size={self.size}", "tmpfs", self.place)
         return done.stderr or "cannot mount" if done.returncode else None
 
-    def remount(self, option: str) -> None:
-        """Mount it again with an *option*, such as `ro`."""
-        done = _run("mount", "-o", f"remount,{option}", self.place)
-        assert done.returncode == 0, done.stderr
-
     def close(self) -> None:
         """Unmount it."""
         _run("umount", "--lazy", self.place)

@@ -167,12 +167,12 @@ class _Court:
         known = end if outcome == OK else math.inf
         done = known
         for event in self._events:
-            if event.get("bucket") not in (None, call["bucket"]) or start > event["at"]:
+            if event.get("bucket") not in (None, call["bucket"]) or start > event["over"]:
                 continue
             if event["event"] == "cut" and outcome == OK and _is_lost(event, end):
-                outcome, known, done = MAYBE, math.inf, event["at"]
+                outcome, known, done = MAYBE, math.inf, event["over"]
             elif outcome == MAYBE:
-                done = min(done, event["at"])
+                done = min(done, event["over"])
         return Write(call["id"], value, start, done, known, outcome, call)
 
     def _learn(self) -> None:
@@ -277,7 +277,7 @@ class _Court:
 
 def _is_lost(event: Fields, end: float | None) -> bool:
     grace = event.get("grace", 0)
-    return end is not None and (grace is None or (grace > 0 and end > event["at"] - grace * 1e9))
+    return end is not None and (grace is None or end > event["at"] - grace * 1e9)
 
 
 def _name(call: Mapping[str, Any]) -> str:

@@ -42,12 +42,14 @@ class Ledger:
         self._write({"end": call, "at": time.monotonic_ns(), "outcome": outcome, **fields})
 
     def event(self, kind: str, **fields: Any) -> None:
-        """Write that something happened to the daemon.
+        """Write that something happened to the daemon, *at* some time, by default just now.
 
-        `killed`: it is dead, so what is MAYBE has happened by now or never will. `cut`: so is the machine; what was OK during the last
-        *grace* seconds may be lost (all of it, if that is None). A *bucket* says that it happened only there.
+        `killed`: it is dead, so what is MAYBE has happened by now or never will. `cut`: so is the machine, which began then; what was OK
+        during the *grace* seconds before may be lost (all of it, if that is None). What is answered while the power is being cut is no
+        answer of a machine without power: it is MAYBE. A *bucket* says that it happened only there.
         """
-        self._write({"event": kind, "at": time.monotonic_ns(), **fields})
+        now = time.monotonic_ns()
+        self._write({"event": kind, "at": now, "over": now, **fields})
 
     def _write(self, fields: Fields) -> None:
         os.write(self._file, json.dumps(fields, separators=(",", ":")).encode() + b"\n")

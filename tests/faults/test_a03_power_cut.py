@@ -75,8 +75,9 @@ def cut_all(disks: dict[str, Disk], load: Load, chance: random.Random) -> None:
             os.write(stranger, b"x")
             os.fsync(stranger)
             os.close(stranger)
+        before = time.monotonic_ns()
         disk.cut()
-        load.event("cut", bucket=bucket, grace=GRACE[mode_of(bucket)])
+        load.event("cut", bucket=bucket, grace=GRACE[mode_of(bucket)], at=before)
 
 
 def wipe(disk: Disk) -> None:

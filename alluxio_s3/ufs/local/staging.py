@@ -10,6 +10,7 @@ import errno
 import fcntl
 import itertools
 import os
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +26,7 @@ from alluxio_s3.ufs.local.runs import SUFFIX, begin, sweep
 _RESERVE_FROM = 1 << 20
 _SLICE = 64 << 20
 _SMALL = 1 << 20
+_MOST_UNDONE = 1000
 _START_UP = 1 << 40  # the byte of the lock file that a process holds while it prepares
 
 
@@ -38,6 +40,8 @@ class Staging:
         self._run = ""
         self._run_file = -1
         self._numbers = itertools.count(1)
+        # Temporary files that could not be removed when they were no longer wanted: a name, and the directory where it is.
+        self._undone: deque[tuple[str, str]] = deque(maxlen=_MOST_UNDONE)
         self.file_mode = 0o666 & ~_umask()
 
     def prepare(self) -> None:
@@ -77,6 +81,7 @@ class Staging:
     def temporary(self, length: int | None = None) -> Temporary:
         """A new temporary file; room for ``length`` bytes is reserved at once, so that ENOSPC comes early."""
         self.prepare()
+        self._remove_undone()
         name = f"{self._run}.{next(self._numbers)}"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
@@ -128,6 +133,20 @@ class Staging:
         except FileNotFoundError:
             return False
         return True
+
+    def remove(self, directory: str, name: str) -> None:
+        """Remove a temporary file. What cannot be removed is tried again later; raises ``OSError`` then."""
+        try:
+            with suppress(FileNotFoundError), self.directory(directory) as parent:
+                os.unlink(name, dir_fd=parent)
+        except OSError:
+            self._undone.append((directory, name))
+            raise
+
+    def _remove_undone(self) -> None:
+        for _ in range(min(len(self._undone), 2)):
+            with suppress(OSError, IndexError):
+                self.remove(*self._undone.popleft())
 
     def _publish_small(self, temporary: Temporary, directory: str, name: str) -> None:
         with self.directory(directory) as target:
@@ -229,8 +248,7 @@ class Temporary:
         self.descriptor.close()
         if self._there:
             self._there = False
-            with suppress(FileNotFoundError), self.staging.directory(self.directory) as tmp:
-                os.unlink(self.name, dir_fd=tmp)
+            self.staging.remove(self.directory, self.name)
 
 
 def _rename_new(source: int, old: str, target: int, new: str) -> bool:
