@@ -29,6 +29,9 @@ RUN_BYTES = 8 << 20
 BUDGET_BYTES = 64 << 20
 # A store that gives nothing for so long has failed.
 STALL_SECONDS = 30.0
+# A store whose first byte or whole run takes longer than that is read from by several runs at once. Of one that is faster the bytes would
+# only be cold when their client takes them.
+FIRST_BYTE_SECONDS, RUN_SECONDS = 0.01, 0.1
 # When the disks took no page, how long nobody tries again.
 REFUSED_SECONDS = 1.0
 
@@ -46,6 +49,9 @@ class Fills:
         self.keeping = Keeping(store, threads, self._settled)
         # How many clients read each version.
         self.readers: Counter[bytes] = Counter()
+        # Pages that are on the disk, whose bytes are here still for clients that are about to read them: to take them from there would
+        # mean to verify them.
+        self._lingering: dict[PageInFlight, None] = {}
         # How many clients wait for memory.
         self._pressed = 0
         self._flying: dict[tuple[bytes, int], PageInFlight] = {}
@@ -133,8 +139,13 @@ class Fills:
         page.become(Stage.WHOLE)
         self.keeping.add(thing, page)
 
-    async def take(self, length: int) -> None:
-        """Return when there is memory for so many bytes, for which a client waits."""
+    async def take(self, length: int, *, urgent: bool) -> None:
+        """Return when there is memory for so many bytes; ``urgent``: a client waits for them."""
+        while self._lingering and not self.budget.has(length):
+            self._let_go(next(reversed(self._lingering)))
+        if not urgent:
+            await self.budget.take(length)
+            return
         self._pressed += 1
         try:
             self._make_room(length)
@@ -145,8 +156,17 @@ class Fills:
     def leave(self, page: PageInFlight) -> None:
         """A client wants the page no more."""
         page.wanted -= 1
-        if self._pressed and not page.wanted:
+        if page.wanted:
+            return
+        if page in self._lingering:
+            self._let_go(page)
+        if self._pressed:
             self._make_room(self.store.page_bytes)
+
+    def _let_go(self, page: PageInFlight) -> None:
+        del self._lingering[page]
+        page.let_go()
+        self.budget.give_back(page.length)
 
     def _make_room(self, length: int) -> None:
         while self._pressed and not self.budget.has(length) and (given_up := self.keeping.give_up_one(self.readers)) is not None:
@@ -158,6 +178,11 @@ class Fills:
         if not kept:
             self._refused_at = self.clock.seconds()
         self.drop(thing.version, page, Stage.STORED if kept else Stage.UNKEPT)
+        if kept and page.wanted and not self.budget.crowded:
+            self._lingering[page] = None
+            return
+        if kept:
+            page.let_go()
         self.budget.give_back(page.length)
 
     async def end(self, ufs: IUnderFileSystem) -> None:
@@ -218,11 +243,15 @@ class Run:
         thing = self._source.thing
         offset = self._pages[0].number * self._fills.store.page_bytes
         pieces = self._source.read(offset, sum(page.length for page in self._pages))
+        began, limit = self._fills.clock.seconds(), FIRST_BYTE_SECONDS
         async with aclosing(pieces):  # type: ignore[type-var]  # async generators, by the interface's word
-            self._moved_at = self._fills.clock.seconds()
+            self._moved_at = began
             async for came in pieces:
                 piece = came
                 self._moved_at = None
+                if self._fills.clock.seconds() - began > limit:
+                    self._source.slow = True
+                limit = RUN_SECONDS
                 while piece:
                     page = self._pages[self._at]
                     part = piece[: page.length - page.received]
@@ -247,7 +276,7 @@ class Run:
     async def _charge(self) -> None:
         """Wait for the memory of the page that comes next."""
         length = self._pages[self._at].length
-        await (self._fills.take if self.urgent else self._fills.budget.take)(length)
+        await self._fills.take(length, urgent=self.urgent)
         self._charged = length
 
     def _look(self) -> None:

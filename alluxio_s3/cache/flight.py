@@ -11,7 +11,8 @@ from twisted.internet.defer import Deferred
 class Stage(Enum):
     """How far a page has come.
 
-    COMING: its bytes arrive. WHOLE: they are all here, and on their way to the disk. STORED: the page store has it, and nobody else.
+    COMING: its bytes arrive. WHOLE: they are all here, and on their way to the disk. STORED: the page store has it; its bytes may be here
+    still for those who want it (``PageInFlight.let_go``).
     UNKEPT: the page store did not take it; it stays with whoever reads it. DROPPED: nobody wanted it any more before it began to come.
     FAILED: ``PageInFlight.failure`` says why.
     """
@@ -58,9 +59,13 @@ class PageInFlight:
         """Go to the next stage. Where nobody can read it any more its bytes are let go of."""
         self.stage = stage
         self.failure = failure
-        if not self.here:
+        if not self.here and stage is not Stage.STORED:
             self.pieces = []
         self._wake()
+
+    def let_go(self) -> None:
+        """Have its bytes here no more: they are on the disk."""
+        self.pieces = []
 
     def piece(self, offset: int, stop: int) -> bytes:
         """What has come from ``offset`` on, as far as it is of one piece and before ``stop``; empty if nothing has."""
@@ -92,6 +97,11 @@ class Budget:
         self._size = size
         self._free = size
         self._queue: deque[tuple[int, Deferred[None]]] = deque()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether somebody waits."""
+        return bool(self._queue)
 
     @property
     def taken(self) -> int:

@@ -18,7 +18,7 @@ from alluxio_s3.cache.store import PageStore
 from alluxio_s3.threads import Threads
 
 # How many pages one thread takes together; when there are more than twice as many another one helps, up to so many.
-TOGETHER = 4
+TOGETHER = 8
 WRITERS = 2
 
 Waiting: TypeAlias = tuple[CachedObject, PageInFlight]

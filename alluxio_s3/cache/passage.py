@@ -20,6 +20,8 @@ from alluxio_s3.storage import ObjectChanged
 
 # How many runs one client has under way at once: the one that it reads from, and those ahead of it.
 RUNS = 3
+# How many pages before the end of what is on its way more is asked for, of a store that is fast.
+NEAR = 2
 # How long a client waits for a page that another process fetches, before this one does too, and how often it looks.
 PATIENCE_SECONDS = 5.0
 POLL_SECONDS = 0.005
@@ -57,13 +59,15 @@ class Passage:
         try:
             while self._position < self._end:
                 number = self._position // self._size
-                page = self._store.hot(self._version, number)
-                if page is None:
-                    page = await self._open(number)
-                if page is not None:
-                    yield self._span(page, number)
-                    continue
-                flying = self._flying(number)
+                flying = self._wanted.get(number)
+                if flying is None or not flying.pieces:
+                    page = self._store.hot(self._version, number)
+                    if page is None:
+                        page = await self._open(number)
+                    if page is not None:
+                        yield self._span(page, number)
+                        continue
+                    flying = self._flying(number)
                 if number == self._awaited:
                     await self._elsewhere()
                     continue
@@ -140,8 +144,9 @@ class Passage:
         return pages
 
     def _plan(self) -> None:
-        """Begin what comes after the run that is read from, as soon as that has begun to give."""
-        reach = min(self._last, self._position // self._size + RUNS * max(1, RUN_BYTES // self._size) - 1)
+        """Begin what comes after the run that is read from, as soon as that has begun to give; near its end, if the store is fast."""
+        ahead = RUNS * max(1, RUN_BYTES // self._size) - 1 if self._source.slow else NEAR
+        reach = min(self._last, self._position // self._size + ahead)
         while self._planned <= reach and self._planned * self._size > self._position and not self._fills.refusing:
             number = self._planned
             missing = not self._store.holds(self._version, number) and self._want(number) is None

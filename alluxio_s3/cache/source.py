@@ -30,6 +30,8 @@ class Source:
     ) -> None:
         self.thing = thing
         self.figures = figures
+        # Whether one read after another would be slower than several at once, as far as is known.
+        self.slow = False
         self.ufs = ufs
         self._changed = changed
         self._reader = reader

@@ -166,7 +166,7 @@ class Bench:
 
     async def settled(self) -> None:
         """Return when no page is on its way."""
-        while self.cache.fills.budget.taken or self.cache.fills._runs:
+        while self.cache.fills.flying or self.cache.fills._runs:
             await turn()
 
 

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
 
 from alluxio_s3.cache.fills import STALL_SECONDS
+from alluxio_s3.cache.flight import Budget
 from alluxio_s3.interfaces import Span
 from alluxio_s3.s3.conditions import ALWAYS
 from alluxio_s3.storage import ObjectChanged, StorageError, Unavailable
@@ -164,6 +165,34 @@ async def test_a_slow_client_does_not_slow_the_fill(bench: Callable[..., Bench])
             got += item
     assert got == BODY
     assert len(made.trouble.reads) == 1
+    await reader.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_client_is_about_to_read_stays_in_memory_while_there_is_room(bench: Callable[..., Bench]) -> None:
+    """Pages that have gone to the disk are read from memory by who waited for them, until others need it; who leaves gives it back."""
+    made = bench()
+    made.cache.fills.budget = Budget(len(BODY) + PAGE)
+    made.trouble.put_now("a", BODY)
+    made.trouble.put_now("b", BODY)
+    reader = await made.ufs.open("a")
+    spans = reader.spans(0, len(BODY))
+    got = await anext(spans)
+    await made.settled()
+    assert made.cache.fills.budget.taken == len(BODY)
+    got += await anext(spans)
+    assert await made.get("b") == BODY, "the memory of pages that are on the disk is others' for the asking"
+    await made.settled()
+    assert made.cache.fills.budget.taken < len(BODY)
+    async for item in spans:
+        if isinstance(item, Span):
+            got += os.pread(item.file.fileno(), item.count, item.offset)
+            item.file.release()
+        else:
+            got += item
+    assert got == BODY
+    assert made.cache.fills.budget.taken == 0
+    assert len(made.trouble.reads) == 2
     await reader.close()
 
 

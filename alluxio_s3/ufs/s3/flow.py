@@ -22,6 +22,8 @@ from alluxio_s3.threads import Threads
 _HIGH_BYTES = 256 << 10
 _LOW_BYTES = 64 << 10
 _PIECE_BYTES = 256 << 10
+# What is read at once of a body that is larger than that; Twisted's 64 KiB mean four times as many turns of all that it passes through.
+_READ_BYTES = 256 << 10
 
 
 class BrokenOff(Exception):
@@ -45,6 +47,11 @@ class Flow(Protocol):
         self._paused = False
         self._over: Failure | None = None
         self._wanted: Deferred[None] | None = None
+
+    def connectionMade(self) -> None:  # noqa: N802
+        connection: Any = getattr(self._proxy, "_producer", None)
+        if self.length is not None and self.length > _READ_BYTES and hasattr(connection, "bufferSize"):
+            connection.bufferSize = _READ_BYTES
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
         self._received += len(data)
