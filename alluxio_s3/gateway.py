@@ -30,7 +30,17 @@ from alluxio_s3.http.routes import S3Routes
 from alluxio_s3.http.site import S3Site
 from alluxio_s3.inspection.dashboards import Served, build_dashboard
 from alluxio_s3.interfaces import IMeasured, ITokenExchange
-from alluxio_s3.listening import NOTHING_INHERITED, Inherited, Place, build_certificates, check_https, listen, listen_for_admin, places
+from alluxio_s3.listening import (
+    NOTHING_INHERITED,
+    PEERS,
+    Inherited,
+    Place,
+    build_certificates,
+    check_https,
+    listen,
+    listen_for_admin,
+    places,
+)
 from alluxio_s3.namespace.mounts import Namespace
 from alluxio_s3.namespace.upload_expiry import UploadExpiry
 from alluxio_s3.ops.access_log import AccessLog, AuditedLog, EventAccessLog, FileAccessLog
@@ -43,6 +53,7 @@ from alluxio_s3.ops.log_level import LogThreshold
 from alluxio_s3.ops.operations import Operations
 from alluxio_s3.reloading import AdmissionPart, CertificatePart, MountsPart, Part, PlainPart, Renewal, limits_of
 from alluxio_s3.settings import Loaded, Settings, SettingsError
+from alluxio_s3.sharing import Alone, Sharing
 from alluxio_s3.stores import build_cache, build_cors_store, build_mounts, build_root, build_tag_store, cache_trouble, stage
 from alluxio_s3.threads import Threads
 
@@ -90,6 +101,7 @@ class Gateway(MultiService):
         read: Callable[[], Loaded] | None = None,
         parts: Sequence[Part] = (),
         clustering: Clustering | None = None,
+        sharing: Alone | None = None,
     ) -> None:
         super().__init__()
         self.settings = settings = loaded.settings
@@ -104,6 +116,8 @@ class Gateway(MultiService):
         self._inherited = inherited
         self._reactor = reactor
         self._clustering = clustering
+        self._sharing = sharing or Alone()
+        self._sites = (site, *self._sharing.sites(pipeline.services.namespace))
         self._door = Door.of(watched_admin_token(settings, reactor), reactor)
         self._threads = threads
         self._pipeline = pipeline
@@ -159,9 +173,12 @@ class Gateway(MultiService):
         metrics = operations.metrics
         cache = build_cache(settings, reactor, threads, metrics)
         clustering = build_clustering(loaded, reactor, 0 if share is None else share.number) if is_clustered(settings) else None
-        namespace = Namespace(build_root(loaded, reactor, threads, cache, metrics), user, partial(stage, settings, reactor, threads))
-        namespace.source = build_mounts(loaded, namespace, reactor, threads, cache, metrics)
-        authenticator = build_authenticator(loaded, user, reactor, threads)
+        sharing = Alone() if clustering is None else Sharing(settings, clustering.members, reactor, threads, metrics)
+        namespace = Namespace(
+            build_root(loaded, reactor, threads, cache, metrics, sharing.store), user, partial(stage, settings, reactor, threads)
+        )
+        namespace.source = build_mounts(loaded, namespace, reactor, threads, cache, metrics, sharing.store)
+        authenticator = sharing.authenticator(build_authenticator(loaded, user, reactor, threads))
         services = Services(
             namespace=namespace,
             authorizer=build_authorizer(loaded, permissions(), reactor, threads),
@@ -172,6 +189,7 @@ class Gateway(MultiService):
             region=settings.region,
             exchange=ITokenExchange(authenticator, None),
             cors=build_cors_store(settings, threads),
+            routing=sharing.routing,
         )
         measured = IMeasured(authenticator, None)
         if measured is not None:
@@ -190,10 +208,14 @@ class Gateway(MultiService):
         )
         certificates = build_certificates(settings, reactor, threads, loaded.kept)
         parts: list[Part] = [] if certificates is None else [CertificatePart(certificates)]
-        parts.append(AdmissionPart(pipeline, site.fast, operations.metrics, reactor, threads, loaded, user, permissions()))
+        parts.append(
+            AdmissionPart(pipeline, site.fast, operations.metrics, reactor, threads, loaded, user, permissions(), sharing.authenticator)
+        )
         if namespace.source is not None:
             parts.append(MountsPart(namespace.source.look))
-        return cls(loaded, reactor, threads, pipeline, site, operations, certificates, share, cache, inherited, read, parts, clustering)
+        return cls(
+            loaded, reactor, threads, pipeline, site, operations, certificates, share, cache, inherited, read, parts, clustering, sharing
+        )
 
     def startService(self) -> None:  # noqa: N802  # Twisted's name
         """Listen, then say where. Raises SystemExit when that can't be done, a port that is taken above all."""
@@ -202,10 +224,10 @@ class Gateway(MultiService):
         try:
             self._admin = listen_for_admin(self.settings, self._reactor, AdminPages(self.operations, self._door, self._dashboard()).site())
             for place in self.places(self._reactor):
-                port = listen(place.description, place.endpoint, self._site)
+                port = listen(place.description, place.endpoint, self._sites[place.scheme == PEERS])
                 self._listening.append(port)
                 self._served.append(Served.of(place.scheme, port.getHost()))
-                if self._share is None or self._share.announces:
+                if place.scheme != PEERS and (self._share is None or self._share.announces):
                     self._announce(place, port.getHost())
         except SystemExit:
             self._threads.stop()
@@ -215,7 +237,7 @@ class Gateway(MultiService):
             self._cache.start()
         self._pipeline.services.namespace.start()
         if self._clustering is not None:
-            self._clustering.begin(self._port_of("http"), self._port_of("https"), None)
+            self._clustering.begin(self._port_of("http"), self._port_of("https"), self._port_of(PEERS))
         super().startService()
 
     def _dashboard(self) -> Dashboard | None:
@@ -278,15 +300,18 @@ class Gateway(MultiService):
             await self._clustering.leave()
         await self._given_notice(self.settings.drain_notice_ms / 1000)
         await DeferredList([Deferred.fromCoroutine(_stop_listening(port)) for port in self._listening])
-        self._site.end()
+        for site in self._sites:
+            site.end()
         await self._drained(self.settings.drain_ms / 1000)
         if self._busy:
             self._log.warn("{count} requests are cut: the drain limit is over", count=self._busy)
-            self._site.cut()
+            for site in self._sites:
+                site.cut()
             self._hurried = False
             await self._drained(CUT_SECONDS)
         await self._pipeline.services.namespace.close()
         await self._pipeline.services.tags.close()
+        self._sharing.close()
         if self._clustering is not None:
             await self._clustering.close()
         if self._cache is not None:
@@ -305,7 +330,7 @@ class Gateway(MultiService):
 
     @property
     def _busy(self) -> int:
-        return max(self._pipeline.in_flight, self._site.busy)
+        return max(self._pipeline.in_flight, sum(site.busy for site in self._sites))
 
     async def _given_notice(self, seconds: float) -> None:
         """Serve on, each connection one request more, while whoever balances the load sees that this one is not ready."""

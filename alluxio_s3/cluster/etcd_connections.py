@@ -75,6 +75,7 @@ class _Lively:
     endpoint: IStreamClientEndpoint
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:  # noqa: N803  # Twisted's name
+        protocolFactory.noisy = False  # type: ignore[attr-defined]  # each connection is nothing to tell of
         return self.endpoint.connect(protocolFactory).addCallback(_keep_alive)
 
 

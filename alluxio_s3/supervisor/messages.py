@@ -31,11 +31,15 @@ _log = Logger()
 
 @frozen
 class Commission:
-    """What a child is to do: serve by ``loaded`` on ``sockets``, its descriptors; ``announces`` is whether it says where."""
+    """What a child is to do: serve by ``loaded`` on ``sockets``, its descriptors; ``announces`` is whether it says where.
+
+    ``number`` is which of the children it is.
+    """
 
     loaded: Loaded
     sockets: Sequence[int]
     announces: bool
+    number: int = 0
 
     def encode(self) -> bytes:
         """For the pipe: nothing of it, secrets least of all, shows in the list of processes."""

@@ -149,7 +149,7 @@ class Slot:
         files: dict[int, Any] = {WORDS: "w", LOG: "r", COMPLAINTS: "r", REPORTS: "r"}
         files |= {descriptor: one.fileno() for descriptor, one in enumerate(self._job.sockets, FIRST_SOCKET)}
         sockets = range(FIRST_SOCKET, FIRST_SOCKET + len(self._job.sockets))
-        commission = Commission(self._job.loaded, sockets, self._job.announces and not self._announced)
+        commission = Commission(self._job.loaded, sockets, self._job.announces and not self._announced, self._number)
         self._started = self._reactor.seconds()
         child = Child(self._number, commission, self._reactor, self._ended)
         # The path is the parent's, whatever it was that made it.

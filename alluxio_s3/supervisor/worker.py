@@ -49,7 +49,7 @@ def serve(reactor: Any) -> None:
         return
     globalLogBeginner.beginLoggingTo([LogToParent(LOG)])
     try:
-        share = Share([_inherited(descriptor) for descriptor in commission.sockets], commission.announces)
+        share = Share([_inherited(descriptor) for descriptor in commission.sockets], commission.announces, commission.number)
         gateway = Gateway.build(commission.loaded, reactor, share)
         gateway.startService()
     except (SettingsError, SystemExit) as problem:

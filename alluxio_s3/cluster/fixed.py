@@ -1,0 +1,98 @@
+"""Workers that are known without etcd: one on its own, or those of a file, who are there whether they answer or not."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Mapping
+
+from attrs import define, evolve, field
+from zope.interface import implementer
+
+from alluxio_s3.cluster.owners import Owners
+from alluxio_s3.cluster.registration import Forget
+from alluxio_s3.interfaces import IMembers, Member
+
+_LINE = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+)(?::([0-9]{1,5}))?(?:/([0-9]{1,5}))?", re.ASCII)
+
+
+def parse_members(text: str, http_port: int, peer_port: int) -> Mapping[str, Member]:
+    """The members of a file, by id, which is ``host:port``: a line for each, ``host``, ``host:port`` or ``host:port/peer-port``.
+
+    What follows ``#`` is not read. The ports are what a line that does not say means. Raises ValueError.
+    """
+    found: dict[str, Member] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.partition("#")[0].strip()
+        if not words:
+            continue
+        match = _LINE.fullmatch(words)
+        ports = [int(match[group] or default) for group, default in ((2, http_port), (3, peer_port))] if match else []
+        if match is None or not all(0 < port < 65536 for port in ports):
+            raise ValueError(f"line {number}: expected host, host:port or host:port/peer-port, not {words[:100]!r}")
+        worker = f"{match[1]}:{ports[0]}"
+        if worker in found:
+            raise ValueError(f"line {number}: {worker} is there twice")
+        found[worker] = Member(worker, "", match[1].strip("[]"), ports[0], None, ports[1])
+    return found
+
+
+@implementer(IMembers)
+@define(eq=False)
+class FixedMembers:
+    """``me`` and ``others``, for good. ``now`` tells seconds by a clock that never goes back."""
+
+    me: Member
+    others: Mapping[str, Member]
+    now: Callable[[], float]
+    secret: bytes = field(factory=lambda: secrets.token_bytes(32), repr=False)
+    _owners: Owners = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Have them on the ring."""
+        self._owners = Owners(self.me, self.now)
+        self._owners.show(self.others, 1)
+
+    async def start(self, http_port: int | None, https_port: int | None, peer_port: int | None) -> None:
+        """Know the ports that this worker has."""
+        self.me = self._owners.me = evolve(self.me, http_port=http_port, https_port=https_port, peer_port=peer_port)
+        self._owners.show(self.others, 1)
+
+    async def stop(self) -> None:
+        """Nothing: the others will notice."""
+
+    @property
+    def epoch(self) -> int:
+        """See ``IMembers``."""
+        return self._owners.epoch
+
+    @property
+    def live(self) -> tuple[Member, ...]:
+        """See ``IMembers``."""
+        return self._owners.live
+
+    def owners(self, path: str, count: int = 1) -> tuple[Member, ...]:
+        """See ``IMembers``."""
+        return self._owners.owners(path, count)
+
+    def find(self, worker: str) -> Member | None:
+        """See ``IMembers``."""
+        return self._owners.find(worker)
+
+    def suspect(self, worker: str) -> None:
+        """See ``IMembers``."""
+        self._owners.suspect(worker)
+
+    def is_certain(self) -> bool:
+        """See ``IMembers``. Never: there is no lease, so nobody can wait till it has ended."""
+        return False
+
+    async def mark(self, path: str) -> None:
+        """See ``IMembers``. Word is not needed where nobody is ever certain."""
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """See ``IMembers``."""
+        self._owners.watch(changed)
+
+    def on_mark(self, forget: Forget) -> None:
+        """See ``IMembers``."""
