@@ -153,7 +153,7 @@ class AdmissionPart:
     loaded: Loaded
     user: str
     permissions: frozenset[str]
-    wrap: Callable[[IAuthenticator], IAuthenticator] = lambda inner: inner
+    wrap: Callable[[IAuthenticator], IAuthenticator] | None = None
     name: str = "admission"
     title: str = "users and policy"
 
@@ -181,7 +181,8 @@ class AdmissionPart:
 
     def _built(self, loaded: Loaded) -> tuple[IAuthenticator, IAuthorizer]:
         fresh = evolve(loaded, kept={})
-        authenticator = self.wrap(build_authenticator(fresh, self.user, self.reactor, self.threads))
+        authenticator = build_authenticator(fresh, self.user, self.reactor, self.threads)
+        authenticator = authenticator if self.wrap is None else self.wrap(authenticator)
         return authenticator, build_authorizer(fresh, self.permissions, self.reactor, self.threads)
 
 

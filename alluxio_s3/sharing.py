@@ -21,7 +21,7 @@ from alluxio_s3.cluster.routing import RedirectPolicy, Routing
 from alluxio_s3.cluster.seals import Seals
 from alluxio_s3.cluster.store import ClusterStore, Neighbours
 from alluxio_s3.http.peers import PeerDesk, PeerSite
-from alluxio_s3.interfaces import IAuthenticator, IMembers, IMetrics, IRemembering, IUnderFileSystem, Member
+from alluxio_s3.interfaces import IAuthenticator, IMembers, IMetrics, IRemembering, IRouting, IUnderFileSystem, Member
 from alluxio_s3.namespace.mounts import Namespace
 from alluxio_s3.settings import Settings
 from alluxio_s3.threads import Threads
@@ -31,8 +31,31 @@ REPORT_SECONDS = 0.5
 MOST_REPORTED = 200
 
 
-class Sharing:
-    """One for a process. ``grace`` is how many seconds a change of the members takes to be known to all; ``trust`` as ``Peers`` has it."""
+class Alone:
+    """What stands for it where there are no others. See ``Sharing``."""
+
+    routing: IRouting | None = None
+
+    def store(self, ufs: IUnderFileSystem, mount: str) -> IUnderFileSystem:
+        """``ufs``, mounted at ``mount`` (``/`` or ``/bucket``)."""
+        del mount
+        return ufs
+
+    def authenticator(self, inner: IAuthenticator) -> IAuthenticator:
+        """``inner``."""
+        return inner
+
+    def sites(self, namespace: Namespace) -> tuple[PeerSite, ...]:
+        """What is served to others."""
+        del namespace
+        return ()
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class Sharing(Alone):
+    """One for a process. ``trust`` as ``Peers`` has it."""
 
     _log = Logger()
 
@@ -43,8 +66,6 @@ class Sharing:
         reactor: Any,
         threads: Threads,
         metrics: IMetrics,
-        *,
-        grace: float,
         trust: Callable[[str], Any] | None = None,
     ) -> None:
         self.members = members
@@ -54,13 +75,16 @@ class Sharing:
         self._tokens = HopTokens(lambda: members.secret, reactor)
         self._arrivals = Arrivals(reactor, max(1, settings.processes))
         self._peers = Peers(members, self._seals, reactor, trust)
+        # Whoever has not heard of a change of the members after this time has no certain lease any more.
+        grace = settings.failure_detection_ms / 1000 + 1.0
         self._ownership = Ownership(members, partial(time.clock_gettime, time.CLOCK_BOOTTIME), grace)
         notices = Notices(members, self._ownership, self._peers, reactor)
         self._neighbours = Neighbours(members, self._ownership, self._peers, notices)
         mode = settings.redirect_policy if settings.redirect_enabled else "never"
         policy = RedirectPolicy(mode, settings.redirect_min_bytes)
-        self.routing = Routing(members, policy, known_clients(), self._tokens, self._arrivals, reactor)
-        self.routing.measure(metrics)
+        routing = Routing(members, policy, known_clients(), self._tokens, self._arrivals, reactor)
+        routing.measure(metrics)
+        self.routing = routing
         self._arrived: dict[str, set[str]] = {}
         self._reporting: IDelayedCall | None = None
 
@@ -74,9 +98,10 @@ class Sharing:
         """``inner``, but for those who were redirected here."""
         return HopAuthenticator(inner, self._tokens, self._note)
 
-    def site(self, namespace: Namespace) -> PeerSite:
-        """What is served at the port of peers."""
-        return PeerSite(PeerDesk(self._ownership, namespace, self._arrivals.arrived), self._seals, self._threads, self._reactor)
+    def sites(self, namespace: Namespace) -> tuple[PeerSite, ...]:
+        """What is served at the port of peers, of ``namespace``."""
+        desk = PeerDesk(self._ownership, namespace, self._arrivals.arrived)
+        return (PeerSite(desk, self._seals, self._threads, self._reactor),)
 
     def close(self) -> None:
         """Ask nobody any more."""

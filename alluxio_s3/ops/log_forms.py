@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote_plus
 from attrs import define
 
 # Query parameters that let in whoever knows them, in lower case.
-_SECRETS = frozenset({"awsaccesskeyid", "signature", "x-amz-credential", "x-amz-security-token", "x-amz-signature"})
+_SECRETS = frozenset({"awsaccesskeyid", "signature", "x-alluxio-hop", "x-amz-credential", "x-amz-security-token", "x-amz-signature"})
 
 
 @define
