@@ -1,0 +1,117 @@
+"""A19, A25: what is changed from outside: objects behind the daemon's back, its configuration under load."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.faults.bodies import body
+from tests.faults.daemons import LONG, SEED, Daemon, free_port, make_bucket, properties, report
+from tests.faults.exchange import Exchange
+from tests.faults.generator import Options
+from tests.faults.judgement import judge
+from tests.faults.ledger import OK, calls
+from tests.faults.load import Load
+
+SIGNALS = 500 if LONG else 20
+READS = 20_000 if LONG else 300
+LENGTH = 200_000
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a19_changed_behind_its_back(tmp_path: Path, cached: bool) -> None:
+    """Another program replaces a file again and again, the size and the second of its time the same: each answer is one version."""
+    data, stop = tmp_path / "data", threading.Event()
+    (data / "b").mkdir(parents=True)
+    versions = [body("k", str(number), LENGTH) for number in range(20)]
+
+    def change() -> None:
+        chance, number = random.Random(SEED), 0
+        while not stop.wait(0.003):
+            number = (number + 1 + chance.randrange(18)) % 20
+            scratch = data / "b" / "scratch"
+            scratch.write_bytes(versions[number])
+            second = int(time.time()) * 10**9
+            os.utime(scratch, ns=(second, second))
+            scratch.rename(data / "b" / "k")
+
+    more: dict[str, object] = {}
+    if cached:
+        more = {
+            "alluxio.dora.client.ufs.root.option.freshness": "strong",
+            "alluxio.worker.page.store.dirs": tmp_path / "pages",
+            "alluxio.worker.page.store.sizes": "64MB",
+        }
+    (data / "b" / "k").write_bytes(versions[0])
+    with Daemon(tmp_path / "conf") as daemon:
+        endpoint = daemon.start(properties(free_port(), data, more))
+        exchange = Exchange(endpoint)
+        changing = threading.Thread(target=change, daemon=True)
+        changing.start()
+        seen: Counter[str] = Counter()
+        for _ in range(READS):
+            reply = exchange.ask("GET", "b/k")
+            if reply.status == 200:
+                seen["whole" if reply.body in versions else "MIXED"] += 1
+            else:
+                seen[str(reply.status)] += 1
+        stop.set()
+        changing.join()
+        exchange.close()
+        assert seen["MIXED"] == 0
+        assert seen["404"] == 0
+        assert seen["whole"] > READS // 2
+    report("A19", f"{'through the cache' if cached else 'as it is'}: {dict(seen)}")
+
+
+def test_a25_reload_storm(tmp_path: Path) -> None:
+    """SIGHUP again and again at 200 requests a second, while the files are good, bad and good: no request fails."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "mounted").mkdir()
+    table = tmp_path / "mounts.json"
+    mount = {"path": "/m", "uri": f"file://{tmp_path / 'mounted'}", "options": {}}
+    tables = [
+        json.dumps({"version": 1, "mounts": [mount]}),
+        "{ this is no table",
+        json.dumps({"version": 1, "mounts": [mount, {**mount, "path": "/n"}]}),
+        json.dumps({"version": 1, "mounts": []}),
+    ]
+    served = properties(free_port(), tmp_path / "data", {"alluxio.worker.s3.mount.table": table, "alluxio.worker.s3.durability": "rename"})
+    _write(table, tables[0])
+    with Daemon(tmp_path / "conf") as daemon:
+        endpoint = daemon.start(served)
+        config = tmp_path / "conf" / "alluxio-site.properties"
+        good = config.read_text(encoding="ascii")
+        make_bucket(endpoint, "ledger")
+        options = Options([endpoint], str(tmp_path / "ledgers"), seed=SEED, keys=8, largest=1 << 18, rate=67)
+        with Load(options, 3) as load:
+            load.until(30)
+            for number in range(SIGNALS):
+                _write(table, tables[number % len(tables)])
+                _write(config, good if number % 3 else good + "alluxio.worker.s3.durability=nonsense\n")
+                os.kill(daemon.pid, signal.SIGHUP)
+                load.last(0.06)
+        _write(table, tables[0])
+        load.verify()
+        verdict = judge(tmp_path / "ledgers", SEED)
+        assert verdict.clean, verdict.told()
+        done, _ = calls(tmp_path / "ledgers")
+        failed = [call for call in done if call["end"] is not None and call["outcome"] != OK and call["status"] not in (400, 404, 412, 416)]
+        assert failed == []
+        assert daemon.alive
+    report("A25", f"{SIGNALS} SIGHUPs: 0 failed requests: {verdict}")
+
+
+def _write(path: Path, text: str) -> None:
+    new = path.with_suffix(".new")
+    new.write_text(text, encoding="ascii")
+    new.chmod(0o600)
+    new.rename(path)
