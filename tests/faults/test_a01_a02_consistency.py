@@ -12,7 +12,7 @@ from tests.faults.judgement import judge
 from tests.faults.leftovers import garbage, held
 from tests.faults.load import Load
 
-SECONDS = 240 if LONG else 2.5
+SECONDS = 240 if LONG else 1.0
 PROCESSES = 8 if LONG else 3
 MIXES = {
     # Writers of few keys against readers of the same.
@@ -34,7 +34,7 @@ def test_consistency(tmp_path: Path, row: str) -> None:
         before = held(one.pid, data)
         options = Options(endpoints, str(tmp_path / "ledgers"), seed=SEED, keys=8, mix=MIXES[row], largest=(64 if LONG else 4) << 20)
         with Load(options, PROCESSES) as load:
-            load.until(400)
+            load.until(150)
             load.last(SECONDS)
         load.verify()
         verdict = judge(tmp_path / "ledgers", SEED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import time
@@ -20,7 +21,7 @@ from tests.faults.load import Load
 from tests.faults.reading import RIGHT, looked_at, metadata
 from tests.ufs.servers.moto import MotoServer
 
-KILLS = 120 if LONG else 2
+KILLS = int(os.environ.get("KILLS", "60")) if LONG else 1
 WARM = 8
 
 

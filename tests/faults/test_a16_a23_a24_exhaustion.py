@@ -58,7 +58,7 @@ def standing(endpoint: str, timeout: float = 30.0) -> str:
 
 
 def test_a16_drain_limit(tmp_path: Path, served: dict[str, object]) -> None:
-    """Slow readers at the drain limit are cut visibly: none of them has an answer that ended as if it were whole; the daemon is gone in time."""
+    """Slow readers at the drain limit are cut visibly: none has an answer that ended as if it were whole; the daemon ends in time."""
     with Daemon(tmp_path / "conf") as daemon:
         endpoint = daemon.start(served | {"alluxio.worker.s3.drain.timeout": "1s"})
         put_standing(endpoint, 24 << 20)
@@ -87,7 +87,7 @@ def test_a16_drain_limit(tmp_path: Path, served: dict[str, object]) -> None:
 
 
 def test_a23_no_descriptors(tmp_path: Path, served: dict[str, object]) -> None:
-    """Many more clients than descriptors: no crash, nothing that is there is said to be missing; full service 2 seconds after they are gone."""
+    """Many more clients than descriptors: no crash, nothing there is said to be missing; full service soon after they are gone."""
     with Daemon(tmp_path / "conf") as daemon:
         endpoint = daemon.start(served)
         put_standing(endpoint)
@@ -138,11 +138,8 @@ def black_hole() -> Iterator[str]:
         one.close()
 
 
-@pytest.mark.parametrize("scheme", ["s3", "fsspec+s3"])
-def test_a23_hanging_store(tmp_path: Path, served: dict[str, object], black_hole: str, scheme: str) -> None:
+def test_a23_hanging_store(tmp_path: Path, served: dict[str, object], black_hole: str) -> None:
     """A mount whose store hangs holds up its own requests only: the others are answered as ever."""
-    if scheme != "s3":
-        pytest.importorskip("s3fs")
     options = {"alluxio.underfs.s3.endpoint": black_hole, "s3a.accessKeyId": "a", "s3a.secretKey": "b"}
     table = tmp_path / "mounts.json"
     table.write_text(json.dumps({"version": 1, "mounts": [{"path": "/hole", "uri": "s3://b/p", "options": options}]}), encoding="ascii")
@@ -185,10 +182,10 @@ def test_a24_clock_jumps(tmp_path: Path, served: dict[str, object], monkeypatch:
         upload = exchange.ask("POST", "ledger/upload", {"uploads": ""}, metadata("0.1", content)).texts("UploadId")[0]
         options = Options([endpoint], str(tmp_path / "ledgers"), seed=SEED, keys=8, largest=1 << 20)
         with Load(options, 3) as load:
-            load.until(60)
+            load.until(20)
             for jump in ("+1d", "+0d", "-1d", "+0d") * (8 if LONG else 1):
                 offset.write_text(jump, encoding="ascii")
-                load.last(2 if LONG else 0.3)
+                load.last(2 if LONG else 0.1)
         load.verify()
         verdict = judge(tmp_path / "ledgers", SEED)
         assert verdict.clean, verdict.told()

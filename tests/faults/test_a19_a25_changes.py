@@ -22,7 +22,7 @@ from tests.faults.ledger import OK, calls
 from tests.faults.load import Load
 
 SIGNALS = 500 if LONG else 20
-READS = 20_000 if LONG else 300
+READS = 20_000 if LONG else 200
 LENGTH = 200_000
 
 
