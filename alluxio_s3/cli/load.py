@@ -55,7 +55,7 @@ def load(loaded: Loaded, name: str, endpoint: str | None, parallel: int, rate: s
     if not bucket:
         raise ToldWrongly("say which bucket: BUCKET or BUCKET/PREFIX")
     limits = [_size("--rate", rate), _size("--budget", budget)]
-    where = _endpoint(loaded) if endpoint is None else _checked(endpoint)
+    where = endpoint_of(loaded, endpoint)
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -211,7 +211,10 @@ class Loading:
             await deferLater(self.reactor, start - now)
 
 
-def _endpoint(loaded: Loaded) -> str:
+def endpoint_of(loaded: Loaded, given: str | None) -> str:
+    """The daemon's endpoint: the one that was ``given``, or the configuration's on this machine. Raises ToldWrongly."""
+    if given is not None:
+        return _checked(given)
     settings = loaded.settings
     if settings.only_https or not settings.rest_port:
         raise ToldWrongly("say where the daemon is: --endpoint URL")

@@ -43,8 +43,9 @@ def mount() -> None:
 @click.option("--ufs-uri", "uri", required=True, metavar="URI", help="What: s3://bucket/prefix, file:///directory and the like.")
 @click.option("--option", "assignments", multiple=True, metavar="NAME=VALUE", help="An option; secrets are @FILE, - or env:NAME.")
 @click.option("--no-check", is_flag=True, help="Mount it without asking the under-store whether it is there.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
 @configured
-def add(loaded: Loaded, path: str, uri: str, assignments: tuple[str, ...], *, no_check: bool) -> None:
+def add(loaded: Loaded, path: str, uri: str, assignments: tuple[str, ...], *, no_check: bool, as_json: bool) -> None:
     """Mount an under-store."""
     _check_place(loaded, path)
     try:
@@ -65,19 +66,21 @@ def add(loaded: Loaded, path: str, uri: str, assignments: tuple[str, ...], *, no
         await table.add(given)
 
     _run(work)
-    click.echo(f"Mounted {uri} at {path}.")
+    click.echo(json.dumps({"path": path, "uri": uri}) if as_json else f"Mounted {uri} at {path}.")
 
 
 @mount.command()
 @click.option("--path", required=True, metavar="/NAME", help="Where: '/' and the name of the bucket.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
 @configured
-def remove(loaded: Loaded, path: str) -> None:
+def remove(loaded: Loaded, path: str, *, as_json: bool) -> None:
     """Take a mount away. What is in the under-store stays; requests under way end as they would have."""
 
     async def work(reactor: Any) -> Mount:
         return await _table(loaded, reactor).remove(path)
 
-    click.echo(f"{path} is mounted no more; {_run(work).uri} is untouched.")
+    uri = _run(work).uri
+    click.echo(json.dumps({"path": path, "uri": uri}) if as_json else f"{path} is mounted no more; {uri} is untouched.")
 
 
 @mount.command(name="list")

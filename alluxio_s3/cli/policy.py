@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any
 
@@ -25,8 +26,11 @@ def policy() -> None:
 @click.argument("resource")
 @click.option("--group", "groups", metavar="GROUP", multiple=True, help="A group of the user's; may be given again for others.")
 @click.option("--role", "roles", metavar="ROLE", multiple=True, help="A role of the user's; may be given again for others.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
 @configured
-def explain(loaded: Loaded, user: str, action: str, resource: str, groups: tuple[str, ...], roles: tuple[str, ...]) -> None:
+def explain(
+    loaded: Loaded, user: str, action: str, resource: str, groups: tuple[str, ...], roles: tuple[str, ...], *, as_json: bool
+) -> None:
     """Whether USER may do ACTION on RESOURCE, and which rule says so. Ends with 0 if so, with 1 if not.
 
     ACTION is a permission such as s3:GetObject. RESOURCE is BUCKET, BUCKET/KEY, BUCKET/PREFIX for a listing, or * for the service. The
@@ -46,5 +50,5 @@ def explain(loaded: Loaded, user: str, action: str, resource: str, groups: tuple
     if explainer is None:
         raise ToldWrongly("no policy file decides here: set alluxio.worker.s3.authorization.policy.file")
     allowed, rule = explainer.explain(user, frozenset(groups), frozenset(roles), action, resource)
-    click.echo(f"{'allowed' if allowed else 'denied'}: {rule}")
+    click.echo(json.dumps({"allowed": allowed, "rule": rule}) if as_json else f"{'allowed' if allowed else 'denied'}: {rule}")
     sys.exit(0 if allowed else 1)

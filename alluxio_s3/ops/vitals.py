@@ -38,6 +38,13 @@ class Vitals:
         metrics.counter(
             "alluxio_s3_starts_total", "Processes that were started to serve, the first ones and those in place of others."
         ).add()
+        started = clock.seconds()
+        metrics.levels(
+            "alluxio_s3_started_timestamp_seconds",
+            "When the process was started, in seconds since 1970; of several, the one that was last.",
+            lambda: {(): started},
+            (),
+        )
         self._used = (0.0, 0.0)
 
     def start(self) -> None:
