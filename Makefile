@@ -76,6 +76,11 @@ docs: $(VENV)/.dev ## Print the generated pages of docs/ from the code
 	$(PYTHON) -m tools.print_metrics > docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
 	$(PYTHON) -m tools.draw_architecture > docs/architecture.svg.new && mv docs/architecture.svg.new docs/architecture.svg
 
+.PHONY: test-faults
+test-faults: $(VENV)/.dev ## Cut the power, kill, fill and break things for an hour; nothing may be lost (needs root; SEED=8)
+	tests/faults/install.sh || echo "The tests of what could not be installed are skipped." >&2
+	FAULTS=long $(PYTHON) -m pytest -q -s tests/faults $(ARGS)
+
 .PHONY: bench
 bench: $(VENV)/.dev ## Compare requests with nginx and rclone (ARGS=--quick; ARGS=--write: into docs/performance.md)
 	benchmarks/http/install.sh
@@ -97,6 +102,10 @@ bench-cache: $(VENV)/.dev ## Measure reads through the cache
 .PHONY: test-cache-faults
 test-cache-faults: $(VENV)/.dev ## Make 100,000 reads through the cache of a store that misbehaves, while bits of the cache flip (some minutes)
 	$(PYTHON) -m benchmarks.cache_faults $(ARGS)
+
+.PHONY: soak-cache
+soak-cache: $(VENV)/.dev ## Read and write 10 GiB through a cache of 2 GiB for an hour (MINUTES=): quota, memory, descriptors, bytes
+	$(PYTHON) -m benchmarks.cache_soak --minutes $(or $(MINUTES),60) $(ARGS)
 
 .PHONY: bench-eviction
 bench-eviction: $(VENV)/.dev ## Compare what stays in the cache with LRU and the optimum (ARGS=--write: into docs/eviction.md)
