@@ -21,8 +21,8 @@ from pathlib import Path
 
 from attrs import frozen
 
-from benchmarks.http import network, results, uploads
-from benchmarks.http.cases import BUCKET, Case, objects, reads
+from benchmarks.http import network, results, signatures, uploads
+from benchmarks.http.cases import BUCKET, SMALL, Case, objects, reads, small_paths
 from benchmarks.http.picture import picture
 from benchmarks.http.processor import on_core, two_cores
 from benchmarks.http.results import Result
@@ -120,30 +120,37 @@ def measure(wanted: Wanted, servers: dict[str, Server], cases: Sequence[Case], *
     return found
 
 
-def run(wanted: Wanted, directory: Path, memory: Path) -> list[Result]:
-    """Everything: reads of files in ``directory``, writes to files in ``memory``."""
+def run(wanted: Wanted, directory: Path, memory: Path) -> tuple[list[Result], str]:
+    """Everything: reads of files in ``directory``, writes to files in ``memory``; and what signatures cost, in Markdown."""
     cores = two_cores()
+    signed = ""
     with tempfile.TemporaryDirectory(prefix="bench-", dir=directory) as scratch, tempfile.TemporaryDirectory(dir=memory) as shared:
         root = Path(scratch) / "reads"
         root.mkdir()
         found = []
-        if chosen := wanted.chosen(reads(Path(scratch))):
+        chosen, signing = wanted.chosen(reads(Path(scratch))), bool(wanted.only.search(signatures.TITLE))
+        if chosen or signing:
             print("storing the objects", flush=True)
             store(Path(scratch), root)
+        if chosen:
             with served(Path(scratch), root, cores[0]) as servers:
                 for server in servers.values():
                     check(server)
                 found += measure(wanted, servers, chosen, cores[1])
+        if signing:
+            load = signatures.Signed(Path(scratch) / "signed.requests", small_paths(), 64, SMALL)
+            signed = signatures.table(signatures.cost(Path(scratch), root, load, wanted.rounds, wanted.seconds, cores))
+            print(signed, flush=True)
         for name, cases, hashing in (("writes", uploads.hashed(), True), ("unhashed", uploads.unhashed(), False)):
             if chosen := wanted.chosen(cases):
                 written = Path(shared) / name
                 (written / BUCKET / "put").mkdir(parents=True)
                 with served(Path(scratch), written, *cores, properties={"alluxio.worker.s3.put.md5.enabled": hashing}) as servers:
                     found += measure(wanted, servers, chosen, *cores, hashing=hashing)
-        return found
+        return found, signed
 
 
-def report(found: list[Result], wanted: Wanted, load: float) -> str:
+def report(found: list[Result], signed: str, wanted: Wanted, load: float) -> str:
     """All of it in Markdown."""
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     machine = f"{os.cpu_count()} cores{f' ({model[1]})' if model else ''}, Linux {platform.release().split('-')[0]}"
@@ -152,6 +159,8 @@ def report(found: list[Result], wanted: Wanted, load: float) -> str:
         f" {wanted.rounds} rounds of {wanted.seconds:g} s; load average at the start {load:.1f}.\n\n"
         f"{results.rates(found)}\n\nWhat that took of the server's core:\n\n{results.processor(found)}\n"
     )
+    if signed:
+        text += f"\nWhat it costs to verify signatures, where the short way takes the request:\n\n{signed}\n"
     if any(one.memory for one in found):
         text += f"\nUploads, for which the servers had both cores:\n\n{results.besides(found)}\n"
     return text
@@ -184,8 +193,8 @@ def main() -> None:
         sys.exit(status)
     load = os.getloadavg()[0]
     wanted = Wanted(2, 1.0, options.only) if options.quick else Wanted(options.rounds, options.seconds, options.only)
-    found = run(wanted, options.directory, options.memory)
-    text = report(found, wanted, load)
+    found, signed = run(wanted, options.directory, options.memory)
+    text = report(found, signed, wanted, load)
     print(f"\n{text}")
     if options.write:
         write(text)

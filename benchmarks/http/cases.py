@@ -59,6 +59,13 @@ def objects() -> dict[str, int]:
     return {f"/{place}/{number:05}": size for place, (size, count) in _PLACES.items() for number in range(count)}
 
 
+def small_paths() -> list[str]:
+    """The few small objects that many connections ask for, in no order."""
+    paths = [f"/{BUCKET}/small/{number:05}" for number in range(FEW)]
+    random.Random(1).shuffle(paths)
+    return paths
+
+
 def reads(scratch: Path) -> list[Case]:
     """Those that change nothing. Files of requests are made in ``scratch``."""
     shuffled = random.Random(1)

@@ -56,8 +56,12 @@ class Many:
 
     def __call__(self, server: Server, seconds: float) -> Sample:
         """Run it. Raises LoadFailed."""
+        return self.sent(server, seconds, headers())
+
+    def sent(self, server: Server, seconds: float, fields: dict[str, str]) -> Sample:
+        """The same with those headers. Raises LoadFailed."""
         wrk = shutil.which("wrk", path=SBIN) or "wrk"
-        given = [word for name, value in headers().items() for word in ("-H", f"{name}: {value}")]
+        given = [word for name, value in fields.items() for word in ("-H", f"{name}: {value}")]
         url = f"{'https' if server.context else 'http'}://{HOST}:{server.port}"
         shape = ["-t1", f"-c{self.connections}", f"-d{max(1, round(seconds))}s", "-s", str(_REQUESTS)]
         before = server.processor_seconds()
