@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import cast
 
 from attrs import frozen
@@ -21,6 +22,12 @@ from alluxio_s3.s3.request import RequestHead
 from alluxio_s3.s3.sigv2 import verify_presigned
 from alluxio_s3.s3.sigv4 import verify
 from alluxio_s3.threads import Threads
+
+
+@lru_cache(maxsize=1024)
+def _verified(key: AccessKey) -> Principal:
+    """Whose ``key`` it is."""
+    return Principal(key.user, "sigv4", key.groups, key.roles)
 
 
 @implementer(IAuthenticator, IFormAuthenticator, IQuickAuthenticator)
@@ -48,7 +55,7 @@ class SigV4Authenticator:
         now = self.clock.seconds()
         if not is_right(plain, method, raw_target, headers, key.secret, region=self.region, now_seconds=now):
             return None
-        return Principal(key.user, "sigv4", key.groups, key.roles)
+        return _verified(key)
 
     async def authenticate(self, head: RequestHead) -> Principal:
         """See ``IAuthenticator``. Raises S3Error as ``find_credentials`` and ``sigv4.verify`` do, InvalidAccessKeyId, InvalidToken."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import cast
 
 from attrs import frozen
@@ -29,6 +30,12 @@ _SDK = re.compile(
 )
 
 
+@lru_cache(maxsize=1024)
+def _named(access_key: bytes) -> Principal:
+    """Who says so."""
+    return Principal(access_key.decode(), "simple")
+
+
 @implementer(IAuthenticator, IFormAuthenticator, IQuickAuthenticator)
 @frozen
 class SimpleAuthenticator:
@@ -43,7 +50,7 @@ class SimpleAuthenticator:
         if authorization is None:
             return Principal(self.user, ANONYMOUS)
         match = _SDK.fullmatch(authorization)
-        return None if match is None else Principal(match[1].decode(), "simple")
+        return None if match is None else _named(match[1])
 
     async def authenticate(self, head: RequestHead) -> IPrincipal:
         """The user that ``head`` names, or the daemon's own. Raises S3Error for malformed or expired credentials."""

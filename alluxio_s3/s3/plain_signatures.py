@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from attrs import frozen
@@ -28,8 +29,7 @@ _TIME = re.compile(rb"\d{8}T\d{6}Z")
 _CONTENTS = frozenset({b"UNSIGNED-PAYLOAD", hashlib.sha256(b"").hexdigest().encode()})
 
 
-@frozen
-class PlainSignature:
+class PlainSignature(NamedTuple):
     """An Authorization header, taken apart. ``signed_headers`` are as they came, with semicolons."""
 
     access_key: str
