@@ -24,6 +24,7 @@ from alluxio_s3.cluster.identity import check_identity, identity_in, new_boot
 from alluxio_s3.cluster.membership import PROBE_SECONDS, SECRET_BYTES, EtcdMembers, Probe
 from alluxio_s3.cluster.watched import WatchedPrefix
 from alluxio_s3.interfaces import IMetrics, Member
+from alluxio_s3.ops.health import Health
 from alluxio_s3.settings import Loaded, Settings, SettingsError
 
 ETCD, STATIC = "ETCD", "STATIC"
@@ -76,8 +77,21 @@ class Clustering:
         """What an operator should know of; empty if all is well."""
         return self.members.trouble if isinstance(self.members, EtcdMembers) else ""
 
-    def measure(self, metrics: IMetrics) -> None:
-        """Keep figures in ``metrics``."""
+    def report(self, metrics: IMetrics, health: Health, needs_mounts: bool) -> None:
+        """Keep figures in ``metrics``, and say in ``health`` what is wrong.
+
+        That etcd is away is worth a warning. Requests are kept away only where ``needs_mounts`` and it has not been heard of once.
+        """
+        health.warn_of("cluster", self.trouble)
+        if needs_mounts:
+            health.watch("mounts", self._mounts_known)
+        self._measure(metrics)
+
+    async def _mounts_known(self) -> str:
+        known = self.watched is None or self.watched.revision
+        return "" if known else "they are in etcd, which has not answered yet"
+
+    def _measure(self, metrics: IMetrics) -> None:
         members = self.members
         metrics.levels("alluxio_s3_cluster_members", "Workers that are there, this one too.", lambda: {(): len(members.live)}, ())
         metrics.levels("alluxio_s3_cluster_epoch", "A number that grows with each change of the members.", lambda: {(): members.epoch}, ())
@@ -104,7 +118,7 @@ class Clustering:
         self.etcd.tell = lambda outcome: tallies[outcome].add()
 
 
-def build_etcd(settings: Settings, reactor: Any) -> Etcd:
+def build_etcd(settings: Settings, reactor: Any, *, lasting: bool = True) -> Etcd:
     """The client of etcd. Raises SettingsError."""
     if not settings.etcd_endpoints:
         raise SettingsError("alluxio.etcd.endpoints: where etcd is has to be said.")
@@ -121,7 +135,7 @@ def build_etcd(settings: Settings, reactor: Any) -> Etcd:
     except ValueError as problem:
         raise SettingsError(f"alluxio.etcd.tls: {problem}") from None
     timeout = min(TIMEOUT_SECONDS, settings.failure_detection_ms / 3000)
-    return Etcd(endpoints, reactor, tls, settings.etcd_username, settings.etcd_password, timeout)
+    return Etcd(endpoints, reactor, tls, settings.etcd_username, settings.etcd_password, timeout, lasting)
 
 
 def root_of(settings: Settings) -> str:

@@ -54,7 +54,7 @@ from alluxio_s3.ops.operations import Operations
 from alluxio_s3.reloading import AdmissionPart, CertificatePart, MountsPart, Part, PlainPart, Renewal, limits_of
 from alluxio_s3.settings import Loaded, Settings, SettingsError
 from alluxio_s3.sharing import Alone, Sharing
-from alluxio_s3.stores import build_cache, build_cors_store, build_mounts, build_root, build_tag_store, cache_trouble, stage
+from alluxio_s3.stores import IN_ETCD, build_cache, build_cors_store, build_mounts, build_root, build_tag_store, cache_trouble, stage
 from alluxio_s3.threads import Threads
 
 DRAIN_POLL_SECONDS = 0.05
@@ -143,8 +143,7 @@ class Gateway(MultiService):
         )
         warn_of = operations.health.warn_of
         if clustering is not None:
-            clustering.measure(operations.metrics)
-            warn_of("cluster", clustering.trouble)
+            clustering.report(operations.metrics, operations.health, settings.mount_table == IN_ETCD)
         warn_of("mounts", lambda: f"broken: {', '.join(sorted(mounts.broken))}" if mounts.broken else "")
         if certificates is not None:
             warn_of("certificate", certificates.trouble)
@@ -177,7 +176,8 @@ class Gateway(MultiService):
         namespace = Namespace(
             build_root(loaded, reactor, threads, cache, metrics, sharing.store), user, partial(stage, settings, reactor, threads)
         )
-        namespace.source = build_mounts(loaded, namespace, reactor, threads, cache, metrics, sharing.store)
+        watched = None if clustering is None else clustering.watched
+        namespace.source = build_mounts(loaded, namespace, reactor, threads, cache, metrics, sharing.store, watched)
         authenticator = sharing.authenticator(build_authenticator(loaded, user, reactor, threads))
         services = Services(
             namespace=namespace,

@@ -18,7 +18,7 @@ from alluxio_s3.interfaces import IAuthenticator, IAuthorizer, IMeasured, IMetri
 from alluxio_s3.listening import certificate_files
 from alluxio_s3.settings import Loaded, Settings, SettingsError
 from alluxio_s3.settings.renewal import renewed, same, without
-from alluxio_s3.stores import check_mount_table
+from alluxio_s3.stores import IN_ETCD, check_mount_table
 from alluxio_s3.threads import Threads
 
 # What the metric calls the properties file; parts have names of their own.
@@ -196,7 +196,7 @@ class MountsPart:
 
     def files(self, settings: Settings) -> Sequence[str | None]:
         """See ``Part``."""
-        return (settings.mount_table,)
+        return () if settings.mount_table == IN_ETCD else (settings.mount_table,)
 
     def check(self, loaded: Loaded) -> None:
         """See ``Part``."""

@@ -16,6 +16,9 @@ from alluxio_s3.cache.freshness import CachePolicy
 from alluxio_s3.cache.store import PageStore
 from alluxio_s3.cache.store import Place as PagePlace
 from alluxio_s3.cache.ufs import Cache, CachedUnderFileSystem
+from alluxio_s3.cluster.mount_table import EtcdMountTable
+from alluxio_s3.cluster.watched import WatchedPrefix
+from alluxio_s3.clustering import build_etcd, root_of
 from alluxio_s3.interfaces import IBucketContainer, ICorsStore, IIdentified, IMetrics, IMultipartUploads, ITagStore, IUnderFileSystem
 from alluxio_s3.namespace.cors_files import CorsFiles
 from alluxio_s3.namespace.live_mounts import LiveMounts, Store
@@ -37,6 +40,8 @@ from alluxio_s3.ufs.undeleting import UndeletingUnderFileSystem
 Sharer = Callable[[IUnderFileSystem, str], IUnderFileSystem]
 
 LOCAL = "local"
+# Where mounts may be kept but in a file.
+IN_ETCD = "etcd"
 # A disk on which less than this is free is full, if the cache is to have more.
 FULL_BYTES = 16 << 20
 # Schemes that are the names of no plugin, and the plugin for each.
@@ -208,18 +213,24 @@ def build_cors_store(settings: Settings, threads: Threads) -> ICorsStore | None:
     return None if directory is None else CorsFiles(Path(directory), threads)
 
 
-def build_mount_table(settings: Settings, reactor: Any, threads: Threads) -> FileMountTable | None:
-    """The mount table, if there are mounts. Raises SettingsError."""
+def build_mount_table(
+    settings: Settings, reactor: Any, threads: Threads, watched: WatchedPrefix | None = None
+) -> FileMountTable | EtcdMountTable | None:
+    """The mount table, if there are mounts. Without what is ``watched`` in etcd it is for looking once. Raises SettingsError."""
     if settings.mount_table is None:
         return None
-    if "://" in settings.mount_table or settings.mount_table == "etcd":
-        raise SettingsError("alluxio.worker.s3.mount.table: this version keeps mounts in a file.")
+    if settings.mount_table == IN_ETCD:
+        if watched is None:
+            return EtcdMountTable(build_etcd(settings, reactor, lasting=False), root_of(settings))
+        return EtcdMountTable(watched.etcd, watched.prefix, watched)
+    if "://" in settings.mount_table:
+        raise SettingsError("alluxio.worker.s3.mount.table: mounts are kept in a file, or in etcd (`etcd`).")
     return FileMountTable(MountFile(settings.mount_table), threads, reactor)
 
 
 def check_mount_table(settings: Settings) -> None:
     """That the mount table, if there is one, is good. Reads it, and waits for that. Raises SettingsError."""
-    if settings.mount_table is not None:
+    if settings.mount_table is not None and settings.mount_table != IN_ETCD:
         try:
             MountFile(settings.mount_table).read()
         except StorageError as problem:
@@ -234,11 +245,16 @@ def build_mounts(
     cache: Cache | None = None,
     metrics: IMetrics | None = None,
     share: Sharer | None = None,
+    watched: WatchedPrefix | None = None,
 ) -> LiveMounts | None:
     """The mounts beside the root, if there is a mount table. Raises SettingsError for one that cannot be read."""
-    table = build_mount_table(loaded.settings, reactor, threads)
+    if loaded.settings.mount_table == IN_ETCD and watched is None:
+        raise SettingsError("alluxio.worker.s3.mount.table: mounts are in etcd only where members are (alluxio.etcd.endpoints).")
+    table = build_mount_table(loaded.settings, reactor, threads, watched)
     if table is None:
         return None
+    if isinstance(table, EtcdMountTable):
+        return LiveMounts(namespace, table, MountBuilder(loaded, reactor, cache, metrics, share), reactor)
     try:
         first = table.file.read()
     except StorageError as problem:

@@ -18,7 +18,8 @@ from twisted.internet.defer import Deferred, TimeoutError, gatherResults  # noqa
 from alluxio_s3.cli.configuration import NotDone, ToldWrongly, configured
 from alluxio_s3.cli.errand import run
 from alluxio_s3.cli.mount_assignments import read_assignments
-from alluxio_s3.namespace.mount_table import FileMountTable, check_path
+from alluxio_s3.interfaces import IMountTable
+from alluxio_s3.namespace.mount_table import check_path
 from alluxio_s3.s3.buckets import check_new_bucket_name
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.settings import Loaded, SettingsError
@@ -122,12 +123,12 @@ def _check_place(loaded: Loaded, path: str) -> None:
         raise ToldWrongly(told) from None
 
 
-def _table(loaded: Loaded, reactor: Any) -> FileMountTable:
+def _table(loaded: Loaded, reactor: Any) -> IMountTable:
     threads = Threads(reactor, 1, "mount-table", expendable=True)
     threads.start()
     table = build_mount_table(loaded.settings, reactor, threads)
     if table is None:
-        raise SettingsError("No mounts are kept: set alluxio.worker.s3.mount.table to a file, for the daemon too.")
+        raise SettingsError("No mounts are kept: set alluxio.worker.s3.mount.table to a file or `etcd`, for the daemon too.")
     reactor.addSystemEventTrigger("after", "shutdown", threads.abandon)
     return table
 

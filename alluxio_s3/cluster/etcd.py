@@ -44,7 +44,7 @@ class Etcd:
     """etcd at ``endpoints`` (``http://host:port``), of which one is asked for as long as it answers.
 
     Every method raises EtcdError when none does, EtcdRefused when it would not. ``tell`` is called with how each attempt ended:
-    ``done``, ``refused`` or ``failed``.
+    ``done``, ``refused`` or ``failed``. One that is not ``lasting`` keeps no connections, and need not be closed.
     """
 
     endpoints: Sequence[str]
@@ -53,6 +53,7 @@ class Etcd:
     username: str = ""
     password: str = field(default="", repr=False)
     timeout: float = TIMEOUT_SECONDS
+    lasting: bool = True
     tell: Callable[[str], None] = field(default=lambda _: None, repr=False)
     _current: int = field(default=0, init=False)
     _token: str = field(default="", init=False, repr=False)
@@ -62,7 +63,7 @@ class Etcd:
 
     def __attrs_post_init__(self) -> None:
         """Prepare to connect; nothing is connected yet."""
-        self._pool = HTTPConnectionPool(self.reactor)
+        self._pool = HTTPConnectionPool(self.reactor, persistent=self.lasting)
         self._client = HTTPClient(Agent.usingEndpointFactory(self.reactor, Connections(self.reactor, self.tls, self.timeout), self._pool))
 
     async def close(self) -> None:

@@ -174,7 +174,7 @@ class UnderStores:
         "alluxio.worker.s3.mount.table",
         location(),
         "",
-        "Where [mounts](mounts.md) are kept: a file, which need not be there yet; none: there are no mounts.",
+        "Where [mounts](mounts.md) are kept: a file, which need not be there yet, or `etcd`, for a cluster; none: there are no mounts.",
         ours=True,
     )
     staging_dir: str | None = setting(
