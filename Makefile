@@ -42,6 +42,7 @@ run: $(VENV)/.installed ## Serve S3 from a local directory (HOST=127.0.0.1 PORT=
 .PHONY: test
 test: $(VENV)/.dev ## Run the tests, with the clients of the CI subset
 	tests/clients/install.sh --ci || echo "The tests of what could not be installed are skipped." >&2
+	tests/deploy/prometheus.sh install || echo "The test that alerts fire is skipped." >&2
 	tests/deploy/balancers.sh install || echo "The tests of load balancers are skipped." >&2
 	@for server in tests/ufs/servers/*.sh; do $$server installed || echo "make test-ufs installs $$server; till then its tests are skipped." >&2; done
 	$(PYTHON) -m pytest -m "not clients or ci" $(ARGS)

@@ -54,6 +54,8 @@ setup(
         "fsspec": ["fsspec>=2026.9"],
         # What alluxio_s3.testing needs: the contract suites for authors of plugins.
         "testing": TESTING,
+        # Drives a browser; of use with tests/ui/install.sh.
+        "ui": ["playwright>=1.65"],
         "dev": [
             *TESTING,
             "boto3>=1.44",
@@ -66,6 +68,7 @@ setup(
             "PyYAML>=6",
             # A client of forms.
             "requests>=2.34",
+            "pyyaml>=6",
             "ruff>=0.17",
             "setuptools>=77",
             "towncrier>=25",
