@@ -15,12 +15,15 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
+from alluxio_s3.clustering import is_clustered
 from alluxio_s3.http.certificates import CertificateFiles, Certificates
 from alluxio_s3.http.tls_transport import TlsEndpoint
 from alluxio_s3.http.transport import EagerEndpoint
 from alluxio_s3.settings import Settings, SettingsError
 from alluxio_s3.threads import Threads
 
+# The scheme of the port for other workers.
+PEERS = "peers"
 _TLS_STRING = "ssl:"
 _SYSTEMD_STRING = "systemd:"
 _log = Logger()
@@ -150,6 +153,9 @@ def places(
     if certificates is not None:
         at, number, given = _where(host, secure, next(opened, inherited.https))
         found.append(Place(f"{at}:{number}", "https", TlsEndpoint(reactor, at, number, certificates, opened=given)))
+    if is_clustered(settings):
+        at, number, given = _where(settings.peer_bind_host or host, settings.peer_port, next(opened, None))
+        found.append(Place(f"{at}:{number} (the port for other workers)", PEERS, EagerEndpoint(reactor, at, number, opened=given)))
     return found
 
 
