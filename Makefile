@@ -82,6 +82,19 @@ test-faults: $(VENV)/.dev ## Cut the power, kill, fill and break things for an h
 	tests/faults/install.sh || echo "The tests of what could not be installed are skipped." >&2
 	FAULTS=long $(PYTHON) -m pytest -q -s tests/faults $(ARGS)
 
+.PHONY: soak
+soak: $(VENV)/.dev ## Load and everything bad at random for HOURS=1 (SEED=), then a verdict on every byte (as root disks are filled, too)
+	$(PYTHON) -m tests.soak --hours $(or $(HOURS),1) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+.PHONY: fuzz
+fuzz: $(VENV)/.dev ## Fuzz every parser of foreign bytes, SECONDS=60 each (ARGS=--keep: what is found goes to the tests)
+	$(PYTHON) -m pip install -q -e '.[fuzz]'
+	$(PYTHON) -m tests.fuzz --seconds $(or $(SECONDS),60) $(ARGS)
+
+.PHONY: test-load
+test-load: $(VENV)/.dev ## Measure what 10,000 idle connections, 5,000 slow clients, 1,200 slow transfers and a flood cost (ARGS=--write: into docs/limits.md)
+	$(PYTHON) -m benchmarks.load $(ARGS)
+
 .PHONY: bench
 bench: $(VENV)/.dev ## Compare requests with nginx and rclone (ARGS=--quick; ARGS=--write: into docs/performance.md)
 	benchmarks/http/install.sh

@@ -52,6 +52,8 @@ setup(
     extras_require={
         # Under-stores of fsspec+PROTOCOL:// URIs; what a protocol needs is installed beside it.
         "fsspec": ["fsspec>=2026.9"],
+        # What make fuzz needs; there are wheels for x86-64.
+        "fuzz": ["atheris>=3"],
         # What alluxio_s3.testing needs: the contract suites for authors of plugins.
         "testing": TESTING,
         # Drives a browser; of use with tests/ui/install.sh.
