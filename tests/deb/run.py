@@ -84,6 +84,7 @@ class Trial:
             self.killed()
         self.rotated()
         self.reloaded()
+        self.looked_after()
         if self.systemd:
             self.restarted_behind_its_socket()
         self.upgraded()
@@ -160,6 +161,31 @@ class Trial:
         self.service("reload")
         wait_until(lambda: self.machine.run(FINGERPRINT) != old, "the new certificate")
         holds("reload takes a new certificate, in the same process", self.pid() == before and self.serves())
+
+    def looked_after(self) -> None:
+        """The commands of an operator, on the installed system."""
+        asked = "runuser -u alluxio -- alluxio-s3"
+        holds("alluxio-s3 status: ready", "ready" in self.machine.run(f"{asked} status --interval 0"))
+        said = self.machine.run(f"{asked} doctor --write --json")
+        holds("alluxio-s3 doctor finds no problem", '"ok": true' in said)
+        holds("alluxio-s3 bench", "GET" in self.machine.run(f"env AWS_ACCESS_KEY_ID=a AWS_SECRET_ACCESS_KEY=b {asked} bench --count 20"))
+        holds(
+            "bash completes its commands",
+            "doctor"
+            in self.machine.run(
+                "bash -c 'source /usr/share/bash-completion/completions/alluxio-s3;"
+                " COMP_WORDS=(alluxio-s3 doc) COMP_CWORD=1 _ALLUXIO_S3_COMPLETE=bash_complete alluxio-s3'"
+            ),
+        )
+        wait_until(lambda: self.machine.succeeds("grep -q DeleteBucket /var/log/alluxio-s3/audit.log"), "the audit log")
+        holds("the audit log has who wrote")
+        before = self.pid()
+        with (self.machine.root / CONFIG.lstrip("/")).open("a") as config:
+            config.write("alluxio.proxy.s3.header.metadata.max.size=64\n")
+        self.service("reload")
+        long = f"curl -s -o /dev/null -w '%{{http_code}}' -X PUT -H 'x-amz-meta-a: {'x' * 100}' {PLAIN}/bucket/meta"
+        wait_until(lambda: self.machine.run(long) == "400", "a property to be taken")
+        holds("reload takes a property, in the same process", self.pid() == before)
 
     def restarted_behind_its_socket(self) -> None:
         self.machine.run("systemctl stop alluxio-s3 && systemctl enable -q --now alluxio-s3.socket && systemctl start alluxio-s3")
