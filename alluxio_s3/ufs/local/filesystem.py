@@ -104,6 +104,7 @@ class LocalUnderFileSystem:
         """
         with storage_errors("", writing=True):
             self.tree.staging.prepare()
+            folders.remove_unfinished(self.tree)
 
     async def status(self, path: str) -> Status:
         """See IUnderFileSystem."""

@@ -11,9 +11,10 @@ import errno
 import os
 import stat
 import time
+from contextlib import ExitStack
 
 from alluxio_s3.s3.conditions import WriteCondition
-from alluxio_s3.storage import Attributes, NoSuchPath, PathConflict, PathNotAllowed, Status, Unavailable
+from alluxio_s3.storage import Attributes, NoSuchPath, PathConflict, PathNotAllowed, Status, StorageError, Unavailable
 from alluxio_s3.ufs.local.containment import split
 from alluxio_s3.ufs.local.failures import storage_errors
 from alluxio_s3.ufs.local.identity import folder_status, is_directory
@@ -24,8 +25,11 @@ _TRIES = 100
 IN_USE = (errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY)
 
 
-def make_parents(tree: Tree, path: str) -> None:
-    """Make the directories above ``path`` that are missing, implicit and durable. Raises NoSuchPath for a missing bucket."""
+def make_parents(tree: Tree, path: str, announced: ExitStack) -> None:
+    """Make the directories above ``path`` that are missing, implicit and durable. Raises NoSuchPath for a missing bucket.
+
+    Until the caller leaves ``announced`` it counts as unfinished: if the process dies, ``remove_unfinished`` removes what is empty.
+    """
     parent = split(path)[0]
     for _ in range(_TRIES):
         if _is_directory(tree, parent):
@@ -33,12 +37,35 @@ def make_parents(tree: Tree, path: str) -> None:
         segments = parent.split("/")
         if tree.buckets and not _is_directory(tree, segments[0]):
             raise NoSuchPath(segments[0])
+        announced.enter_context(tree.staging.announced(f"{_missing_from(tree, segments)} {parent}"))
         try:
             for depth in range(1 + tree.buckets, len(segments) + 1):
                 _make_implicit(tree, "/".join(segments[:depth]))
         except FileNotFoundError:  # a delete took one of them away as empty
             continue
     raise Unavailable(path, f"Unavailable: {path}: its directory is removed faster than it can be made")
+
+
+def remove_unfinished(tree: Tree) -> None:
+    """Remove the directories that processes had begun to make for an object when they died, as far as they are empty."""
+    for told in tree.staging.unfinished():
+        depth, _, path = told.partition(" ")
+        segments = path.split("/")
+        for last in range(len(segments), int(depth) - 1 if depth.isdigit() else len(segments), -1):
+            at = "/".join(segments[:last])
+            parent_path, name = split(at)
+            try:
+                with tree.root.directory(parent_path) as parent, tree.locks.held(f"{at}/"):
+                    if not _remove_implicit(tree, at, parent, name, unowned=True):
+                        break
+            except (OSError, StorageError):
+                continue
+
+
+def _missing_from(tree: Tree, segments: list[str]) -> int:
+    """The number of the first of the directories, one in another, that is not there."""
+    there = next((depth for depth in range(len(segments), 0, -1) if _is_directory(tree, "/".join(segments[:depth]))), 0)
+    return there + 1
 
 
 def check_place(tree: Tree, path: str) -> None:
@@ -55,14 +82,15 @@ def make(tree: Tree, path: str, attributes: Attributes, condition: WriteConditio
     parent_path = split(path)[0]
     with storage_errors(path, writing=True):
         for _ in range(_TRIES):
-            make_parents(tree, path.rstrip("/"))
-            try:
-                with tree.root.directory(parent_path) as parent, tree.locks.held(path):
-                    tree.check_condition(path, condition)
-                    _make_directory(tree, parent, path)
-                    return _own(tree, path, parent, Record(attributes, created_ns=time.time_ns()))
-            except FileNotFoundError:
-                continue
+            with ExitStack() as announced:
+                make_parents(tree, path.rstrip("/"), announced)
+                try:
+                    with tree.root.directory(parent_path) as parent, tree.locks.held(path):
+                        tree.check_condition(path, condition)
+                        _make_directory(tree, parent, path)
+                        return _own(tree, path, parent, Record(attributes, created_ns=time.time_ns()))
+                except FileNotFoundError:
+                    continue
     raise Unavailable(path, f"Unavailable: {path}: its directory is removed faster than it can be made")
 
 
@@ -125,9 +153,10 @@ def remove_left_over(tree: Tree, path: str) -> bool:
         return True
 
 
-def _remove_implicit(tree: Tree, path: str, parent: int, name: str) -> bool:
+def _remove_implicit(tree: Tree, path: str, parent: int, name: str, *, unowned: bool = False) -> bool:
+    """``unowned``: also if nothing is known of it."""
     with tree.looked_up(f"{path}/") as (found, record, descriptor):
-        if record is None or not record.implicit:
+        if not (unowned if record is None else record.implicit):
             return False
         try:
             os.rmdir(name, dir_fd=parent)

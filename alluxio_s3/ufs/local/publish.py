@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 from alluxio_s3.s3.conditions import WriteCondition
 from alluxio_s3.storage import Attributes, NoSuchPath, PathConflict, Status, Unavailable, Unsupported
@@ -98,9 +98,10 @@ def delete(tree: Tree, path: str, condition: WriteCondition) -> None:
 def _place(tree: Tree, temporary: Temporary, path: str, condition: WriteCondition) -> None:
     parent_path, name = split(path)
     for _ in range(_TRIES):
-        folders.make_parents(tree, path)
         try:
-            with tree.root.directory(parent_path) as parent:
+            with ExitStack() as announced:
+                folders.make_parents(tree, path, announced)
+                parent = announced.enter_context(tree.root.directory(parent_path))
                 with tree.locks.held(path):
                     replaced = _entry(path, parent)
                     tree.check_condition(path, condition)

@@ -1,7 +1,8 @@
 """Whose temporary files are: a *run* is one life of one process.
 
-A run keeps a lock on its file ``<run>.run`` as long as it lives; its temporary files are ``<run>.<n>`` beside it. What belongs to a
-run whose lock is free is nobody's. So processes need to know nothing of each other, not even whether they are on one machine.
+A run keeps a lock on its file ``<run>.run`` as long as it lives; its temporary files are ``<run>.<n>`` beside it, and
+``<run>.<n>.making`` tells of directories that it makes. What belongs to a run whose lock is free is nobody's.
+So processes need to know nothing of each other, not even whether they are on one machine.
 Everything here blocks, raises ``OSError``, and is called while no other process does the same.
 """
 
@@ -16,6 +17,7 @@ from contextlib import suppress
 from alluxio_s3.ufs.local.locks import byte_lock, suppress_unlockable
 
 SUFFIX = ".run"
+MAKING = ".making"
 _DAY = 86_400
 
 
@@ -28,8 +30,12 @@ def begin(tmp: int) -> tuple[str, int]:
     return run, file
 
 
-def sweep(tmp: int) -> None:
-    """Remove the files of the runs that have ended; where the file system has no locks, those that are a day old."""
+def sweep(tmp: int) -> list[str]:
+    """Remove the files of the runs that have ended; where the file system has no locks, those that are a day old.
+
+    What those said that told of directories.
+    """
+    told: list[str] = []
     with os.scandir(tmp) as entries:
         names = [entry.name for entry in entries]
     alive = {name.removesuffix(SUFFIX): _is_locked(tmp, name) for name in names if name.endswith(SUFFIX)}
@@ -39,7 +45,15 @@ def sweep(tmp: int) -> None:
             if locked is None:
                 locked = os.stat(name, dir_fd=tmp, follow_symlinks=False).st_mtime > time.time() - _DAY
             if not locked:
+                if name.endswith(MAKING):
+                    told.append(_text(tmp, name))
                 os.unlink(name, dir_fd=tmp)
+    return told
+
+
+def _text(directory: int, name: str) -> str:
+    with os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory), "rb") as file:
+        return file.read().decode(errors="replace")
 
 
 def _is_locked(directory: int, name: str) -> bool | None:

@@ -21,7 +21,7 @@ from alluxio_s3.ufs.local.containment import RESERVED, Root
 from alluxio_s3.ufs.local.descriptor import Descriptor
 from alluxio_s3.ufs.local.durability import Durability
 from alluxio_s3.ufs.local.locks import byte_lock, suppress_unlockable
-from alluxio_s3.ufs.local.runs import SUFFIX, begin, sweep
+from alluxio_s3.ufs.local.runs import MAKING, SUFFIX, begin, sweep
 
 _RESERVE_FROM = 1 << 20
 _SLICE = 64 << 20
@@ -42,6 +42,7 @@ class Staging:
         self._numbers = itertools.count(1)
         # Temporary files that could not be removed when they were no longer wanted: a name, and the directory where it is.
         self._undone: deque[tuple[str, str]] = deque(maxlen=_MOST_UNDONE)
+        self._unfinished: list[str] = []
         self.file_mode = 0o666 & ~_umask()
 
     def prepare(self) -> None:
@@ -99,6 +100,26 @@ class Staging:
                 temporary.discard()
                 raise
         return temporary
+
+    @contextmanager
+    def announced(self, what: str) -> Iterator[None]:
+        """If this process dies within it, who prepares next is told *what*, as one of ``unfinished``. Nothing is flushed."""
+        self.prepare()
+        name = f"{self._run}.{next(self._numbers)}{MAKING}"
+        with self.directory("tmp") as tmp:
+            file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=tmp)
+        try:
+            with os.fdopen(file, "wb") as opened:
+                opened.write(what.encode())
+            yield
+        finally:
+            with suppress(OSError):  # it is tried again
+                self.remove("tmp", name)
+
+    def unfinished(self) -> list[str]:
+        """What runs had announced that have died since; once."""
+        unfinished, self._unfinished = self._unfinished, []
+        return unfinished
 
     def write_small(self, directory: str, name: str, data: bytes) -> None:
         """Make or replace the small file ``name`` in the reserved ``directory``: atomic, as durable as objects are."""
@@ -162,7 +183,7 @@ class Staging:
             with suppress_unlockable():
                 fcntl.fcntl(lock, fcntl.F_OFD_SETLKW, byte_lock(fcntl.F_WRLCK, _START_UP))
             with self.directory("tmp") as tmp:
-                sweep(tmp)
+                self._unfinished = sweep(tmp)
                 self._run, self._run_file = begin(tmp)
         finally:
             os.close(lock)
