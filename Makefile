@@ -44,6 +44,7 @@ test: $(VENV)/.dev ## Run the tests, with the clients of the CI subset
 	tests/clients/install.sh --ci || echo "The tests of what could not be installed are skipped." >&2
 	tests/deploy/prometheus.sh install || echo "The test that alerts fire is skipped." >&2
 	tests/deploy/balancers.sh install || echo "The tests of load balancers are skipped." >&2
+	tests/cluster/servers/etcd.sh install || echo "The tests with etcd are skipped." >&2
 	@for server in tests/ufs/servers/*.sh; do $$server installed || echo "make test-ufs installs $$server; till then its tests are skipped." >&2; done
 	$(PYTHON) -m pytest -m "not clients or ci" $(ARGS)
 	$(PYTHON) -m pytest --store=s3 --page-cache tests/clients/test_boto3_objects.py tests/clients/test_boto3_tags.py
@@ -124,6 +125,10 @@ soak-cache: $(VENV)/.dev ## Read and write 10 GiB through a cache of 2 GiB for a
 .PHONY: bench-eviction
 bench-eviction: $(VENV)/.dev ## Compare what stays in the cache with LRU and the optimum (ARGS=--write: into docs/eviction.md)
 	$(PYTHON) -m benchmarks.eviction $(ARGS)
+
+.PHONY: bench-scaling
+bench-scaling: $(VENV)/.dev ## Simulate 1,000 workers and 10^9 keys (ARGS=--write: into docs/scaling.md)
+	$(PYTHON) -m benchmarks.scaling $(ARGS)
 
 .PHONY: wheel
 wheel: $(VENV)/.installed ## Build dist/*.whl

@@ -241,4 +241,4 @@ def _in_words(problem: BaseException) -> str:
     reasons = getattr(problem, "reasons", None)  # of Twisted's client, which wraps them
     if reasons:
         return _in_words(reasons[0].value)
-    return "it took too long" if isinstance(problem, TookTooLong) else str(problem) or type(problem).__name__
+    return "it took too long" if isinstance(problem, TookTooLong) else str(problem).rstrip(".") or type(problem).__name__
