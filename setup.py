@@ -23,7 +23,7 @@ setup(
     # "." makes setuptools write a plain .pth for editable installs, which twistd's plugin search needs.
     package_dir={"": "."},
     packages=[*find_packages(include=["alluxio_s3", "alluxio_s3.*"]), "twisted.plugins"],
-    package_data={"alluxio_s3": ["py.typed"], "alluxio_s3.cluster": ["clients.toml"]},
+    package_data={"alluxio_s3": ["py.typed"], "alluxio_s3.cluster": ["clients.toml"], "alluxio_s3.dashboard": ["static/*"]},
     zip_safe=False,
     # Each floor is the series that the tests run with; tests/test_house.py compares the names with the imports.
     install_requires=[
@@ -70,7 +70,6 @@ setup(
             "PyYAML>=6",
             # A client of forms.
             "requests>=2.34",
-            "pyyaml>=6",
             "ruff>=0.17",
             "setuptools>=77",
             "towncrier>=25",
