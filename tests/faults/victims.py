@@ -55,6 +55,11 @@ class AtOnce:
     async def run(self, function: Any, *arguments: Any) -> Any:
         return function(*arguments)
 
+    def begin(self, function: Any) -> None:
+        function()
+
+    tell = begin
+
 
 def result_of(work: Coroutine[Any, Any, Any]) -> Any:
     """The result of a coroutine that does not wait for anything."""
