@@ -1,0 +1,143 @@
+"""Three daemons that know each other from a file, before one directory; each on a loopback address of its own."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from attrs import frozen
+
+from alluxio_s3.cluster.ring import Ring
+from tests.running import Daemon
+
+HOSTS = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
+MIB = 1 << 20
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on, on any of the addresses."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("0.0.0.0", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+@frozen
+class Got:
+    """A whole answer; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def put(url: str, data: bytes) -> Got:
+    """Write an object."""
+    return get(url, method="PUT", body=data)
+
+
+def get(url: str, headers: Mapping[str, str] | None = None, method: str = "GET", timeout: float = 60.0, body: bytes | None = None) -> Got:
+    """One request, redirects not followed. Raises OSError and HTTPException where an answer is cut."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=timeout)
+    try:
+        connection.request(method, parts.path + (f"?{parts.query}" if parts.query else ""), body, dict(headers or {}))
+        answer = connection.getresponse()
+        return Got(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+    finally:
+        connection.close()
+
+
+class Trio:
+    """``daemons`` and their ``endpoints``, by number from 0; bucket ``objects`` is in a directory, through the cache of each."""
+
+    def __init__(self, place: Path, properties: Mapping[str, object], mount: Mapping[str, str]) -> None:
+        self.port, self.peer_port = free_ports(2)
+        self.place = place
+        self.data = place / "data"
+        self.data.mkdir(parents=True, exist_ok=True)
+        (place / "members").write_text("".join(f"{host}:{self.port}/{self.peer_port}\n" for host in HOSTS))
+        (place / "secret").write_bytes(os.urandom(32).hex().encode())
+        self._properties = dict(properties)
+        self._mount = dict(mount)
+        self.daemons = [Daemon(place / f"worker-{number}") for number in range(3)]
+        self.endpoints = [f"http://{host}:{self.port}" for host in HOSTS]
+        self._ring = Ring({f"{host}:{self.port}": 1.0 for host in HOSTS})
+        self.contents: dict[str, bytes] = {}
+
+    def start(self, number: int) -> None:
+        """Start a worker."""
+        place = self.place / f"worker-{number}"
+        self.daemons[number].start(
+            {
+                "alluxio.worker.s3.api.enabled": True,
+                "alluxio.worker.s3.bind.host": HOSTS[number],
+                "alluxio.worker.rest.port": self.port,
+                "alluxio.worker.s3.peer.port": self.peer_port,
+                "alluxio.worker.membership.manager.type": "STATIC",
+                "alluxio.worker.static.membership.manager.config.file": self.place / "members",
+                "alluxio.worker.s3.cluster.secret.file": self.place / "secret",
+                "alluxio.worker.s3.connection.keep.alive.enabled": True,
+                "alluxio.underfs.xattr.change.enabled": True,
+                "alluxio.worker.page.store.dirs": place / "pages",
+                "alluxio.worker.page.store.sizes": "1GB",
+                "alluxio.worker.s3.access.log.path": place / "access.log",
+                "alluxio.dora.client.ufs.root": self.data,
+                **{f"alluxio.dora.client.ufs.root.option.{name}": value for name, value in self._mount.items()},
+                **self._properties,
+            }
+        )
+
+    def owner(self, key: str) -> int:
+        """The number of the worker that owns the key of bucket ``objects``."""
+        return next(n for n, host in enumerate(HOSTS) if self._ring.owner(f"/objects/{key}") == f"{host}:{self.port}")
+
+    def key(self, owner: int, name: str = "key") -> str:
+        """A key that a worker owns."""
+        return next(found for n in range(1000) if self.owner(found := f"{name}-{n}") == owner)
+
+    def put(self, key: str, data: bytes) -> None:
+        """An object, behind the daemons' back."""
+        path = self.data / "objects" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f".{path.name}.new")
+        fresh.write_bytes(data)
+        fresh.rename(path)
+
+    def log(self, number: int) -> str:
+        """The access log of a worker, so far."""
+        path = self.place / f"worker-{number}" / "access.log"
+        return path.read_text() if path.exists() else ""
+
+
+@contextmanager
+def running_trio(place: Path, properties: Mapping[str, object] | None = None, **mount: str) -> Iterator[Trio]:
+    """Three of them, running; at the end none has died or logged trouble that it was not killed for."""
+    trio = Trio(place, properties or {}, mount or {"cache": "always"})
+    try:
+        for number in range(3):
+            trio.start(number)
+        yield trio
+        for daemon in trio.daemons:
+            if daemon.alive:
+                daemon.stop()
+            assert not daemon.trouble, "\n".join(daemon.trouble)
+    finally:
+        for daemon in trio.daemons:
+            if daemon.alive:
+                daemon.kill()
+
+
+def run(command: list[str], environment: Mapping[str, str], timeout: float = 120.0) -> subprocess.CompletedProcess[bytes]:
+    """A client program."""
+    return subprocess.run(command, env=dict(environment), capture_output=True, timeout=timeout, check=False)
