@@ -76,6 +76,7 @@ docs: $(VENV)/.dev ## Print the generated pages of docs/ from the code
 	$(PYTHON) -m tools.print_configuration > docs/configuration.md.new && mv docs/configuration.md.new docs/configuration.md
 	$(PYTHON) -m tools.print_actions > docs/actions.md.new && mv docs/actions.md.new docs/actions.md
 	$(PYTHON) -m tools.print_metrics > docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
+	$(PYTHON) -m tools.print_redirects > docs/redirects.md.new && mv docs/redirects.md.new docs/redirects.md
 	$(PYTHON) -m tools.draw_architecture > docs/architecture.svg.new && mv docs/architecture.svg.new docs/architecture.svg
 
 .PHONY: test-faults

@@ -13,7 +13,7 @@ import pytest
 
 from alluxio_s3.settings import Settings
 from alluxio_s3.settings.properties import properties_of
-from tools import draw_architecture, print_actions, print_configuration, print_metrics, rooms
+from tools import draw_architecture, print_actions, print_configuration, print_metrics, print_redirects, rooms
 
 MODULES = {str(path.relative_to(rooms.ROOT)): path for path in rooms.modules()}
 TESTS = {str(path.relative_to(rooms.ROOT)): path for path in sorted((rooms.ROOT / "tests").rglob("test_*.py"))}
@@ -180,9 +180,10 @@ def test_requirements_of_the_tests() -> None:
         ("configuration.md", print_configuration.page),
         ("actions.md", print_actions.page),
         ("metrics.md", print_metrics.page),
+        ("redirects.md", print_redirects.page),
         ("architecture.svg", draw_architecture.picture),
     ],
-    ids=["configuration", "actions", "metrics", "architecture"],
+    ids=["configuration", "actions", "metrics", "redirects", "architecture"],
 )
 def test_generated_pages_are_current(page: str, printed) -> None:
     """The pages that are printed from the code are those that are committed; `make docs` prints them again."""
