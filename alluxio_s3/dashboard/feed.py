@@ -79,7 +79,7 @@ class Feed:
         reasons = await self._witness.reasons()
         now = Readings.of(self._clock.seconds(), snapshot)
         if self._past:
-            latest = {**point(now, self._past[-1], self._past[0]), "reasons": dict(reasons)}
+            latest = {**point(now, self._past[-1], self._past[0]), "reasons": dict(reasons), "warnings": dict(self._witness.warnings())}
             self._points.append(latest)
             for listener in tuple(self._listeners):
                 listener.tell("point", latest)

@@ -64,7 +64,7 @@ def test_pages_come_from_here_and_may_ask_nowhere_else(port: Port) -> None:
     assert len(files) >= 2
     assert not re.search(rb"<script(?![^>]*src=)|<style|\son\w+=|\sstyle=|https?://", page.replace(b"http://www.w3.org", b""))
     for name in ("", *files):
-        status, headers, body = port.ask("GET", f"/{name}")
+        status, headers, _ = port.ask("GET", f"/{name}")
         assert status == 200, name
         assert "default-src 'none'" in headers["Content-Security-Policy"]
         assert "unsafe" not in headers["Content-Security-Policy"]
@@ -97,6 +97,7 @@ def test_the_feed_tells_of_what_happens(port: Port) -> None:
     for name, told in feed:
         assert name == "point"
         assert told["reasons"] == {}
+        assert isinstance(told["warnings"], dict)
         if "bucket/fed" in [one["key"] for one in told["hot"]] and told["requests"].get("PutObject"):
             assert told["in"] > 0
             break

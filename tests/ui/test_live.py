@@ -69,7 +69,7 @@ def test_explaining_a_hot_key(busy, pages) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [WIDE, PHONE], ids=["desktop", "phone"])
 def test_everybody_can_use_it(busy, pages, scheme: str, size: dict[str, int]) -> None:
-    """axe finds nothing against WCAG 2.2 AA on any page, light or dark, at a desk or on a phone of 360 pixels, and nothing is cut off there."""
+    """axe finds nothing against WCAG 2.2 AA on any page, light or dark, at a desk or on a phone of 360 pixels; nothing is cut off."""
     page = pages.open(busy.admin, viewport=size, color_scheme=scheme, bypass_csp=True)
     page.wait_for_selector("[data-panel=hot] table")
     for where, ready in (("#/live", "#tiles"), ("#/buckets/bucket", "#listing table"), ("#/explain", "#explain-form")):

@@ -5,6 +5,8 @@ import { element } from "./format.js";
 const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 170, TOP = 8, BOTTOM = 20, LEFT = 62, RIGHT = 6;
 const COLOURS = 5;
+// What a chart is wide, in seconds, as it grows.
+const SPANS = [60, 120, 300];
 
 function svg(name, attributes = {}, text) {
   const made = document.createElementNS(SVG, name);
@@ -24,8 +26,8 @@ export function ceiling(value, binary) {
 
 export class LineChart {
   // `series` are [title, read(point)], or a function of all points that gives them; `show` makes a figure text.
-  constructor(host, title, series, show, { span = 300, top = 0, least = 0, binary = false } = {}) {
-    Object.assign(this, { host, title, series, show, span, top, least, binary, points: [], hovered: null });
+  constructor(host, title, series, show, { top = 0, least = 0, binary = false } = {}) {
+    Object.assign(this, { host, title, series, show, top, least, binary, points: [], hovered: null });
     this.picture = svg("svg", { role: "img", focusable: "false" });
     this.legend = element("div", { class: "legend" });
     host.append(this.picture, this.legend);
@@ -44,18 +46,20 @@ export class LineChart {
     if (width < 80) return;
     const series = typeof this.series === "function" ? this.series(this.points) : this.series;
     const now = this.points.length ? this.points.at(-1).at : 0;
-    const seen = this.points.filter((point) => now - point.at <= this.span);
+    const age = this.points.length ? now - this.points[0].at : 0;
+    const span = SPANS.find((one) => one >= age) ?? SPANS.at(-1);
+    const seen = this.points.filter((point) => now - point.at <= span);
     const values = series.map(([, read]) => seen.map(read));
     const top = this.top || ceiling(Math.max(this.least, ...values.flat().filter((value) => value !== null && value !== undefined)), this.binary);
-    const x = (at) => width - RIGHT - ((now - at) / this.span) * (width - LEFT - RIGHT);
+    const x = (at) => width - RIGHT - ((now - at) / span) * (width - LEFT - RIGHT);
     const y = (value) => TOP + (1 - value / top) * (HEIGHT - TOP - BOTTOM);
     const parts = [];
     for (const share of [0, 0.5, 1]) {
       parts.push(svg("line", { class: "grid-line", x1: LEFT, x2: width - RIGHT, y1: y(top * share), y2: y(top * share) }));
       parts.push(svg("text", { x: LEFT - 8, y: y(top * share) + 4, "text-anchor": "end" }, this.show(top * share)));
     }
-    for (const minutes of [1, 2, 3, 4].filter((one) => one * 60 < this.span)) {
-      parts.push(svg("text", { x: x(now - minutes * 60), y: HEIGHT - 3, "text-anchor": "middle" }, `−${minutes} min`));
+    for (const step of [1, 2, 3, 4].map((one) => (one * span) / (span > 120 ? 5 : 4)).filter((one) => one < span)) {
+      parts.push(svg("text", { x: x(now - step), y: HEIGHT - 3, "text-anchor": "middle" }, span > 120 ? `−${step / 60} min` : `−${step} s`));
     }
     series.forEach((_, index) => {
       for (const run of runs(seen, values[index])) {
@@ -67,7 +71,7 @@ export class LineChart {
     });
     let told = seen.length - 1;
     if (this.hovered !== null && seen.length) {
-      const at = now - ((width - RIGHT - this.hovered) / (width - LEFT - RIGHT)) * this.span;
+      const at = now - ((width - RIGHT - this.hovered) / (width - LEFT - RIGHT)) * span;
       told = seen.reduce((best, point, index) => (Math.abs(point.at - at) < Math.abs(seen[best].at - at) ? index : best), 0);
       parts.push(svg("line", { class: "cross", x1: x(seen[told].at), x2: x(seen[told].at), y1: TOP, y2: HEIGHT - BOTTOM }));
     }

@@ -14,19 +14,20 @@ export function count(value) {
   if (value >= 1e6) return `${(value / 1e6).toFixed(1)} M`;
   if (value >= 1e4) return `${(value / 1e3).toFixed(1)} k`;
   if (value >= 100 || Number.isInteger(value)) return Math.round(value).toLocaleString("en");
-  return value.toFixed(value >= 10 ? 1 : 2).replace(/\.?0+$/, "");
+  return value.toFixed(value >= 10 ? 1 : 2);
 }
 
 export const rate = (value) => `${count(value)}/s`;
 
 export function seconds(value) {
   if (value === null || value === undefined) return "–";
+  if (value === 0) return "0";
   if (value < 0.001) return `${Math.round(value * 1e6)} µs`;
   if (value < 1) return `${(value * 1e3).toFixed(value < 0.01 ? 1 : 0)} ms`;
   return `${value.toFixed(value < 10 ? 1 : 0)} s`;
 }
 
-export const percent = (value) => (value === null || value === undefined ? "–" : `${(100 * value).toFixed(value >= 0.9995 || value === 0 ? 0 : 1)} %`);
+export const percent = (value) => (value === null || value === undefined ? "–" : `${(100 * value).toFixed(1).replace(/\.0$/, "")} %`);
 
 export function when(value) {
   const date = new Date(value);
@@ -61,10 +62,16 @@ export function meter(share, label) {
   return element("div", { class: "meter", role: "meter", "aria-label": label, "aria-valuemin": "0", "aria-valuemax": "100", "aria-valuenow": String(Math.round(share * 100)) }, inside);
 }
 
+// Long names may break behind their separators.
+export const breakable = (text) => text.split(/(?<=[/._-])/).flatMap((piece, index) => (index ? [document.createElement("wbr"), piece] : [piece]));
+
 let fading;
 export function toast(text) {
   const box = document.getElementById("toast");
   box.textContent = text;
+  // In the top layer, where it is seen beside a dialog.
+  if (box.matches(":popover-open")) box.hidePopover();
+  box.showPopover();
   clearTimeout(fading);
-  fading = setTimeout(() => { box.textContent = ""; }, 6000);
+  fading = setTimeout(() => { box.textContent = ""; box.hidePopover(); }, 6000);
 }

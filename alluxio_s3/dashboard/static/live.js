@@ -1,7 +1,7 @@
 // The panels: each is told every point.
 
 import { LineChart } from "./charts.js";
-import { byteRate, bytes, count, element, facts, meter, percent, rate, seconds, table } from "./format.js";
+import { breakable, byteRate, bytes, count, element, facts, meter, percent, rate, seconds, table } from "./format.js";
 
 const KEPT = 300;
 const MOUNTS_EVERY = 15000;
@@ -22,7 +22,7 @@ function actions(seen) {
 const charts = {
   throughput: ["Throughput", [["Out", (point) => point.out], ["In", (point) => point.in]], byteRate, { least: 1024, binary: true }],
   requests: ["Requests by action", actions, rate, { least: 1 }],
-  latency: ["First byte", [["Half within", (point) => point.first_byte.p50], ["9 of 10", (point) => point.first_byte.p90], ["99 of 100", (point) => point.first_byte.p99]], seconds, { least: 0.001 }],
+  latency: ["First byte", [["p50", (point) => point.first_byte.p50], ["p90", (point) => point.first_byte.p90], ["p99", (point) => point.first_byte.p99]], seconds, { least: 0.001 }],
   hits: ["Reads that the cache answered", [["All mounts", (point) => point.cache?.hits[""] ?? null]], percent, { top: 1 }],
 };
 
@@ -32,7 +32,7 @@ const tiles = [
   ["Requests", (point) => rate(sum(point.requests))],
   ["In flight", (point) => count(point.process.in_flight)],
   ["From the cache", (point) => percent(point.cache?.hits[""])],
-  ["First byte, 99 of 100", (point) => seconds(point.first_byte.p99)],
+  ["First byte, p99", (point) => seconds(point.first_byte.p99)],
   ["Errors", (point) => rate(sum(point.failing))],
 ];
 
@@ -47,8 +47,8 @@ const panels = {
   hot(point) {
     if (!point.hot.length) return empty("Nothing was asked for lately.");
     const most = point.hot[0].rate;
-    return table(["Key", "#Requests", "#Bytes"], point.hot.map((one) => [
-      element("div", {}, element("a", { href: `#/explain/${encodeURIComponent(one.key)}` }, one.key), meter(one.rate / most, `${one.key}, beside the first`)), rate(one.rate), byteRate(one.bytes)]));
+    return table(["Key", "#Requests", "#Bytes"], point.hot.slice(0, 8).map((one) => [
+      element("div", {}, element("a", { href: `#/explain/${encodeURIComponent(one.key)}` }, ...breakable(one.key)), meter(one.rate / most, `${one.key}, beside the first`)), rate(one.rate), byteRate(one.bytes)]));
   },
   errors(point) {
     const codes = Object.entries(point.errors).sort((one, other) => other[1] - one[1]).slice(0, 12);
@@ -70,7 +70,7 @@ const panels = {
   process(point) {
     const one = point.process;
     return facts([["Processes", count(one.processes)], ["Connections", count(one.connections)], ["Requests in flight", count(one.in_flight)], ["Processor", `${one.processor.toFixed(2)} of a core`],
-      ["Memory", bytes(one.memory)], ["Event loop late, 99 of 100", seconds(one.lag)]]);
+      ["Memory", bytes(one.memory)], ["Event loop late, p99", seconds(one.lag)]]);
   },
   cluster: (point) => point.cluster && table(["Figure", "", "#Value"], point.cluster.map((one) => [element("span", { title: one.meaning }, one.name.replaceAll("_", " ")), Object.values(one.labels).join(", "), count(one.value)])),
   redirects: (point) => point.redirects && (Object.keys(point.redirects).length ? table(["Decision", "#Now"], Object.entries(point.redirects).map(([name, value]) => [name, rate(value)])) : empty("None now.")),
@@ -92,8 +92,12 @@ const keepsFocus = (name) => body(name).contains(document.activeElement);
 function health(kind, text, reasons = {}) {
   const pill = document.getElementById("health");
   if (pill.textContent !== text) { pill.textContent = text; pill.className = `pill ${kind}`; }
-  const box = document.getElementById("reasons");
-  const told = Object.entries(reasons).map(([what, why]) => `${what}: ${why}`).join("; ");
+  notice("reasons", reasons);
+}
+
+function notice(id, troubles) {
+  const box = document.getElementById(id);
+  const told = Object.entries(troubles).map(([what, why]) => `${what}: ${why}`).join("; ");
   if (box.textContent !== told) box.textContent = told;
   box.hidden = !told;
 }
@@ -126,6 +130,7 @@ export function live() {
     points.push(point);
     const ready = Object.keys(point.reasons).length === 0;
     health(ready ? "good" : "bad", ready ? "ready" : "not ready", point.reasons);
+    notice("warnings", point.warnings);
     update();
   });
   feed.addEventListener("error", () => health("bad", "no answer"));

@@ -1,7 +1,7 @@
 // An object: what it is, a preview, its tags, a link to share, what the cache has of it, its end.
 
 import { explanation } from "./explain.js";
-import { bytes, element, facts, toast, when } from "./format.js";
+import { breakable, bytes, element, facts, toast, when } from "./format.js";
 import { ask, isSigning, presigned, session, setTags, tags } from "./s3.js";
 
 const sheet = document.getElementById("object");
@@ -120,17 +120,17 @@ function part(title, making) {
 }
 
 export async function openObject(bucket, one, done) {
-  document.getElementById("object-title").textContent = one.key;
+  document.getElementById("object-title").replaceChildren(...breakable(one.key));
   body.replaceChildren(element("p", { class: "empty" }, "Asking…"));
   sheet.showModal();
   try {
     const { headers } = await ask("HEAD", bucket, one.key);
     const own = [...headers].filter(([name]) => name.startsWith("x-amz-meta-"));
-    const told = [["Size", `${bytes(one.size)} (${one.size.toLocaleString("en")} bytes)`], ["Type", headers.get("content-type") ?? "–"], ["Changed", when(headers.get("last-modified"))], ["ETag", headers.get("etag") ?? "–"], ...own];
-    const buttons = element("div", { class: "row" },
+    const told = [["Size", `${bytes(one.size)} (${one.size.toLocaleString("en")} bytes)`], ["Type", headers.get("content-type") ?? "–"], ["Changed", when(headers.get("last-modified"))], ["ETag", (headers.get("etag") ?? "–").replaceAll('"', "")], ...own];
+    const buttons = element("div", { class: "row above" },
       element("button", { type: "button", class: "strong", onclick: () => download(bucket, one).catch((problem) => toast(problem.message)) }, "Download"),
-      element("button", { type: "button", class: "danger", id: "delete", onclick: () => remove(bucket, one, done) }, "Delete"));
-    body.replaceChildren(facts(told), element("p", {}), buttons, part("Preview", () => preview(bucket, one, headers)), part("Tags", () => tagEditor(bucket, one.key)),
+      element("button", { type: "button", class: "wary", id: "delete", onclick: () => remove(bucket, one, done) }, "Delete"));
+    body.replaceChildren(facts(told), buttons, part("Preview", () => preview(bucket, one, headers)), part("Tags", () => tagEditor(bucket, one.key)),
       section("Share", sharing(bucket, one)), part("In the cache", () => explanation(`${bucket}/${one.key}`)));
   } catch (problem) {
     body.replaceChildren(element("p", { class: "trouble" }, problem.message));
