@@ -9,8 +9,9 @@ PREFACE = """\
 
 <!-- Printed by `make docs` from alluxio_s3/cluster/clients.toml. Do not edit. -->
 
-What a worker of a [cluster](cluster.md) does with a read of what another one owns, with `alluxio.worker.s3.redirect.policy=auto`. A client is
-known by how its `User-Agent` begins. Who is redirected gets a 307 to the owner; who is served gets the bytes through the worker that it asked.
+What a worker of a [cluster](cluster.md) does with a read of what another one owns, with `alluxio.worker.s3.redirect.policy=auto`. A
+client is known by how its `User-Agent` begins. Who is redirected gets a 307 to the owner; who is served gets the bytes through the
+worker that it asked.
 
 | Client | `User-Agent` begins with | Large reads are | Why |
 | --- | --- | --- | --- |
@@ -23,8 +24,8 @@ REST = """\
 
 Whoever it is: reads below `alluxio.worker.s3.redirect.min.size`, HEAD, listings and writes are served. So is a presigned URL, unless the
 client is one that follows; a client that was redirected and never arrived, for ten minutes; and one that asks for it with the header
-`x-alluxio-redirect: false`. With `true` there a client that is not in the table says that it follows. `policy=always` redirects everybody, those
-that stop at it too; `policy=never`, or `alluxio.worker.s3.redirect.enabled=false`, nobody.
+`x-alluxio-redirect: false`. With `true` there a client that is not in the table says that it follows. `policy=always` redirects
+everybody, those that stop at it too; `policy=never`, or `alluxio.worker.s3.redirect.enabled=false`, nobody.
 
 The header `Cache-Status` says what was done and why, as `detail=redirect-client` or `detail=proxy-size`, and the metric
 `alluxio_s3_redirects_total` counts it.

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from attrs import asdict, astuple, frozen
+from attrs import asdict, astuple, fields_dict, frozen
 
 from alluxio_s3.storage import Attributes, NoSuchPath, ObjectChanged, PathConflict, Provenance, Status, StorageError, Unavailable
 
@@ -22,6 +22,7 @@ STATUS, OPEN, FORGET, ARRIVED = "status", "open", "forget", "arrived"
 METHODS: Mapping[str, str] = {STATUS: "GET", OPEN: "GET", FORGET: "POST", ARRIVED: "POST"}
 # What is longer is not told: who asked asks the store.
 MAX_TOLD = 24 << 10
+_PROVENANCE = frozenset(fields_dict(Provenance))
 # What an owner says of an object that others believe; whatever else goes wrong there they try without it.
 ANSWERS: Mapping[str, type[StorageError]] = {one.__name__: one for one in (NoSuchPath, PathConflict, ObjectChanged)}
 
@@ -81,14 +82,19 @@ class Told:
         said = json.loads(text)
         status = None
         if "status" in said:
-            status = _status(said["status"], None if said["seen"] is None else Provenance(**said["seen"]))
-        provenance = Provenance(**said["provenance"]) if "provenance" in said else None
+            status = _status(said["status"], None if said["seen"] is None else _provenance(said["seen"]))
+        provenance = _provenance(said["provenance"]) if "provenance" in said else None
         return cls(said["ring"], status, provenance, said["resident"], said["offset"], said["error"])
 
 
 def name_of(identity: str) -> str:
     """The name of a store among workers: only those that mean the same store by a path may answer for each other."""
     return hashlib.blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=9).hexdigest()
+
+
+def _provenance(said: Mapping[str, Any]) -> Provenance:
+    """What a worker of another version says more is left out."""
+    return Provenance(**{name: value for name, value in said.items() if name in _PROVENANCE})
 
 
 def _plain(status: Status) -> list[Any]:

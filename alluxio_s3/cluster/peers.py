@@ -157,7 +157,11 @@ class Peers:
                 status=head.status,
             )
             raise PeerFailed(f"{member.worker}: its answer is no member's")
-        told = Told.read(text)
+        try:
+            told = Told.read(text)
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+            link.abort()
+            raise PeerFailed(f"{member.worker}: it is of another version") from None
         if head.status == 200:
             return _Answer(head, told, link)
         self.release(member, link)

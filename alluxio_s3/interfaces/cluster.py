@@ -90,7 +90,7 @@ class IRemembering(Interface):
     def rely(limit: Callable[[str], float]) -> None:
         """From now on what is remembered of a path may be given only while it is no older than ``limit`` of the path, in seconds.
 
-        Below 0: not at all.
+        Below 0: not at all. The empty path is for what is about many paths, such as a listing.
         """
 
     async def forget(path: str) -> None:
