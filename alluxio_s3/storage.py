@@ -126,6 +126,7 @@ class Provenance:
     ``forward`` says why the store was asked (``uri-miss``, ``partial``, ``stale``, ``bypass``), or is empty when it was not.
     ``validated``: it was asked, and what the cache holds is what it has. ``stored``: the cache keeps what the store gave. ``age`` is how
     many seconds ago the store said so, None for just now. ``unreachable``: the store did not answer, and what it said last is given.
+    ``collapsed``: what is not here is on its way already, for another request.
     """
 
     forward: str = ""
@@ -133,6 +134,7 @@ class Provenance:
     stored: bool = False
     age: int | None = None
     unreachable: bool = False
+    collapsed: bool = False
 
 
 @frozen

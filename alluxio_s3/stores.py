@@ -92,13 +92,14 @@ def cache_trouble(cache: Cache) -> str:
 def _cached(ufs: IUnderFileSystem, own: MountOptions, cache: Cache | None, mount: str, *, wanted: bool) -> IUnderFileSystem:
     """``ufs`` with the page cache before it, where there is one and it is of use; ``wanted`` says whether the mount asks for it."""
     freshness = own.freshness
-    idle = own.cache == "never" and freshness.kind == "strong" and not (own.negative_ms or own.stale_if_error_ms)
+    idle = own.cache == "never" and freshness.kind == "strong" and not (own.negative_ms or own.listing_ms or own.stale_if_error_ms)
     if cache is None or not wanted or idle or IIdentified(ufs, None) is None:
         return ufs
     policy = CachePolicy(
         freshness=cast("Any", freshness.kind),
         max_age=freshness.max_age_ms / 1000,
         negative_max_age=own.negative_ms / 1000,
+        listing_max_age=own.listing_ms / 1000,
         stale_if_error=own.stale_if_error_ms / 1000,
         pages=cast("Any", own.cache),
     )

@@ -95,7 +95,11 @@ def describe(headers: Mapping[str, str], query: Query, status: Status) -> Found:
 
     Raises S3Error when a condition, the range or the part is at fault.
     """
-    check_read(headers, status.etag, status.modified_ns)
+    try:
+        check_read(headers, status.etag, status.modified_ns)
+    except S3Error as refused:
+        refused.headers |= cache_headers(status.provenance)
+        raise
     stretch: Range | None = None
     extra: dict[str, str] = {}
     if "partNumber" in query:

@@ -24,6 +24,8 @@ def cache_headers(provenance: Provenance | None) -> dict[str, str]:
         parts.append("fwd-status=304")
     if provenance.stored:
         parts.append("stored")
+    if provenance.collapsed:
+        parts.append("collapsed")
     told = {"Cache-Status": "; ".join(parts)}
     if provenance.age is not None:
         told["Age"] = str(provenance.age)

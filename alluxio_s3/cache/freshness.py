@@ -27,14 +27,15 @@ class CachePolicy:
     """What a mount asks of the cache; times in seconds.
 
     ``freshness``: the store is asked at each read (``strong``), what it said is good for ``max_age``, or for ever (``immutable``).
-    That there is nothing at a path is believed for ``negative_max_age``. While the store does not answer, what it said within the last
-    ``stale_if_error``, beyond its time, is still good. ``pages``: which are kept: ``always`` all, ``never`` any, ``second_touch``
-    those of objects that were read before.
+    That there is nothing at a path is believed for ``negative_max_age``, a listing for ``listing_max_age``. While the store does not
+    answer, what it said within the last ``stale_if_error``, beyond its time, is still good. ``pages``: which are kept: ``always`` all,
+    ``never`` any, ``second_touch`` those of objects that were read before.
     """
 
     freshness: Literal["strong", "max_age", "immutable"] = "strong"
     max_age: float = 0
     negative_max_age: float = 0
+    listing_max_age: float = 0
     stale_if_error: float = 0
     pages: Literal["always", "never", "second_touch"] = "always"
 

@@ -59,10 +59,13 @@ class CachedReader:
         if len(held) == len(numbers):
             # The bytes need no store; whether it was asked what is there is known since the look.
             return evolve(looked, forward="stale", validated=True, stored=False) if looked.forward else looked
+        here = set(held)
+        lacking = next(number for number in numbers if number not in here)
+        collapsed = self._keeps and self._fills.find(self._version, lacking) is not None
         if not looked.unreachable or self._fills.find(self._version, numbers[0]) is None:
             await self.source.open()
         forward = "bypass" if not self._keeps else "partial" if held else "uri-miss"
-        return evolve(looked, forward=forward, validated=False, stored=self._keeps and not self._fills.refusing)
+        return evolve(looked, forward=forward, validated=False, stored=self._keeps and not self._fills.refusing, collapsed=collapsed)
 
     async def resident(self, offset: int, count: int) -> int:
         """See ICachedReader."""

@@ -19,6 +19,7 @@ from alluxio_s3.cache.fills import Fills
 from alluxio_s3.cache.freshness import CachePolicy, Memory, Moments
 from alluxio_s3.cache.hot import HotObjects
 from alluxio_s3.cache.keys import CachedObject
+from alluxio_s3.cache.listings import Listings
 from alluxio_s3.cache.loading import Loading
 from alluxio_s3.cache.reader import CachedReader
 from alluxio_s3.cache.source import Source
@@ -99,6 +100,7 @@ class CachedUnderFileSystem:
         self._policy = policy
         self._figures = UNCOUNTED if cache.metrics is None else mount_figures(cache.metrics, mount)
         self._memory = Memory(self.identity, cache.store, cache.threads, policy, cache.moments)
+        self._listings = Listings(policy.listing_max_age, cache.store.state, cache.moments)
         self._touched: OrderedDict[bytes, None] = OrderedDict()
         self._offered: dict[Any, object] = {}
 
@@ -122,7 +124,7 @@ class CachedUnderFileSystem:
     @property
     def relies(self) -> bool:
         """See IRemembering."""
-        return self._policy.freshness != "strong" or self._policy.negative_max_age > 0
+        return self._policy.freshness != "strong" or self._policy.negative_max_age > 0 or self._policy.listing_max_age > 0
 
     def rely(self, limit: Callable[[str], float]) -> None:
         """See IRemembering."""
@@ -138,8 +140,12 @@ class CachedUnderFileSystem:
         return looked.status
 
     async def list(self, prefix: str, start: str, limit: int, delimiter: str) -> Listing:
-        """See IUnderFileSystem. The store is asked."""
-        return await self._inner.list(prefix, start, limit, delimiter)
+        """See IUnderFileSystem. The store is asked, unless the mount has its listings remembered."""
+        if not self._policy.listing_max_age:
+            return await self._inner.list(prefix, start, limit, delimiter)
+        asked = (prefix, start, limit, delimiter)
+        lent = self._memory.limit
+        return await self._listings.look(asked, lambda: self._inner.list(*asked), float("inf") if limit is None else limit(""))
 
     async def open(self, path: str) -> IObjectReader:
         """See IUnderFileSystem."""

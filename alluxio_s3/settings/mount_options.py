@@ -43,8 +43,8 @@ class MountOptions:
 
     ``cache`` is ``always``, ``never`` or ``second_touch``: when pages of what is read are kept. ``stale_if_error_ms``: for how long
     beyond its freshness what is cached may be served while the store fails. ``negative_ms``: for how long it may be remembered that
-    nothing is at a path. ``rate_limit`` is bytes of objects in a second, to and from the store; 0 is no limit. ``delete_type`` is
-    ``ALLUXIO_AND_UFS``, or ``ALLUXIO_ONLY``: a delete only takes an object out of the cache.
+    nothing is at a path, ``listing_ms``: what a listing said. ``rate_limit`` is bytes of objects in a second, to and from the store; 0 is
+    no limit. ``delete_type`` is ``ALLUXIO_AND_UFS``, or ``ALLUXIO_ONLY``: a delete only takes an object out of the cache.
     """
 
     readonly: bool = False
@@ -52,6 +52,7 @@ class MountOptions:
     freshness: Freshness = Freshness()
     stale_if_error_ms: int = 0
     negative_ms: int = 0
+    listing_ms: int = 0
     rate_limit: int = 0
     delete_type: str = "ALLUXIO_AND_UFS"
 
@@ -85,6 +86,7 @@ OPTIONS: Mapping[str, tuple[str, Kind[Any]]] = MappingProxyType(
         "freshness": ("freshness", Kind("freshness", _FRESHNESS, _freshness)),
         "stale.if.error": ("stale_if_error_ms", duration()),
         "negative.max.age": ("negative_ms", duration()),
+        "listing.max.age": ("listing_ms", duration()),
         "rate.limit": ("rate_limit", Kind("rate", _RATE, _rate)),
         "deletetype": ("delete_type", choice("ALLUXIO_AND_UFS", "ALLUXIO_ONLY")),
     }

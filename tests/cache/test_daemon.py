@@ -91,6 +91,9 @@ def test_reads_come_from_the_cache_and_writes_are_seen(daemon: Daemon, propertie
     assert client.call("PUT", "b/k", b"new")[0] == 200
     assert client.call("GET", "b/k")[2] == b"new"
     assert client.call("HEAD", "b/k")[1]["Cache-Status"] == "alluxio-s3; hit"
+    for condition, code in ({"If_None_Match": "*"}, 304), ({"If_Match": "other"}, 412):
+        status, headers, _ = client.call("GET", "b/k", **condition)
+        assert (status, headers["Cache-Status"]) == (code, "alluxio-s3; hit")
     assert client.call("DELETE", "b/k")[0] == 204
     assert client.call("GET", "b/k")[0] == 404
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import pytest_twisted
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 from twisted.internet.task import Clock
 
 from alluxio_s3.cache.fills import STALL_SECONDS
@@ -15,7 +15,7 @@ from alluxio_s3.cache.flight import Budget
 from alluxio_s3.interfaces import Span
 from alluxio_s3.s3.conditions import ALWAYS
 from alluxio_s3.storage import ObjectChanged, StorageError, Unavailable
-from tests.cache.stores import PAGE, Bench, turn
+from tests.cache.stores import PAGE, Bench, Faults, turn
 
 BODY = os.urandom(20 * PAGE + 123)
 
@@ -194,6 +194,27 @@ async def test_what_a_client_is_about_to_read_stays_in_memory_while_there_is_roo
     assert made.cache.fills.budget.taken == 0
     assert len(made.trouble.reads) == 2
     await reader.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_answer_says_that_its_bytes_are_on_their_way_for_another(bench: Callable[..., Bench]) -> None:
+    """The first client of a cold object causes the fetch, the second one joins it."""
+    made = bench()
+    made.trouble.put_now("a", BODY)
+    made.trouble.faults = Faults("wait")
+    readers = [await made.ufs.open("a") for _ in range(2)]
+    told = [await readers[0].prepare(0, len(BODY))]
+    first = readers[0].spans(0, len(BODY))
+    coming = ensureDeferred(anext(first))
+    told.append(await readers[1].prepare(0, len(BODY)))
+    assert [(one.forward, one.collapsed) for one in told] == [("uri-miss", False), ("uri-miss", True)]
+    made.trouble.faults.go()
+    assert BODY.startswith(await coming)
+    await first.aclose()
+    await made.settled()
+    assert not (await readers[1].prepare(0, PAGE)).collapsed
+    for reader in readers:
+        await reader.close()
 
 
 @pytest_twisted.ensureDeferred
