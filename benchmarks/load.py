@@ -35,6 +35,8 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "docs" / "limits.md"
 BEGIN, END = "<!-- Figures of make test-load. -->", "<!-- End of the figures. -->"
 SMALL, LARGE = 4096, 64 << 20
+# Till the buffers on the way of those who read nothing are full.
+SETTLE_SECONDS = 8.0
 HEAD = b"%b HTTP/1.1\r\nHost: h\r\nAuthorization: AWS4-HMAC-SHA256 Credential=%b/20260101/us-east-1/s3/aws4_request, "
 HEAD += b"SignedHeaders=host, Signature=" + b"0" * 64 + b"\r\n%b\r\n"
 
@@ -159,6 +161,7 @@ def compared(one: Served, gather: Callable[[], list[socket.socket]], rounds: int
         before = one.memory()
         clients = gather()
         with keep(clients):
+            time.sleep(SETTLE_SECONDS)
             beside.append(p99(one))
             taken, size = max(taken, one.memory() - before), len(clients)
         for client in clients:
@@ -180,7 +183,8 @@ def dripping(clients: list[socket.socket]) -> Iterator[None]:
 
     def run() -> None:
         while not over.wait(0.5):
-            for client in clients[::4]:
+            # Heads and bodies.
+            for client in [one for pair in zip(clients[::4], clients[1::4], strict=True) for one in pair]:
                 with contextlib.suppress(OSError):
                     client.send(b"x")
 

@@ -283,6 +283,10 @@ class S3Request(Request):
             site.arrivals.body_begins(self.body)
             self.process()
 
+    def getRequestHostname(self) -> bytes:
+        """What Klein asks, and would refuse in its own words if it is odd: no route depends on a host."""
+        return b""
+
     def parseCookies(self) -> None:
         """S3 has no cookies."""
 

@@ -247,6 +247,15 @@ async def test_malformed_requests_get_an_s3_error(server: Any, case: str) -> Non
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_host_that_is_no_text_changes_nothing(server: Any) -> None:
+    """No route depends on the Host: odd bytes in it get the answer of any other, and leave nothing in the log."""
+    with capturedLogs() as captured:
+        answer = await server.exchange(b"GET / HTTP/1.1\r\nHost: \xe8\x97\xff\r\nConnection: close\r\n\r\n")
+    assert body_of(answer) == b"hello"
+    assert not [event for event in captured if "log_failure" in event]
+
+
+@pytest_twisted.ensureDeferred
 async def test_the_end_of_a_site_waits_for_what_has_not_gone_out(server: Any) -> None:
     """An answer that its action has given is busy until its client has it all; then the connection closes. Idle ones close at once."""
     body = bytes(24 << 20)

@@ -19,6 +19,9 @@ from tests.running import Daemon, properties_text
 
 AUTHORIZATION = b"Authorization: AWS4-HMAC-SHA256 Credential=noise/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature="
 
+# More than the file systems that are filled have.
+MOST_FILLED = 2 << 30
+
 
 @define
 class Field:
@@ -91,9 +94,11 @@ def damage(field: Field) -> None:
 
 def _fill(place: Path, seconds: float) -> None:
     filler = place / "filler"
+    if not place.is_mount():
+        raise RuntimeError(f"{place} is no file system of its own any more")
     try:
         with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-            while True:
+            for _ in range(MOST_FILLED >> 20):
                 file.write(bytes(1 << 20))
         time.sleep(seconds)
     finally:
