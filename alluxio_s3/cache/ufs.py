@@ -145,7 +145,7 @@ class CachedUnderFileSystem:
             return await self._inner.list(prefix, start, limit, delimiter)
         asked = (prefix, start, limit, delimiter)
         lent = self._memory.limit
-        return await self._listings.look(asked, lambda: self._inner.list(*asked), float("inf") if limit is None else limit(""))
+        return await self._listings.look(asked, lambda: self._inner.list(*asked), float("inf") if lent is None else lent(""))
 
     async def open(self, path: str) -> IObjectReader:
         """See IUnderFileSystem."""
