@@ -48,6 +48,12 @@ from alluxio_s3.ufs.local.writer import FolderWriter, LocalWriter
 _OPTIONS: Mapping[str, str] = MappingProxyType({"buckets": "false", "folders": "true", "xattrs": "true"})
 # Threads that may wait for the disk to have what was written. The journal of the disk flushes for all that wait at once.
 _WRITERS = 24
+_LOSSES: Mapping[str, str] = MappingProxyType(
+    {
+        "data": "the writes of the last two seconds may be missing",
+        "rename": "what was written last may be missing, unreadable or zeros",
+    }
+)
 _log = Logger()
 
 
@@ -251,6 +257,8 @@ class LocalFactory:
         except OSError as error:
             raise ValueError(f"cannot serve {root!r}: {error.strerror}") from error
         writers.start()
+        if durability in _LOSSES:
+            _log.warn("{root} has durability {mode}: after a power cut {loss}", root=root, mode=durability, loss=_LOSSES[durability])
         try:
             ufs.prepare()
         except StorageError as error:
