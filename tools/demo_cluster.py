@@ -1,7 +1,7 @@
 """A cluster on this machine: python -m tools.demo_cluster (make demo-cluster)
 
-Three workers that find each other in a real etcd, nginx before them, and a store that speaks S3 with objects in a bucket, mounted as "models"
-and loaded into the caches of those who own them. Everything is in one directory, and ends with Ctrl-C.
+Three workers that find each other in a real etcd, nginx before them, and a store that speaks S3. Objects in a bucket of it are mounted as
+"models" and loaded into the caches of those who own them. Everything is in one directory, and ends with Ctrl-C.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def main() -> None:
   The cluster serves S3 at http://{HOST}:{BALANCER}. In another terminal:
 
     aws --no-sign-request --endpoint-url http://{HOST}:{BALANCER} s3 ls s3://models/
-    curl -sL -o /dev/null -w '%{{num_redirects}} redirects\\n' http://{HOST}:{BALANCER}/models/shard-00000.bin
+    curl -sL -H 'x-alluxio-redirect: true' -o /dev/null -w '%{{num_redirects}} redirects\\n' http://{HOST}:{BALANCER}/models/shard-00000.bin
 
   Dashboards: {", ".join(f"http://{HOST}:{29970 + number}/" for number in WORKERS)}. Stop with Ctrl-C.
 """)
