@@ -46,7 +46,7 @@ test: $(VENV)/.dev ## Run the tests, with the clients of the CI subset
 	tests/deploy/balancers.sh install || echo "The tests of load balancers are skipped." >&2
 	tests/cluster/servers/etcd.sh install || echo "The tests with etcd are skipped." >&2
 	@for server in tests/ufs/servers/*.sh; do $$server installed || echo "make test-ufs installs $$server; till then its tests are skipped." >&2; done
-	$(PYTHON) -m pytest -m "not clients or ci" $(ARGS)
+	$(PYTHON) -m pytest -m "not (clients or ui) or ci" $(ARGS)
 	$(PYTHON) -m pytest --store=s3 --page-cache tests/clients/test_boto3_objects.py tests/clients/test_boto3_tags.py
 
 .PHONY: test-clients
@@ -58,6 +58,18 @@ test-clients: $(VENV)/.dev ## Run the tests with every client program (STORE=s3,
 test-ufs: $(VENV)/.dev ## Run the tests of under-stores against real servers (HDFS and others), which are installed
 	@for server in tests/ufs/servers/*.sh; do $$server install || echo "The tests with $$server are skipped." >&2; done
 	$(PYTHON) -m pytest -m servers tests $(ARGS)
+
+.PHONY: test-ui
+test-ui: $(VENV)/.dev ## Run the tests of the dashboard in Chromium, which is installed (as root)
+	$(PYTHON) -m pip install -q -e '.[ui]'
+	tests/ui/install.sh || echo "The tests of what could not be installed are skipped." >&2
+	$(PYTHON) -m pytest -m ui tests/ui $(ARGS)
+
+.PHONY: screenshots
+screenshots: $(VENV)/.dev ## Take the pictures of docs/dashboard.md anew
+	$(PYTHON) -m pip install -q -e '.[ui]'
+	tests/ui/install.sh
+	$(PYTHON) -m tests.ui.screenshots
 
 .PHONY: check
 check: $(VENV)/.dev ## Lint, format, types, the rules of the house, generated docs
@@ -97,6 +109,12 @@ fuzz: $(VENV)/.dev ## Fuzz every parser of foreign bytes, SECONDS=60 each (ARGS=
 test-load: $(VENV)/.dev ## Measure what 10,000 idle connections, 5,000 slow clients, 1,200 slow transfers and a flood cost (ARGS=--write: into docs/limits.md)
 	$(PYTHON) -m benchmarks.load $(ARGS)
 
+.PHONY: docs-site
+docs-site: ## Render docs/ as a site in build/site
+	[ -x .tools/docs-site/bin/mkdocs ] || { tools/make_venv.sh .tools/docs-site && .tools/docs-site/bin/python -m pip install -q 'mkdocs-material>=9.8,<10'; }
+	rm -rf build/docs && mkdir -p build && cp -r docs build/docs && sed 's,](docs/,](,g' README.md >build/docs/index.md
+	NO_MKDOCS_2_WARNING=1 .tools/docs-site/bin/mkdocs build --quiet --strict
+
 .PHONY: bench
 bench: $(VENV)/.dev ## Compare requests with nginx and rclone (ARGS=--quick; ARGS=--write: into docs/performance.md)
 	benchmarks/http/install.sh
@@ -110,6 +128,16 @@ bench-processes: $(VENV)/.dev ## Compare two processes with one
 .PHONY: bench-listing
 bench-listing: $(VENV)/.dev ## Measure listings (ARGS=--write: into docs/listing.md)
 	$(PYTHON) -m benchmarks.listing $(ARGS)
+
+.PHONY: bench-cluster
+bench-cluster: $(VENV)/.dev ## Compare reads through another worker with those of the owner
+	$(PYTHON) -m benchmarks.cluster $(ARGS)
+
+.PHONY: demo-cluster
+demo-cluster: $(VENV)/.dev ## Start three workers, etcd, nginx and a store on this machine
+	tests/cluster/servers/etcd.sh install
+	tests/deploy/balancers.sh install
+	$(PYTHON) -m tools.demo_cluster $(ARGS)
 
 .PHONY: bench-cache
 bench-cache: $(VENV)/.dev ## Measure reads through the cache
