@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from alluxio_s3.auth.admin_token import parse_token
+from alluxio_s3.auth.shared_keys import IN_ETCD
 from alluxio_s3.auth.watched_file import WatchedFile
-from alluxio_s3.interfaces import IAuthenticator, IAuthorizer
+from alluxio_s3.interfaces import IAuthenticator, IAuthorizer, IKeyed, ISharedTexts
 from alluxio_s3.plugins import AUTHENTICATORS, AUTHORIZERS, build_plugin
 from alluxio_s3.settings import Loaded, Settings, SettingsError
 from alluxio_s3.threads import Threads
 
 # Those under which the daemon's own user asks where nobody else does.
 _TRUSTING = frozenset({"simple", "audit"})
+_KEYS = "alluxio.worker.s3.authentication.keys.file"
 
 
 def process_user() -> str:
@@ -27,8 +29,8 @@ def process_user() -> str:
         return str(os.geteuid())
 
 
-def build_authenticator(loaded: Loaded, user: str, reactor: Any, threads: Threads) -> IAuthenticator:
-    """Who says who users are. ``user`` is whom those are who name nobody. Raises SettingsError."""
+def build_authenticator(loaded: Loaded, user: str, reactor: Any, threads: Threads, shared: ISharedTexts | None = None) -> IAuthenticator:
+    """Who says who users are. ``user`` is whom those are who name nobody, ``shared`` the keys in etcd. Raises SettingsError."""
     settings = loaded.settings
     options = {
         "user": user,
@@ -39,7 +41,13 @@ def build_authenticator(loaded: Loaded, user: str, reactor: Any, threads: Thread
         **_kept(loaded),
         **loaded.plugin_options.get(settings.authentication_type.lower(), {}),
     }
-    return build_plugin(AUTHENTICATORS, settings.authentication_type, IAuthenticator, options, reactor, threads)
+    authenticator = build_plugin(AUTHENTICATORS, settings.authentication_type, IAuthenticator, options, reactor, threads)
+    keyed = IKeyed(authenticator, None)
+    if settings.access_keys == IN_ETCD and keyed is not None:
+        if shared is None:
+            raise SettingsError(f"{_KEYS}: keys are in etcd only where members are (alluxio.etcd.endpoints).")
+        keyed.follow(shared)
+    return authenticator
 
 
 def build_authorizer(loaded: Loaded, permissions: frozenset[str], reactor: Any, threads: Threads) -> IAuthorizer:

@@ -22,8 +22,9 @@ from alluxio_s3.cluster.etcd_connections import EtcdTls
 from alluxio_s3.cluster.fixed import FixedMembers, parse_members
 from alluxio_s3.cluster.identity import check_identity, identity_in, new_boot
 from alluxio_s3.cluster.membership import PROBE_SECONDS, SECRET_BYTES, EtcdMembers, Probe
+from alluxio_s3.cluster.shared_texts import ACCESS_KEYS, SharedTexts
 from alluxio_s3.cluster.watched import WatchedPrefix
-from alluxio_s3.interfaces import IMetrics, Member
+from alluxio_s3.interfaces import IMetrics, ISharedTexts, Member
 from alluxio_s3.ops.health import Health
 from alluxio_s3.settings import Loaded, Settings, SettingsError
 
@@ -159,6 +160,11 @@ def build_clustering(loaded: Loaded, reactor: Any, slot: int = 0, probe: Probe |
     asking = partial(reached, reactor) if probe is None else probe
     me = _me(loaded, identity_of(loaded, os.environ))
     return Clustering(EtcdMembers(me, slot, etcd, watched, reactor, boottime, ttl, asking, _secret(settings)), etcd, watched)
+
+
+def shared_keys(watched: WatchedPrefix | None) -> ISharedTexts | None:
+    """The access keys of the cluster that etcd has, if it is ``watched``."""
+    return None if watched is None else SharedTexts(watched, ACCESS_KEYS)
 
 
 def identity_of(loaded: Loaded, environ: Mapping[str, str]) -> str:

@@ -19,7 +19,7 @@ from alluxio_s3.actions.everything import REGISTRY
 from alluxio_s3.actions.exchange import Services
 from alluxio_s3.admission import build_authenticator, build_authorizer, process_user, watched_admin_token
 from alluxio_s3.cache.ufs import Cache
-from alluxio_s3.clustering import Clustering, build_clustering, is_clustered
+from alluxio_s3.clustering import Clustering, build_clustering, is_clustered, shared_keys
 from alluxio_s3.dashboard.pages import Dashboard
 from alluxio_s3.http.certificates import Certificates
 from alluxio_s3.http.fastpath import FastPath
@@ -178,7 +178,8 @@ class Gateway(MultiService):
         )
         watched = None if clustering is None else clustering.watched
         namespace.source = build_mounts(loaded, namespace, reactor, threads, cache, metrics, sharing.store, watched)
-        authenticator = sharing.authenticator(build_authenticator(loaded, user, reactor, threads))
+        shared = shared_keys(watched)
+        authenticator = sharing.authenticator(build_authenticator(loaded, user, reactor, threads, shared))
         services = Services(
             namespace=namespace,
             authorizer=build_authorizer(loaded, permissions(), reactor, threads),
@@ -208,9 +209,7 @@ class Gateway(MultiService):
         )
         certificates = build_certificates(settings, reactor, threads, loaded.kept)
         parts: list[Part] = [] if certificates is None else [CertificatePart(certificates)]
-        parts.append(
-            AdmissionPart(pipeline, site.fast, operations.metrics, reactor, threads, loaded, user, permissions(), sharing.authenticator)
-        )
+        parts += [AdmissionPart(pipeline, site.fast, metrics, reactor, threads, loaded, user, permissions(), sharing.authenticator, shared)]
         if namespace.source is not None:
             parts.append(MountsPart(namespace.source.look))
         return cls(

@@ -14,7 +14,7 @@ from alluxio_s3.admission import build_authenticator, build_authorizer
 from alluxio_s3.http.certificates import Certificates, check_certificates
 from alluxio_s3.http.fastpath import FastPath
 from alluxio_s3.http.pipeline import Pipeline
-from alluxio_s3.interfaces import IAuthenticator, IAuthorizer, IMeasured, IMetrics, ITokenExchange
+from alluxio_s3.interfaces import IAuthenticator, IAuthorizer, IMeasured, IMetrics, ISharedTexts, ITokenExchange
 from alluxio_s3.listening import certificate_files
 from alluxio_s3.settings import Loaded, Settings, SettingsError
 from alluxio_s3.settings.renewal import renewed, same, without
@@ -142,7 +142,7 @@ class AdmissionPart:
     """Who tells who users are, and what they may do: both or neither, for half of a new way in might be open to all.
 
     Those whose properties are as they were stay, with what they know: they follow their files by themselves. ``wrap`` is put around
-    each authenticator.
+    each authenticator, ``shared`` are keys in etcd.
     """
 
     pipeline: Pipeline
@@ -154,13 +154,14 @@ class AdmissionPart:
     user: str
     permissions: frozenset[str]
     wrap: Callable[[IAuthenticator], IAuthenticator] | None = None
+    shared: ISharedTexts | None = None
     name: str = "admission"
     title: str = "users and policy"
 
     def files(self, settings: Settings) -> Sequence[str | None]:
         """See ``Part``."""
         keys = (one for one in settings.oidc_jwks_uri if "://" not in one)
-        return (settings.access_keys, settings.sts_secret, *keys, settings.policy_file)
+        return (None if settings.access_keys == IN_ETCD else settings.access_keys, settings.sts_secret, *keys, settings.policy_file)
 
     def check(self, loaded: Loaded) -> None:
         """See ``Part``."""
@@ -181,7 +182,7 @@ class AdmissionPart:
 
     def _built(self, loaded: Loaded) -> tuple[IAuthenticator, IAuthorizer]:
         fresh = evolve(loaded, kept={})
-        authenticator = build_authenticator(fresh, self.user, self.reactor, self.threads)
+        authenticator = build_authenticator(fresh, self.user, self.reactor, self.threads, self.shared)
         authenticator = authenticator if self.wrap is None else self.wrap(authenticator)
         return authenticator, build_authorizer(fresh, self.permissions, self.reactor, self.threads)
 

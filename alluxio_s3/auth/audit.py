@@ -17,11 +17,13 @@ from alluxio_s3.auth.simple import SimpleAuthenticator, SimpleFactory
 from alluxio_s3.interfaces import (
     IAuthenticator,
     IFormAuthenticator,
+    IKeyed,
     IMeasured,
     IMetrics,
     IPluginFactory,
     IPrincipal,
     IQuickAuthenticator,
+    ISharedTexts,
     ITally,
 )
 from alluxio_s3.s3.errors import S3Error
@@ -38,7 +40,7 @@ MAX_COUNTED = 200
 OTHERS = "(others)"
 
 
-@implementer(IAuthenticator, IFormAuthenticator, IQuickAuthenticator, IMeasured)
+@implementer(IAuthenticator, IFormAuthenticator, IKeyed, IQuickAuthenticator, IMeasured)
 @define
 class AuditAuthenticator:
     """Takes users at their word, and keeps account of those whose word would not do. ``failed`` counts them by user and reason."""
@@ -52,6 +54,10 @@ class AuditAuthenticator:
     _outcomes: Callable[..., ITally] | None = field(default=None, init=False)
     _tallies: dict[tuple[str, str], ITally] = field(factory=dict, init=False)
     _log = Logger()
+
+    def follow(self, texts: ISharedTexts) -> None:
+        """See ``IKeyed``."""
+        self.strict.follow(texts)
 
     def identify(self, authorization: bytes | None, method: str, raw_target: bytes, headers: Mapping[bytes, bytes]) -> IPrincipal | None:
         """See ``IQuickAuthenticator``. Whoever would not get in goes the way on which that is counted."""

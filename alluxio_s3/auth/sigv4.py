@@ -12,8 +12,9 @@ from zope.interface import implementer
 
 from alluxio_s3.auth.access_keys import AccessKey, parse_access_keys
 from alluxio_s3.auth.principals import ANONYMOUS, Principal
+from alluxio_s3.auth.shared_keys import IN_ETCD, Keys, SharedKeys
 from alluxio_s3.auth.watched_file import WatchedFile
-from alluxio_s3.interfaces import IAuthenticator, IFormAuthenticator, IPluginFactory, IQuickAuthenticator
+from alluxio_s3.interfaces import IAuthenticator, IFormAuthenticator, IKeyed, IPluginFactory, IQuickAuthenticator, ISharedTexts
 from alluxio_s3.s3.credentials import V2_QUERY, bearer_token, check_not_expired, find_credentials
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.form_credentials import V2_FORM, SignedForm, verify_form, verify_form_v2
@@ -30,7 +31,7 @@ def _verified(key: AccessKey) -> Principal:
     return Principal(key.user, "sigv4", key.groups, key.roles)
 
 
-@implementer(IAuthenticator, IFormAuthenticator, IQuickAuthenticator)
+@implementer(IAuthenticator, IFormAuthenticator, IKeyed, IQuickAuthenticator)
 @frozen
 class SigV4Authenticator:
     """Verifies signatures with the secrets of ``keys``.
@@ -39,17 +40,25 @@ class SigV4Authenticator:
     version 2, too.
     """
 
-    keys: WatchedFile[Mapping[str, AccessKey]]
+    keys: Keys
     region: str
     clock: IReactorTime
     version_2: bool = False
+
+    def follow(self, texts: ISharedTexts) -> None:
+        """See ``IKeyed``."""
+        if isinstance(self.keys, SharedKeys):
+            self.keys.source = texts
 
     def identify(self, authorization: bytes | None, method: str, raw_target: bytes, headers: Mapping[bytes, bytes]) -> Principal | None:
         """See ``IQuickAuthenticator``."""
         if authorization is None:
             return Principal(ANONYMOUS, ANONYMOUS)
         plain = parse_authorization(authorization)
-        key = None if plain is None else self.keys.value.get(plain.access_key)
+        try:
+            key = None if plain is None else self.keys.value.get(plain.access_key)
+        except S3Error:
+            return None
         if plain is None or key is None:
             return None
         now = self.clock.seconds()
@@ -106,5 +115,7 @@ class SigV4Factory:
         if not options.get("keys"):
             raise ValueError("it needs a file of access keys: set alluxio.worker.s3.authentication.keys.file")
         clock = cast("IReactorTime", reactor)
-        keys = WatchedFile(options["keys"], parse_access_keys, clock, options.get(f"kept:{options['keys']}"))
+        keys: Keys = SharedKeys()
+        if options["keys"] != IN_ETCD:
+            keys = WatchedFile(options["keys"], parse_access_keys, clock, options.get(f"kept:{options['keys']}"))
         return SigV4Authenticator(keys, options.get("region", "us-east-1"), clock, options.get("sigv2") == "true")

@@ -89,6 +89,22 @@ class IFormAuthenticator(Interface):
         """Who signed the policy of ``form``. Raises S3Error. What the policy allows, and until when, is another question."""
 
 
+class ISharedTexts(Interface):
+    """Texts that all workers of a cluster have from one place, such as files of keys."""
+
+    version: int = Attribute("A number that is another when the texts may have changed. 0: they are not known yet.")
+
+    def texts() -> Mapping[str, bytes]:
+        """Those of now, by name."""
+
+
+class IKeyed(Interface):
+    """An authenticator that may have its keys from such a place, if its option ``keys`` is ``etcd``."""
+
+    def follow(texts: ISharedTexts) -> None:
+        """Take them from there, and what becomes of them."""
+
+
 class IQuickAuthenticator(Interface):
     """An authenticator that can tell who is asking without waiting for anything, for the plainest of requests."""
 

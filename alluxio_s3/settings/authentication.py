@@ -35,7 +35,8 @@ class Authentication:
         "alluxio.worker.s3.authentication.keys.file",
         location(),
         "",
-        "The access keys of `SIGV4` and `AUDIT`, in the form of an AWS credentials file; read again when it changes.",
+        "The access keys of `SIGV4` and `AUDIT`, in the form of an AWS credentials file; read again when it changes."
+        " `etcd`: those of the cluster, [in etcd](authentication.md#keys-in-etcd).",
         ours=True,
         reload="admission",
     )
