@@ -116,7 +116,7 @@ class Generator:
 
     def _any(self) -> str:
         chance = self.random.random()
-        if chance < 0.2 and self.options.hot:
+        if self.options.hot and (chance < 0.2 or not self.options.keys):
             return f"hot/{self.random.randrange(self.options.hot)}"
         return self._own()
 
