@@ -6,6 +6,7 @@ import http.client
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,7 +62,7 @@ def get(url: str, headers: Mapping[str, str] | None = None, method: str = "GET",
 class Trio:
     """``daemons`` and their ``endpoints``, by number from 0; bucket ``objects`` is in a directory, through the cache of each."""
 
-    def __init__(self, place: Path, properties: Mapping[str, object], mount: Mapping[str, str]) -> None:
+    def __init__(self, place: Path, properties: Mapping[str, object], mount: Mapping[str, str], etcd: str = "") -> None:
         self.port, self.peer_port = free_ports(2)
         self.place = place
         self.data = place / "data"
@@ -70,6 +71,17 @@ class Trio:
         (place / "secret").write_bytes(os.urandom(32).hex().encode())
         self._properties = dict(properties)
         self._mount = dict(mount)
+        self._members: dict[str, object] = {
+            "alluxio.worker.membership.manager.type": "STATIC",
+            "alluxio.worker.static.membership.manager.config.file": place / "members",
+            "alluxio.worker.s3.cluster.secret.file": place / "secret",
+        }
+        if etcd:
+            self._members = {
+                "alluxio.etcd.endpoints": etcd,
+                "alluxio.cluster.name": place.name,
+                "alluxio.worker.failure.detection.timeout": "5sec",
+            }
         self.daemons = [Daemon(place / f"worker-{number}") for number in range(3)]
         self.endpoints = [f"http://{host}:{self.port}" for host in HOSTS]
         self._ring = Ring({f"{host}:{self.port}": 1.0 for host in HOSTS})
@@ -84,9 +96,8 @@ class Trio:
                 "alluxio.worker.s3.bind.host": HOSTS[number],
                 "alluxio.worker.rest.port": self.port,
                 "alluxio.worker.s3.peer.port": self.peer_port,
-                "alluxio.worker.membership.manager.type": "STATIC",
-                "alluxio.worker.static.membership.manager.config.file": self.place / "members",
-                "alluxio.worker.s3.cluster.secret.file": self.place / "secret",
+                **self._members,
+                "alluxio.worker.identity.uuid": f"{HOSTS[number]}:{self.port}",
                 "alluxio.worker.s3.connection.keep.alive.enabled": True,
                 "alluxio.underfs.xattr.change.enabled": True,
                 "alluxio.worker.page.store.dirs": place / "pages",
@@ -97,6 +108,19 @@ class Trio:
                 **self._properties,
             }
         )
+
+    def acquainted(self) -> None:
+        """Return when each of those that run sends readers to the others: each serves what another owns through it."""
+        for reader in range(3):
+            for owner in range(3):
+                if reader == owner or not (self.daemons[reader].alive and self.daemons[owner].alive):
+                    continue
+                key = self.key(owner, "acquainted")
+                self.put(key, b"x" * 20)
+                deadline = time.monotonic() + 30
+                while "detail=proxy" not in get(f"{self.endpoints[reader]}/objects/{key}").headers.get("cache-status", ""):
+                    assert time.monotonic() < deadline, f"worker {reader} does not know worker {owner}"
+                    os.sched_yield()
 
     def owner(self, key: str) -> int:
         """The number of the worker that owns the key of bucket ``objects``."""
@@ -121,12 +145,13 @@ class Trio:
 
 
 @contextmanager
-def running_trio(place: Path, properties: Mapping[str, object] | None = None, **mount: str) -> Iterator[Trio]:
-    """Three of them, running; at the end none has died or logged trouble that it was not killed for."""
-    trio = Trio(place, properties or {}, mount or {"cache": "always"})
+def running_trio(place: Path, properties: Mapping[str, object] | None = None, etcd: str = "", **mount: str) -> Iterator[Trio]:
+    """Three of them, running, that know each other from a file or from ``etcd``; at the end none has logged trouble."""
+    trio = Trio(place, properties or {}, mount or {"cache": "always"}, etcd)
     try:
         for number in range(3):
             trio.start(number)
+        trio.acquainted()
         yield trio
         for daemon in trio.daemons:
             if daemon.alive:
