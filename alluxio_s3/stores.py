@@ -19,7 +19,16 @@ from alluxio_s3.cache.ufs import Cache, CachedUnderFileSystem
 from alluxio_s3.cluster.mount_table import EtcdMountTable
 from alluxio_s3.cluster.watched import WatchedPrefix
 from alluxio_s3.clustering import build_etcd, root_of
-from alluxio_s3.interfaces import IBucketContainer, ICorsStore, IIdentified, IMetrics, IMultipartUploads, ITagStore, IUnderFileSystem
+from alluxio_s3.interfaces import (
+    IBucketContainer,
+    ICorsStore,
+    IForeseeingFactory,
+    IIdentified,
+    IMetrics,
+    IMultipartUploads,
+    ITagStore,
+    IUnderFileSystem,
+)
 from alluxio_s3.namespace.cors_files import CorsFiles
 from alluxio_s3.namespace.live_mounts import LiveMounts, Store
 from alluxio_s3.namespace.mount_table import FileMountTable, MountFile
@@ -302,7 +311,9 @@ class MountBuilder:
 def _foresee(uri: str) -> None:
     """Do what takes long in building a store: import its plugin; touch a directory, which hangs where a network file system does."""
     name = plugin_of(uri)
-    load_factory(UFS, name)
+    foreseeing = IForeseeingFactory(load_factory(UFS, name).factory, None)
+    if foreseeing is not None:
+        foreseeing.foresee(uri)
     if name == LOCAL:
         Path(uri.partition("://")[2] or uri).is_dir()
 

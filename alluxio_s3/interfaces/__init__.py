@@ -33,7 +33,7 @@ from alluxio_s3.interfaces.identity import (
     TemporaryCredentials,
 )
 from alluxio_s3.interfaces.metrics import IMeasured, IMetrics, ISpread, ITally
-from alluxio_s3.interfaces.plugins import IPluginFactory
+from alluxio_s3.interfaces.plugins import IForeseeingFactory, IPluginFactory
 from alluxio_s3.interfaces.requests import IRequestBody
 from alluxio_s3.interfaces.stores import (
     IAttributeUpdater,
@@ -60,6 +60,7 @@ __all__ = [
     "ICorsStore",
     "IExplainer",
     "IFileBacked",
+    "IForeseeingFactory",
     "IFormAuthenticator",
     "IHotObject",
     "IHotObjects",

@@ -18,3 +18,10 @@ class IPluginFactory(Interface):
         ``options`` are the properties ``alluxio.worker.s3.plugin.<name>.<option>``; beside them an under-store gets ``uri`` (as
         configured) and ``buckets`` (``true`` when it is mounted at ``/``), an authenticator ``user`` (the daemon's own).
         """
+
+
+class IForeseeingFactory(IPluginFactory):
+    """A factory of an under-store some of whose building takes long, such as to import a library."""
+
+    def foresee(uri: str) -> None:
+        """Do that for a store at ``uri``, in a thread, before ``build``. Raises nothing; what is wrong ``build`` will say."""

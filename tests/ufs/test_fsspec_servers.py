@@ -1,13 +1,15 @@
-"""The under-store on fsspec keeps the contract on servers of the APIs of Google's and Azure's stores."""
+"""The under-store on fsspec keeps the contract on servers of the APIs of Google's and Azure's stores, and on OpenSSH's SFTP."""
 
 from __future__ import annotations
 
+import getpass
 import uuid
 
 import fsspec
 import pytest
 
-from alluxio_s3.testing.workbench import ODD_NAMES
+from alluxio_s3.testing.in_reactor import in_reactor
+from alluxio_s3.testing.workbench import ODD_NAMES, Workbench, together
 from tests.ufs.fsspec_contract import FsspecContract
 from tests.ufs.servers.started import Started, is_installed
 
@@ -32,6 +34,11 @@ def gcs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def azure(tmp_path_factory):
     yield from started("azure", tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def sftp(tmp_path_factory):
+    yield from started("sftp", tmp_path_factory)
 
 
 class GcsContract(FsspecContract):
@@ -94,3 +101,40 @@ class TestAzureMount(AzureContract):
     """As one bucket."""
 
     buckets = False
+
+
+class SftpContract(FsspecContract):
+    """On sshd, as whoever runs the tests."""
+
+    odd_names = PRINTABLE
+
+    @pytest.fixture(autouse=True)
+    def server(self, sftp, tmp_path):
+        self.sftp, self.root = sftp, tmp_path / "root"
+        self.root.mkdir()
+
+    def place(self):
+        who = {"host": "127.0.0.1", "port": str(self.sftp.port), "username": getpass.getuser()}
+        return {"uri": f"fsspec+sftp://127.0.0.1{self.root}", "key_filename": str(self.sftp.directory / "key"), **who}
+
+
+@pytest.mark.servers
+class TestSftpRoot(SftpContract):
+    """Mounted at ``/``."""
+
+
+@pytest.mark.servers
+class TestSftpMount(SftpContract):
+    """As one bucket."""
+
+    buckets = False
+
+    @in_reactor
+    async def test_many_calls_at_once(self, store: Workbench) -> None:
+        """Sixty reads at once over a few connections all end, each with its own bytes: answers are never mixed up."""
+        bodies = {f"k{number}": bytes([number]) * (100_000 + number) for number in range(12)}
+        for key, body in bodies.items():
+            await store.put(key, body)
+        names = list(bodies) * 5
+        got = await together(*(store.get(name) for name in names))
+        assert got == [bodies[name] for name in names]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import cast
 
@@ -12,10 +13,10 @@ from zope.interface import implementer
 from alluxio_s3.interfaces import (
     IAttributeUpdater,
     IBucketContainer,
+    IForeseeingFactory,
     IIdentified,
     IObjectReader,
     IObjectWriter,
-    IPluginFactory,
     IUnderFileSystem,
 )
 from alluxio_s3.s3.conditions import WriteCondition
@@ -102,9 +103,14 @@ class FsspecUnderFileSystem:
         await self._threads.run(self._remote.close)
 
 
-@implementer(IPluginFactory)
+@implementer(IForeseeingFactory)
 class FsspecFactory:
     """Builds the store of ``fsspec+<protocol>://`` URIs; ``options.parse_options`` tells its options."""
+
+    def foresee(self, uri: str) -> None:
+        """See IForeseeingFactory. The library is imported, which may take seconds."""
+        with suppress(ValueError):
+            parse_options({"uri": uri})
 
     def build(self, options: Mapping[str, str], reactor: object, threads: Threads) -> FsspecUnderFileSystem:
         """A store; nothing is asked of it yet. Raises ValueError for an option that is wrong or a library that is missing."""

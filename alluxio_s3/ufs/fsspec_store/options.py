@@ -10,16 +10,18 @@ from typing import Any
 
 from attrs import field, frozen
 
-_TIMEOUT, _RETRIES, _LAYOUT = "fsspec.timeout", "fsspec.retries", "fsspec.layout"
-_OURS = frozenset({"uri", "buckets", _TIMEOUT, _RETRIES, _LAYOUT})
+_TIMEOUT, _RETRIES, _LAYOUT, _CONNECTIONS = "fsspec.timeout", "fsspec.retries", "fsspec.layout", "fsspec.connections"
+_OURS = frozenset({"uri", "buckets", _TIMEOUT, _RETRIES, _LAYOUT, _CONNECTIONS})
 OBJECTS, FILES, READ_ONLY = "objects", "files", "read-only"
 # Where a put appears whole or not at all.
 _OBJECT_STORES = frozenset(
     {"memory", "gs", "gcs", "s3", "s3a", "abfs", "abfss", "az", "oss", "oci", "ocilake", "obs", "tos", "tosfs", "cos", "r2", "b2"}
 )
 # Where a rename replaces what is there in one step.
-# Not sftp: many calls at once have been seen to stand still over its one connection.
-_FILE_STORES = frozenset({"file", "local", "hdfs", "arrow_hdfs"})
+# Of SFTP: where the server has OpenSSH's posix-rename, without which the library fails.
+_FILE_STORES = frozenset({"file", "local", "hdfs", "arrow_hdfs", "sftp", "ssh"})
+# Whose libraries mix up the answers to two threads on one connection: paramiko gives one that it reads for another to nobody.
+_ONE_AT_A_TIME = frozenset({"sftp", "ssh", "ftp"})
 # What has to be installed for a protocol.
 _PACKAGES: Mapping[str, str] = {
     "gs": "gcsfs", "gcs": "gcsfs", "s3": "s3fs", "s3a": "s3fs", "abfs": "adlfs", "abfss": "adlfs", "az": "adlfs", "sftp": "paramiko",
@@ -39,7 +41,8 @@ class Options:
     """A store: the class of its filesystem, what that is built with, and where in it the root is (no slash at the end).
 
     ``layout`` is how objects are put: ``objects`` (a put is one step), ``files`` (a rename is) or ``read-only``. ``timeout`` is in
-    seconds, ``retries`` after the first try. ``identity`` holds no credentials.
+    seconds, ``retries`` after the first try. ``connections``: how many there are, each for one call at a time; 0: the library shares
+    one among all threads. ``identity`` holds no credentials.
     """
 
     protocol: str
@@ -50,6 +53,7 @@ class Options:
     layout: str
     timeout: float
     retries: int
+    connections: int
     identity: str
 
 
@@ -84,6 +88,7 @@ def parse_options(options: Mapping[str, str]) -> Options:
         layout,
         _number(options, _TIMEOUT, 60, 1, 3600),
         int(_number(options, _RETRIES, 3, 0, 20)),
+        int(_number(options, _CONNECTIONS, 4, 1, 64)) if protocol in _ONE_AT_A_TIME else 0,
         _identity(protocol, root, given),
     )
 

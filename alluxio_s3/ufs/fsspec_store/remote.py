@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import random
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +16,7 @@ from typing import IO, Any, ParamSpec, TypeVar
 from attrs import define, field
 
 from alluxio_s3.storage import NoSuchPath, PathConflict, PathNotAllowed, StorageError, Unavailable
+from alluxio_s3.ufs.fsspec_store.connections import Connections
 from alluxio_s3.ufs.fsspec_store.errands import began
 from alluxio_s3.ufs.fsspec_store.facts import Facts, parse_facts
 from alluxio_s3.ufs.fsspec_store.failures import is_lost, storage_errors
@@ -34,11 +34,13 @@ _FIRST_PAUSE = 0.1
 
 @define(eq=False)
 class Remote:
-    """One instance of a filesystem, made when it is first used, and again when its connection is lost."""
+    """The filesystem that ``options`` name."""
 
     options: Options
-    _instance: Any = field(default=None, init=False)
-    _making: threading.Lock = field(factory=threading.Lock, init=False)
+    _connections: Connections = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._connections = Connections(self._made, self.options.connections, self.options.timeout)
 
     def native(self, path: str) -> str:
         """What the library calls ``path``. Raises PathNotAllowed for one that it would take for another."""
@@ -157,32 +159,26 @@ class Remote:
 
     def close(self) -> None:
         """Let go of the connection, as far as the library can."""
-        with self._making:
-            instance, self._instance = self._instance, None
-        for name in ("client", "ftp"):
-            with suppress(Exception):
-                getattr(instance, name).close()
+        self._connections.close()
 
-    def _filesystem(self) -> Any:
-        with self._making:
-            if self._instance is None:
-                # Others would pass it on to what they are made with; what they remember is forgotten before each look.
-                cached = {"use_listings_cache": False} if self.options.filesystem.async_impl else {}
-                made = self.options.filesystem(skip_instance_cache=True, **cached, **self.options.given)
-                self._instance = made
-            return self._instance
+    def _made(self) -> Any:
+        # Others would pass it on to what they are made with; what they remember is forgotten before each look.
+        cached = {"use_listings_cache": False} if self.options.filesystem.async_impl else {}
+        made = self.options.filesystem(skip_instance_cache=True, **cached, **self.options.given)
+        if self.options.connections:
+            with suppress(Exception):  # paramiko's; others have their own ways
+                made.ftp.get_channel().settimeout(self.options.timeout)
+        return made
 
     def _once(self, path: str, call: Callable[[Any], T], allowance: float = 0) -> T:
         began(self.options.timeout + allowance)
-        with storage_errors(path):
-            filesystem = self._filesystem()
+        with storage_errors(path), self._connections.one() as filesystem:
+            began(self.options.timeout + allowance)
             try:
                 return call(filesystem)
             except Exception as problem:
                 if is_lost(problem) and not getattr(filesystem, "async_impl", False):
-                    with self._making:
-                        if self._instance is filesystem:
-                            self._instance = None
+                    self._connections.lose(filesystem)
                 raise
 
     def _again(self, path: str, call: Callable[[Any], T], allowance: float = 0) -> T:
