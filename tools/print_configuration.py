@@ -62,7 +62,8 @@ def _rows(listed: Iterable[Property]) -> Iterator[str]:
         name = f"`{one.name}`" + (" °" if one.ours else "") + "".join(f"<br>also `{alias}`" for alias in one.aliases)
         kind = one.kind.expected if one.kind.name == "choice" else one.kind.name
         default = f"`{one.default}`" if one.default else ""
-        yield f"| {name} | {'↻' if one.reload else ''} | {kind} | {default} | {one.meaning}{'' if one.acted_on else ' *Not acted upon yet.*'} |\n"
+        meaning = one.meaning + ("" if one.acted_on else " *Not acted upon yet.*")
+        yield f"| {name} | {'↻' if one.reload else ''} | {kind} | {default} | {meaning} |\n"
 
 
 if __name__ == "__main__":
