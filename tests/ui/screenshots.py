@@ -16,9 +16,12 @@ from typing import Any
 
 from tests.running import ROOT, Daemon
 from tests.ui.conftest import Load, Site, start
+from tests.ui.palettes import chunk, with_palette
 
 PICTURES = ROOT / "docs" / "pictures"
 SECONDS = 110
+# Of a picture in the docs; those that would be larger have fewer colours.
+MANY_BYTES = 150_000
 DESK = {"width": 1120, "height": 760}
 PHONE = {"width": 360, "height": 780}
 ALICE = {"Authorization": "AWS4-HMAC-SHA256 Credential=alice/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=" + "0" * 64}
@@ -82,8 +85,8 @@ def _signed_in(page: Any) -> Any:
 
 
 def _shoot(page: Any, name: str, *, full: bool = False) -> None:
-    # WebP would be smaller, and not every reader of Markdown shows it.
-    page.screenshot(path=PICTURES / name, full_page=full)
+    taken = page.screenshot(full_page=full)
+    (PICTURES / name).write_bytes(taken if len(taken) < MANY_BYTES else with_palette(taken))
     sys.stdout.write(f"{name}: {(PICTURES / name).stat().st_size} bytes\n")
 
 
@@ -99,9 +102,6 @@ def _picture() -> bytes:
             row += bytes((int(18 + 230 * warm), int(24 + 150 * warm**2), int(70 + 60 * (1 - warm)))) * scale
         rows += (b"\0" + row) * scale
     size = side * scale
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack("!I", len(data)) + kind + data + struct.pack("!I", zlib.crc32(kind + data))
 
     head = struct.pack("!2I5B", size, size, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(rows), 9)) + chunk(b"IEND", b"")
