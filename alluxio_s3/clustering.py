@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,17 +22,20 @@ from alluxio_s3.cluster.etcd_connections import EtcdTls
 from alluxio_s3.cluster.fixed import FixedMembers, parse_members
 from alluxio_s3.cluster.identity import check_identity, identity_in, new_boot
 from alluxio_s3.cluster.membership import PROBE_SECONDS, SECRET_BYTES, EtcdMembers, Probe
+from alluxio_s3.cluster.settings_copy import SETTINGS, SettingsCopy
 from alluxio_s3.cluster.shared_texts import ACCESS_KEYS, SharedTexts
 from alluxio_s3.cluster.watched import WatchedPrefix
 from alluxio_s3.interfaces import IMetrics, ISharedTexts, Member
-from alluxio_s3.ops.health import Health
 from alluxio_s3.settings import Loaded, Settings, SettingsError
 
 ETCD, STATIC = "ETCD", "STATIC"
+SETTINGS_COPY = "alluxio.worker.s3.cluster.settings.file"
 IDENTITY_FILE = "worker_identity"
 _ANYWHERE = frozenset({"0.0.0.0", "::", ""})  # noqa: S104
 
 _log = Logger()
+
+Watch = Callable[[str, Callable[[], Coroutine[Any, Any, str]]], None]
 
 
 def boottime() -> float:
@@ -78,14 +81,14 @@ class Clustering:
         """What an operator should know of; empty if all is well."""
         return self.members.trouble if isinstance(self.members, EtcdMembers) else ""
 
-    def report(self, metrics: IMetrics, health: Health, needs_mounts: bool) -> None:
-        """Keep figures in ``metrics``, and say in ``health`` what is wrong.
+    def report(self, metrics: IMetrics, warn_of: Callable[[str, Callable[[], str]], None], watch: Watch | None) -> None:
+        """Keep figures in ``metrics``, and say what is wrong: that etcd is away is worth a warning (``Health.warn_of``).
 
-        That etcd is away is worth a warning. Requests are kept away only where ``needs_mounts`` and it has not been heard of once.
+        Requests are kept away (``Health.watch``) only where mounts are there and it has not been heard of once.
         """
-        health.warn_of("cluster", self.trouble)
-        if needs_mounts:
-            health.watch("mounts", self._mounts_known)
+        warn_of("cluster", self.trouble)
+        if watch is not None:
+            watch("mounts", self._mounts_known)
         self._measure(metrics)
 
     async def _mounts_known(self) -> str:
@@ -117,6 +120,24 @@ class Clustering:
         )
         tallies = {outcome: count(outcome) for outcome in ("done", "refused", "failed")}
         self.etcd.tell = lambda outcome: tallies[outcome].add()
+
+
+def build_settings_copy(
+    settings: Settings, reactor: Any, check: Callable[[Path], None], reload: Callable[[], Coroutine[Any, Any, None]]
+) -> SettingsCopy | None:
+    """The copy of the properties that are in etcd, if there is a place for it. ``check`` raises SettingsError. Raises SettingsError."""
+    if settings.settings_copy is None:
+        return None
+    etcd = build_etcd(settings, reactor)
+    watched = WatchedPrefix(etcd, f"{root_of(settings)}{SETTINGS}", reactor)
+
+    def checked(path: Path) -> None:
+        try:
+            check(path)
+        except SettingsError as problem:
+            raise ValueError(str(problem)) from None
+
+    return SettingsCopy(watched, Path(settings.settings_copy), checked, reload)
 
 
 def build_etcd(settings: Settings, reactor: Any, *, lasting: bool = True) -> Etcd:

@@ -143,7 +143,7 @@ class Gateway(MultiService):
         )
         warn_of = operations.health.warn_of
         if clustering is not None:
-            clustering.report(operations.metrics, operations.health, settings.mount_table == IN_ETCD)
+            clustering.report(operations.metrics, warn_of, operations.health.watch if settings.mount_table == IN_ETCD else None)
         warn_of("mounts", lambda: f"broken: {', '.join(sorted(mounts.broken))}" if mounts.broken else "")
         if certificates is not None:
             warn_of("certificate", certificates.trouble)

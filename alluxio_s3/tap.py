@@ -33,6 +33,7 @@ class Options(usage.Options):
 
 def makeService(options: Options, reactor: Any = None) -> IService:  # noqa: N802  # twistd's name
     """The gateway, configured. Raises SystemExit with what is wrong with the configuration (twistd shows a trace for any other error)."""
+    from alluxio_s3.clustering import SETTINGS_COPY, build_settings_copy  # noqa: PLC0415
     from alluxio_s3.gateway import Gateway  # noqa: PLC0415  # twistd imports this module for its help text too
     from alluxio_s3.listening import Inherited  # noqa: PLC0415
     from alluxio_s3.ops.attendance import Attendance  # noqa: PLC0415
@@ -61,9 +62,17 @@ def makeService(options: Options, reactor: Any = None) -> IService:  # noqa: N80
             if loaded.settings.processes == 1
             else Supervisor.build(loaded, reactor, inherited, read)
         )
+
+        def check(copy: Path) -> None:
+            load(options["config"], [*options["overrides"], f"{SETTINGS_COPY}={copy}"], os.environ, directory)
+
+        shared = build_settings_copy(loaded.settings, reactor, check, daemon.reload)
     except SettingsError as problem:
         raise SystemExit(f"alluxio-s3: {problem}") from None
-    return Attendance(daemon, ServiceManager.of(os.environ, os.getpid()), reactor)
+    attendance = Attendance(daemon, ServiceManager.of(os.environ, os.getpid()), reactor)
+    if shared is not None:
+        shared.setServiceParent(attendance)
+    return attendance
 
 
 def work() -> None:

@@ -37,13 +37,15 @@ class EtcdMountTable:
     watched: WatchedPrefix | None = None
 
     async def mounts(self) -> Sequence[Mount]:
-        """See IMountTable. Raises Unavailable while etcd has not been heard of, or if something there is no mount."""
+        """See IMountTable. Raises Unavailable while etcd has not been heard of, has lost its data, or has something that is no mount."""
         if self.watched is None:
             entries: Sequence[Entry] = (await self.etcd.list(self.prefix + MOUNTS)).entries
         elif not self.watched.revision:
             raise Unavailable(message="the mount table is in etcd, which has not answered yet")
         else:
             entries = tuple(self.watched.under(MOUNTS).values())
+            if self.watched.lost and not entries:
+                raise Unavailable(message="etcd has lost the mount table")
         return sorted((self._decode(entry) for entry in entries), key=lambda one: one.path)
 
     async def add(self, mount: Mount) -> None:

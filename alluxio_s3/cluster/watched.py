@@ -34,6 +34,8 @@ class WatchedPrefix:
     revision: int = field(default=0, init=False)
     # Whether changes are being told of, for all that is known.
     following: bool = field(default=False, init=False)
+    # Whether etcd has lost its data since, or been given older ones: what is not there may not have been taken away by anybody.
+    lost: bool = field(default=False, init=False)
     _told: list[tuple[str, Callable[[Collection[str]], None]]] = field(factory=list, init=False)
     _work: Deferred[None] | None = field(default=None, init=False)
     _stopped: bool = field(default=False, init=False)
@@ -106,6 +108,7 @@ class WatchedPrefix:
     def _list(self, found: Mapping[str, Entry], revision: int) -> None:
         now = {key.removeprefix(self.prefix): entry for key, entry in found.items()}
         changed = {key for key in now.keys() | self.entries.keys() if now.get(key) != self.entries.get(key)}
+        self.lost = self.lost or revision < self.revision
         self.entries, self.revision = now, revision
         self._tell(changed)
         waiting, self._first = self._first, []

@@ -98,6 +98,14 @@ class Cluster:
         "The file of the secret by which workers know each other, at least 32 bytes; none: it is in etcd, made by the first of them.",
         ours=True,
     )
+    settings_copy: str | None = setting(
+        "alluxio.worker.s3.cluster.settings.file",
+        location(),
+        "",
+        "Where a copy is kept of the properties that etcd has for all workers, which count where this worker's own file and options say"
+        " nothing; none: there are none.",
+        ours=True,
+    )
     failure_detection_ms: int = setting(
         "alluxio.worker.failure.detection.timeout",
         duration(minimum=2000),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from attrs import field, frozen
@@ -48,7 +49,7 @@ def load(path: str | None, overrides: Sequence[str], environ: Mapping[str, str],
     given = [parse_override(argument) for argument in overrides]
     table = properties_of(Settings)
     known = {spelling: one for one in table.values() for spelling in one.spellings}
-    texts = Texts([in_file, given], known)
+    texts = Texts([_shared(Texts([in_file, given], known), environ, cwd), in_file, given], known)
     for entry in given:
         if _is_unknown(entry.name, known):
             raise entry.error(f"there is no such property{_nearest(entry.name, known)}")
@@ -64,6 +65,14 @@ def load(path: str | None, overrides: Sequence[str], environ: Mapping[str, str],
         plugin_options=_plugin_options(texts),
         root_options=_root_options(texts),
     )
+
+
+def _shared(texts: Texts, environ: Mapping[str, str], cwd: str) -> list[Entry]:
+    """What is for all workers of a cluster, from the copy that is kept here, if there is one yet."""
+    one = properties_of(Settings)["settings_copy"]
+    entry = texts.find(one.spellings)
+    path = None if entry is None else _value(one, entry, texts, environ, cwd)
+    return read(path) if path is not None and Path(path).is_file() else []
 
 
 def _value(one: Property, entry: Entry, texts: Texts, environ: Mapping[str, str], cwd: str) -> Any:

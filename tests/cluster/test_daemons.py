@@ -91,13 +91,13 @@ def test_workers_come_and_go(own_node, properties, tmp_path):
 
 
 def test_a_daemon_without_etcd(own_node, properties, tmp_path):
-    """While etcd is away a daemon serves what it knows, and says so to operators; when it is back, it joins."""
+    """While etcd is away a daemon serves what it knows, and says so; when it is back, it joins, and reads what is for all workers."""
     del properties["alluxio.worker.s3.mount.table"]
     own_node.kill()
     (tmp_path / "data" / "b").mkdir()
     (tmp_path / "data" / "b" / "k").write_text("hello")
     with Daemon(tmp_path / "one") as one:
-        endpoint = one.start(properties)
+        endpoint = one.start(properties | {"alluxio.worker.s3.cluster.settings.file": tmp_path / "copy"})
         assert get(endpoint, "/b/k") == (200, b"hello")
         admin = next(line for line in one.log.splitlines() if "Metrics at " in line).partition("Metrics at ")[2].partition("/metrics")[0]
         wait_for(lambda: b"etcd" in get(admin, "/ready")[1])
@@ -105,6 +105,11 @@ def test_a_daemon_without_etcd(own_node, properties, tmp_path):
         own_node.start()
         wait_for(lambda: keys_of(own_node, "workers/"))
         wait_for(lambda: b"etcd" not in get(admin, "/ready")[1])
+        own_node.ask(
+            "kv/put", key=b64encode(f"{ROOT}settings/alluxio.worker.s3.region".encode()).decode(), value=b64encode(b"here").decode()
+        )
+        wait_for((tmp_path / "copy").exists)
+        wait_for(lambda: "alluxio.worker.s3.region: the change needs a restart" in one.log)
         status, body = get(admin, "/metrics")
         assert status == 200
         assert b"alluxio_s3_cluster_members 1.0" in body

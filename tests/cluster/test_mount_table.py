@@ -107,10 +107,13 @@ def test_what_is_no_mount(value):
 
 @pytest_twisted.ensureDeferred
 async def test_etcd_is_away(prefix):
-    """Without etcd there is nothing to be known: that is an error, and not a table without mounts."""
+    """Without etcd, or when it has lost its data, there is nothing to be known: that is an error, and not a table without mounts."""
     etcd = Etcd([f"http://127.0.0.1:{free_port()}"], reactor)
     table = EtcdMountTable(etcd, prefix)
     for asked in (table.mounts(), table.add(ONE), table.remove("/one")):
         assert isinstance(await outcome_of(asked), EtcdError)
     assert isinstance(await outcome_of(EtcdMountTable(etcd, prefix, WatchedPrefix(etcd, prefix, reactor)).mounts()), Unavailable)
+    watched = WatchedPrefix(etcd, prefix, reactor)
+    watched.revision, watched.lost = 7, True
+    assert isinstance(await outcome_of(EtcdMountTable(etcd, prefix, watched).mounts()), Unavailable)
     await etcd.close()
