@@ -69,7 +69,7 @@ def cut_all(disks: dict[str, Disk], load: Load, chance: random.Random) -> None:
     """Cut the power of each disk, at random moments, sometimes just after somebody else's fsync."""
     for bucket in chance.sample(list(disks), len(disks)):
         disk = disks[bucket]
-        time.sleep(chance.uniform(0.02, 0.15))
+        load.last(chance.uniform(0.02, 0.15))
         if chance.random() < 0.5:
             stranger = os.open(disk.place / "stranger", os.O_WRONLY | os.O_CREAT)
             os.write(stranger, b"x")

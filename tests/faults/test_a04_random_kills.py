@@ -95,7 +95,7 @@ def test_random_kills(tmp_path: Path, served: dict[str, object]) -> None:
         with Load(options, 3) as load:
             for kill in range(KILLS):
                 load.until(60 * (kill + 1))
-                time.sleep(chance.uniform(0.05, 1.0))
+                load.last(chance.uniform(0.05, 1.0))
                 daemon.kill()
                 load.event("killed")
                 begun = time.monotonic()
