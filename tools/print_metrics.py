@@ -35,9 +35,11 @@ more than that, and everything else needs it.
 | --- | --- |
 | `/metrics` | the figures below, in the format of Prometheus, or of OpenMetrics if that is asked for |
 | `/live` | 200 while the event loop turns: who gets no answer may restart the daemon |
-| `/ready` | 200, or 503 while requests should go elsewhere: `{"ready": false, "reasons": {"store": "..."}}` |
+| `/ready` | 200, or 503 while requests should go elsewhere: `{"ready": false, "reasons": {"store": "..."}, "warnings": {}}` |
 
 The daemon is not ready while it stops, while the store at `/` does not answer, and, of several processes, while one is missing.
+
+What is under `warnings` keeps no request away and is for a person to look at: [faults](faults.md) has a row for each.
 
 Durations are in seconds, sizes in bytes. What several processes count adds up, except for what they share; and it stays when one of
 them ends: of one that is killed, all but the last second.
