@@ -172,7 +172,8 @@ class Gateway(MultiService):
         metrics = operations.metrics
         cache = build_cache(settings, reactor, threads, metrics)
         clustering = build_clustering(loaded, reactor, 0 if share is None else share.number) if is_clustered(settings) else None
-        sharing = Alone() if clustering is None else Sharing(settings, clustering.members, reactor, threads, metrics)
+        certificates = build_certificates(settings, reactor, threads, loaded.kept)
+        sharing = Alone() if clustering is None else Sharing(settings, clustering.members, reactor, threads, metrics, certificates)
         namespace = Namespace(
             build_root(loaded, reactor, threads, cache, metrics, sharing.store), user, partial(stage, settings, reactor, threads)
         )
@@ -207,7 +208,6 @@ class Gateway(MultiService):
             idle_seconds=settings.idle_max_ms / 1000 or None,
             body_stall_seconds=settings.body_stall_ms / 1000 or None,
         )
-        certificates = build_certificates(settings, reactor, threads, loaded.kept)
         parts: list[Part] = [] if certificates is None else [CertificatePart(certificates)]
         parts += [AdmissionPart(pipeline, site.fast, metrics, reactor, threads, loaded, user, permissions(), sharing.authenticator, shared)]
         if namespace.source is not None:

@@ -17,6 +17,7 @@ from twisted.web.server import Site
 
 from alluxio_s3.clustering import is_clustered
 from alluxio_s3.http.certificates import CertificateFiles, Certificates
+from alluxio_s3.http.mutual_tls import MutualTls
 from alluxio_s3.http.tls_transport import TlsEndpoint
 from alluxio_s3.http.transport import EagerEndpoint
 from alluxio_s3.settings import Settings, SettingsError
@@ -155,7 +156,10 @@ def places(
         found.append(Place(f"{at}:{number}", "https", TlsEndpoint(reactor, at, number, certificates, opened=given)))
     if is_clustered(settings):
         at, number, given = _where(settings.peer_bind_host or host, settings.peer_port, next(opened, None))
-        found.append(Place(f"{at}:{number} (the port for other workers)", PEERS, EagerEndpoint(reactor, at, number, opened=given)))
+        port: Any = EagerEndpoint(reactor, at, number, opened=given)
+        if certificates is not None and settings.tls_ca is not None:
+            port = TlsEndpoint(reactor, at, number, MutualTls(certificates), opened=given)
+        found.append(Place(f"{at}:{number} (the port for other workers)", PEERS, port))
     return found
 
 

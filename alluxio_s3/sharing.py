@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -20,6 +19,8 @@ from alluxio_s3.cluster.peers import PeerFailed, Peers
 from alluxio_s3.cluster.routing import RedirectPolicy, Routing
 from alluxio_s3.cluster.seals import Seals
 from alluxio_s3.cluster.store import ClusterStore, Neighbours
+from alluxio_s3.http.certificates import Certificates
+from alluxio_s3.http.mutual_tls import MutualTls
 from alluxio_s3.http.peers import PeerDesk, PeerSite
 from alluxio_s3.interfaces import IAuthenticator, IMembers, IMetrics, IRemembering, IRouting, IUnderFileSystem, Member
 from alluxio_s3.namespace.mounts import Namespace
@@ -55,7 +56,7 @@ class Alone:
 
 
 class Sharing(Alone):
-    """One for a process. ``trust`` as ``Peers`` has it."""
+    """One for a process. With ``certificates``, and an authority for them, workers speak TLS to each other. Raises SettingsError."""
 
     _log = Logger()
 
@@ -66,7 +67,7 @@ class Sharing(Alone):
         reactor: Any,
         threads: Threads,
         metrics: IMetrics,
-        trust: Callable[[str], Any] | None = None,
+        certificates: Certificates | None = None,
     ) -> None:
         self.members = members
         self._reactor = reactor
@@ -74,7 +75,8 @@ class Sharing(Alone):
         self._seals = Seals(members, reactor)
         self._tokens = HopTokens(lambda: members.secret, reactor)
         self._arrivals = Arrivals(reactor, max(1, settings.processes))
-        self._peers = Peers(members, self._seals, reactor, trust)
+        tls = None if certificates is None or settings.tls_ca is None else MutualTls(certificates)
+        self._peers = Peers(members, self._seals, reactor, None if tls is None else tls.towards)
         # Whoever has not heard of a change of the members after this time has no certain lease any more.
         grace = settings.failure_detection_ms / 1000 + 1.0
         self._ownership = Ownership(members, partial(time.clock_gettime, time.CLOCK_BOOTTIME), grace)

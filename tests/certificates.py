@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from cryptography.x509.oid import NameOID
 
 DAY = dt.timedelta(days=1)
-LOCALHOST = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+_ADDRESSES = [x509.IPAddress(ipaddress.ip_address(f"127.0.0.{number}")) for number in (1, 2, 3)]
+LOCALHOST = x509.SubjectAlternativeName([x509.DNSName("localhost"), *_ADDRESSES])
 
 
 class Issued:

@@ -60,7 +60,7 @@ class CertificateFiles:
 
 
 @frozen
-class _Identity:
+class Identity:
     """A private key and the certificates that vouch for it, the server's own first."""
 
     key: Any = field(repr=False)
@@ -77,16 +77,16 @@ class Certificates:
 
     def __init__(self, files: CertificateFiles, clock: IReactorTime, threads: Threads, kept: Mapping[str, bytes] | None = None) -> None:
         self.expires = 0.0
-        self._files = files
+        self.files = files
         self._clock = clock
         self._threads = threads
         try:
-            found = _load(files)
+            found = load(files)
         except SettingsError as problem:
             if not kept:
                 raise
             self._log.error("{problem}; the certificate is the one that was there before", problem=problem)
-            found = _load(evolve(files, contents=kept))
+            found = load(evolve(files, contents=kept))
         self._take(found)
 
     async def reload(self, files: CertificateFiles) -> None:
@@ -94,14 +94,14 @@ class Certificates:
 
         Raises SettingsError, and leaves everything as it was, if they are no good.
         """
-        found = await self._threads.run(_load, files)
-        self._files = files
+        found = await self._threads.run(load, files)
+        self.files = files
         self._take(found)
 
     def trouble(self) -> str:
         """Why an operator should look at the certificate; empty if there is no reason."""
         left = self.expires - self._clock.seconds()
-        place = self._files.keystore or self._files.certificate
+        place = self.files.keystore or self.files.certificate
         if left >= EXPIRES_SOON.total_seconds():
             return ""
         return f"{place} expires in {left / 86400:.1f} days" if left > 0 else f"{place} has expired"
@@ -111,7 +111,7 @@ class Certificates:
         now = datetime.fromtimestamp(self._clock.seconds(), UTC)
         begins, ends = own.not_valid_before_utc, own.not_valid_after_utc
         self.expires = ends.timestamp()
-        place = self._files.keystore or self._files.certificate
+        place = self.files.keystore or self.files.certificate
         if ends < now:
             self._log.warn("{place}: the certificate has expired on {ends}: clients will refuse it", place=place, ends=ends)
         elif begins > now:
@@ -124,11 +124,12 @@ class Certificates:
 
 def check_certificates(files: CertificateFiles) -> None:
     """That the files are good. Raises SettingsError that says why not."""
-    _load(files)
+    load(files)
 
 
-def _load(files: CertificateFiles) -> tuple[ssl.SSLContext, x509.Certificate]:
-    identity = _from_keystore(files) if files.keystore else _from_pem(files)
+def load(files: CertificateFiles) -> tuple[ssl.SSLContext, x509.Certificate]:
+    """The context of servers, and their certificate. It blocks. Raises SettingsError."""
+    identity = load_identity(files)
     own = identity.chain[0]
     if own.public_key() != identity.key.public_key():
         raise SettingsError(f"{files.key or files.keystore} is not the key of the certificate", name=KEY if files.key else KEYSTORE)
@@ -151,7 +152,19 @@ def _load(files: CertificateFiles) -> tuple[ssl.SSLContext, x509.Certificate]:
     return context, own
 
 
-def _from_pem(files: CertificateFiles) -> _Identity:
+def load_identity(files: CertificateFiles) -> Identity:
+    """The certificate and its key. It blocks. Raises SettingsError."""
+    return _from_keystore(files) if files.keystore else _from_pem(files)
+
+
+def load_trusted(files: CertificateFiles) -> Sequence[x509.Certificate]:
+    """Whose certificates are to be trusted. It blocks. Raises SettingsError."""
+    if files.ca is None:
+        raise SettingsError(f"{CLIENT_AUTH}={files.client_auth} needs to know whose certificates to trust", name=CA)
+    return _certificates(files, files.ca, CA)
+
+
+def _from_pem(files: CertificateFiles) -> Identity:
     if files.certificate is None or files.key is None:
         raise SettingsError(f"HTTPS needs a certificate: set {CERTIFICATE} and {KEY}, or {KEYSTORE}")
     chain = _certificates(files, files.certificate, CERTIFICATE)
@@ -164,10 +177,10 @@ def _from_pem(files: CertificateFiles) -> _Identity:
     except (ValueError, UnsupportedAlgorithm):
         wrong = f"cannot be decrypted with {KEY_PASSWORD}" if password and b"ENCRYPTED" in data else "is not a private key in PEM"
         raise SettingsError(f"{files.key} {wrong}", name=KEY) from None
-    return _Identity(key, chain)
+    return Identity(key, chain)
 
 
-def _from_keystore(files: CertificateFiles) -> _Identity:
+def _from_keystore(files: CertificateFiles) -> Identity:
     place = files.keystore or ""
     if files.certificate is not None:
         raise SettingsError(f"there is {CERTIFICATE} too: set one of them", name=KEYSTORE)
@@ -182,7 +195,7 @@ def _from_keystore(files: CertificateFiles) -> _Identity:
         raise SettingsError(f"{place} is no PKCS12 key store, or {KEYSTORE_PASSWORD} is not its password", name=KEYSTORE) from None
     if store.key is None or store.cert is None:
         raise SettingsError(f"{place} does not hold a private key and its certificate", name=KEYSTORE)
-    return _Identity(store.key, _ordered(store.cert.certificate, [one.certificate for one in store.additional_certs]))
+    return Identity(store.key, _ordered(store.cert.certificate, [one.certificate for one in store.additional_certs]))
 
 
 def _ordered(own: x509.Certificate, others: list[x509.Certificate]) -> list[x509.Certificate]:
@@ -196,9 +209,7 @@ def _ordered(own: x509.Certificate, others: list[x509.Certificate]) -> list[x509
 def _verify_clients(context: ssl.SSLContext, files: CertificateFiles) -> None:
     if files.client_auth == "none":
         return
-    if files.ca is None:
-        raise SettingsError(f"{CLIENT_AUTH}={files.client_auth} needs to know whose certificates to trust", name=CA)
-    trusted = b"".join(one.public_bytes(serialization.Encoding.DER) for one in _certificates(files, files.ca, CA))
+    trusted = b"".join(one.public_bytes(serialization.Encoding.DER) for one in load_trusted(files))
     context.load_verify_locations(cadata=trusted)
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # what the file names is trusted, be it a root or not
     context.verify_mode = _VERIFYING[files.client_auth]
@@ -225,7 +236,7 @@ def _read(files: CertificateFiles, path: str, name: str) -> bytes:
 
 
 @contextmanager
-def _in_memory(identity: _Identity) -> Iterator[str]:
+def _in_memory(identity: Identity) -> Iterator[str]:
     """A path at which OpenSSL finds key and chain, in memory: it takes them from files only."""
     pem = [one.public_bytes(serialization.Encoding.PEM) for one in identity.chain]
     key = identity.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

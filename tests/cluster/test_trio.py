@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,7 +19,8 @@ from botocore.credentials import Credentials
 from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 
-from tests.cluster.trio import MIB, Got, Trio, get, put, running_trio
+from tests.certificates import Authority
+from tests.cluster.trio import HOSTS, MIB, Got, Trio, free_ports, get, put, running_trio
 
 WGET = {"User-Agent": "Wget/1.21.3"}
 ALICE = {"Authorization": "AWS4-HMAC-SHA256 Credential=alice/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=" + "0" * 64}
@@ -239,3 +241,33 @@ def wait_for(holds) -> None:
     while not holds():
         assert time.monotonic() < deadline
         os.sched_yield()
+
+
+def test_workers_speak_tls(tmp_path: Path) -> None:
+    """With a certificate and an authority for it, workers talk to each other by TLS, and to nobody who shows no certificate."""
+    authority = Authority()
+    issued = authority.issue()
+    properties = {
+        "alluxio.network.tls.enabled": True,
+        "alluxio.network.tls.server.cert": issued.certificate_file(tmp_path / "cert.pem"),
+        "alluxio.network.tls.server.key": issued.key_file(tmp_path / "key.pem"),
+        "alluxio.network.tls.ca.cert": authority.certificate_file(tmp_path / "ca.pem"),
+        "alluxio.worker.s3.https.port": free_ports(1)[0],
+    }
+    with running_trio(tmp_path, properties) as trio:
+        key, data = trio.key(1, "secured"), os.urandom(2 * MIB)
+        trio.put(key, data)
+        got = get(url(trio, 0, key))
+        assert (got.body, "detail=proxy" in got.headers["cache-status"]) == (data, True)
+        assert told_to_strangers(HOSTS[1], trio.peer_port, ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))) == b""
+
+
+def told_to_strangers(host: str, port: int, context: ssl.SSLContext) -> bytes:
+    """What is answered to who shows no certificate."""
+    with socket.create_connection((host, port)) as plain:
+        try:
+            with context.wrap_socket(plain, server_hostname=host) as secured:
+                secured.sendall(b"GET /1/status HTTP/1.1\r\nHost: h\r\n\r\n")
+                return secured.recv(1)
+        except OSError:
+            return b""
