@@ -186,10 +186,12 @@ class EtcdMembers:
         """See ``IMembers``."""
         self._registration.forgetful.append(forget)
 
-    def _workers_changed(self, _: Collection[str]) -> None:
+    def _workers_changed(self, keys: Collection[str]) -> None:
         members, self._longest = _members(self.watched.under(WORKERS))
         self._roster.see(members, self.now())
         self._show()
+        if self._registration.registered and f"{WORKERS}{self.me.worker}/{self.slot}" in set(keys) - self.watched.entries.keys():
+            self._registration.hurry()
         if self._roster.doubted and (self._probing is None or self._probing.called):
             self._probing = Deferred.fromCoroutine(self._ask_doubted()).addErrback(_probed)
 

@@ -22,6 +22,8 @@ from alluxio_s3.cluster.etcd_words import EtcdError, get_of, list_of, unchanged
 
 # What is marked stays so long at least: longer than any lease that is still renewed in rounds.
 MARKED_SECONDS = 60
+# How soon a worker whose key is gone tries to have it again.
+AGAIN_SECONDS = 0.1
 # Everything, as a path that is marked.
 EVERYTHING = ""
 
@@ -63,6 +65,7 @@ class Registration:
     _work: Deferred[None] | None = field(default=None, init=False)
     _first: list[Deferred[None]] = field(factory=list, init=False)
     _ended: bool = field(default=False, init=False)
+    _resting: Deferred[None] | None = field(default=None, init=False)
 
     @property
     def registered(self) -> bool:
@@ -89,6 +92,11 @@ class Registration:
                 await self.etcd.revoke(lease)
             except EtcdError as problem:
                 _log.warn("The others learn late that this worker stops: {problem}", problem=problem)
+
+    def hurry(self) -> None:
+        """Have the next round at once: the key is gone, as far as others see. Timers may be late by as much as the clock was set back."""
+        if self._resting is not None and not self._resting.called:
+            self._resting.callback(None)
 
     def abandon(self) -> None:
         """End the rounds. For the others this worker is there until its lease has ended."""
@@ -124,11 +132,23 @@ class Registration:
             else:
                 if self.registered:
                     self._say("")
+                elif not self.trouble:  # it was taken for gone, or somebody has deleted its key
+                    pause = AGAIN_SECONDS
             first, self._first = self._first, []
             for one in first:
                 one.callback(None)
             if not self._ended:
-                await deferLater(self.clock, pause)
+                await self._rest(pause)
+
+    async def _rest(self, seconds: float) -> None:
+        self._resting = Deferred()
+        timer = self.clock.callLater(seconds, self._resting.callback, None)
+        try:
+            await self._resting
+        finally:
+            self._resting = None
+            if timer.active():
+                timer.cancel()
 
     async def _round(self) -> None:
         sent = self.now()

@@ -251,13 +251,18 @@ async def test_two_of_one_identity(shared_node, prefix, join):
 
 @pytest_twisted.ensureDeferred
 async def test_a_key_that_was_deleted(shared_node, prefix, join):
-    """A worker whose key somebody deletes puts it there again."""
+    """A worker whose key somebody deletes puts it there again, at once, though its timers should be late."""
     one = await join("w-1", [shared_node.endpoint], prefix)
     two = await join("w-2", [shared_node.endpoint], prefix)
     await until(lambda: one.names == ["w-1", "w-2"])
+    await until(lambda: two.members._registration._resting)
+    two.members._registration.ttl = 3600
+    two.members._registration.hurry()
+    await until(lambda: two.members._registration._resting)
     await one.etcd.delete(prefix + "workers/w-2/0")
     await until(lambda: one.names == ["w-1"])
     await until(lambda: one.names == ["w-1", "w-2"])
+    two.members._registration.ttl = TTL
     await until(two.members.is_certain)
 
 
