@@ -1,4 +1,4 @@
-"""What uploads became: for a day, so that a completion that is asked for again gets the same answer.
+"""What uploads became: for a day at least, so that a completion that is asked for again gets the same answer.
 
 In ``.alluxio-s3/completed/<upload id>.json``; while the object is being published, the same text in the upload's own directory
 (``INTENT``) says what is to be. Everything here blocks; raises ``OSError``.
@@ -21,7 +21,8 @@ from alluxio_s3.ufs.local.upload_directories import is_upload_id, names_in
 INTENT = "complete.json"
 _COMPLETED = "completed"
 _SUFFIX = ".json"
-_DAY_NS = 86_400 * 10**9
+# A day, and another by which the clock may be set forward.
+_KEPT_NS = 2 * 86_400 * 10**9 + 3600 * 10**9
 
 
 @frozen
@@ -53,13 +54,13 @@ class Outcomes:
         self._staging.write_small(_COMPLETED, upload_id + _SUFFIX, encode_outcome(outcome))
 
     def find(self, upload_id: str, now_ns: int) -> Outcome | None:
-        """What an upload became within the last day."""
+        """What an upload became within the last day; for longer if no clock was set."""
         raw = self._staging.read_small(_COMPLETED, upload_id + _SUFFIX) if is_upload_id(upload_id) else None
         outcome = None if raw is None else decode_outcome(raw)
-        return outcome if outcome is not None and outcome.at_ns >= now_ns - _DAY_NS else None
+        return outcome if outcome is not None and outcome.at_ns >= now_ns - _KEPT_NS else None
 
     def expire(self, now_ns: int) -> None:
-        """Forget those of more than a day ago."""
+        """Forget those of long ago."""
         with suppress(FileNotFoundError), self._staging.directory(_COMPLETED) as completed:
             for name in names_in(completed):
                 if self.find(name.removesuffix(_SUFFIX), now_ns) is None:

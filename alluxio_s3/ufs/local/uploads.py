@@ -82,7 +82,7 @@ class LocalUploads:
         await self._threads.run(self._abort, upload)
 
     async def expire(self, before_ns: int) -> int:
-        """See IMultipartUploads. Outcomes of more than a day ago, and what a crash left, go too."""
+        """See IMultipartUploads. Outcomes of more than two days ago, and what a crash left, go too."""
         return await self._threads.run(self._expire, before_ns)
 
     def _create(self, upload: Upload) -> Upload:
