@@ -74,7 +74,8 @@ def verify_form(form: SignedForm, secret: str, *, region: str, now_seconds: floa
     credentials = form.credentials
     scope, signed_at = credentials.scope, credentials.signed_at
     if credentials.form != V4_FORM or scope is None or signed_at is None:
-        raise S3Error("InvalidArgument", "Forms are signed with version 4 of the signature here.", ArgumentName="AWSAccessKeyId")
+        message = 'Forms are signed with version 4 of the signature here; boto3 has to be told so: signature_version="s3v4".'
+        raise S3Error("InvalidArgument", message, ArgumentName="AWSAccessKeyId")
     if scope.region != region or scope.service != "s3":
         message = f"The credential is mal-formed; the region or the service is wrong; expecting {region!r} and 's3'"
         raise S3Error("InvalidArgument", message, ArgumentName="x-amz-credential", Region=region)
