@@ -126,6 +126,7 @@ class S3Channel(HTTPChannel):
     async def _take_up(self, turn: Coroutine[Any, Any, None], data: bytes) -> None:
         await turn
         self._sending = None
+        self.persistent = True  # what came before the end of the site is still answered
         self._handlingRequest = False
         if self._savedTimeOut:
             self.setTimeout(self._savedTimeOut)
@@ -235,7 +236,7 @@ class S3Channel(HTTPChannel):
             self.requests[-1].break_off(error)
             return
         self.requests.clear()
-        self.transport.write(self.site.render_refusal(error))
+        self.transport.write(self.site.render_refusal(error, self.peer))
         self.loseConnection()
         self.setRawMode()
 

@@ -139,6 +139,7 @@ class FastPath:
     def _send_file(self, channel: S3Channel, file: IHotObject, found: Found, head: bytes, account: Account, started: float) -> None:
         transport = cast("EagerServer", channel.transport)
         transport.write_more(head)
+        channel.pace = None  # an earlier answer may have had one
         sender = transport.sender(channel, self._services.threads, file, found.offset, found.count)
         try:
             gone = sender.send_now()
