@@ -18,6 +18,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from urllib.parse import urlsplit
@@ -177,14 +178,14 @@ def _must(answer: http.client.HTTPResponse, status: int) -> None:
 
 def sampled(pid: int, pages: Path) -> Sample:
     """The daemon of that pid, which keeps its pages there, as it is now."""
-    used = 0
+    found: list[tuple[str, int]] = []
     for place in ("pages", "fills"):
         for folder, _, names in os.walk(pages / place):
             for name in names:
-                try:
-                    used += os.lstat(f"{folder}/{name}").st_blocks * 512
-                except FileNotFoundError:
-                    continue
+                with suppress(FileNotFoundError):
+                    found.append((f"{folder}/{name}", os.lstat(f"{folder}/{name}").st_blocks * 512))
+    # Files come and go meanwhile: what is still there now was all there at one moment, when the walk had ended.
+    used = sum(size for path, size in found if os.access(path, os.F_OK))
     memory = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return Sample(used, memory, len(list(Path(f"/proc/{pid}/fd").iterdir())))
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
+from alluxio_s3.actions.begun import begun
 from alluxio_s3.actions.exchange import Call, ReaderBody, Response
 from alluxio_s3.actions.multipart import part_number
 from alluxio_s3.actions.provenance import LOAD, RESIDENCY, asks, cache_headers, prepared
@@ -42,9 +43,9 @@ class GetObject(Action):
             found = _found(call, await place.ufs.status(path))
             return Response(found.status, found.headers)
         try:
-            reader, found, told = await _opened(call, place, path)
-        except ObjectChanged:  # what was remembered of it is old; now that is known
-            reader, found, told = await _opened(call, place, path)
+            reader, found, told = await _opened(call, place, path, begins=True)
+        except ObjectChanged:  # what was remembered of it is old, or it has just been replaced; now that is known
+            reader, found, told = await _opened(call, place, path, begins=True)
         return Response(found.status, found.headers | told, ReaderBody(reader, found.offset, found.count))
 
 
@@ -79,12 +80,16 @@ class Found:
     count: int
 
 
-async def _opened(call: Call, place: Place, path: str) -> tuple[IObjectReader, Found, dict[str, str]]:
-    """An open object, what the request finds of it, and what the cache says of that. Raises ObjectChanged, S3Error."""
+async def _opened(call: Call, place: Place, path: str, *, begins: bool = False) -> tuple[IObjectReader, Found, dict[str, str]]:
+    """An open object, what the request finds of it, and what the cache says of that. Raises ObjectChanged, S3Error.
+
+    ``begins``: its bytes are wanted, and begin to come.
+    """
     reader = await place.ufs.open(path)
     try:
         found = _found(call, reader.status)
-        return reader, found, await prepared(reader, call.headers, found.offset, found.count)
+        told = await prepared(reader, call.headers, found.offset, found.count)
+        return await begun(reader, found.offset, found.count) if begins else reader, found, told
     except Exception:
         await reader.close()
         raise

@@ -8,6 +8,7 @@ the store, pages that clients have read are given up unwritten. A client that le
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import aclosing
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -127,12 +128,22 @@ class Fills:
         self._idle.append(waiting)
         return waiting
 
-    def drop(self, version: bytes, page: PageInFlight, stage: Stage, failure: Exception | None = None) -> None:
+    def drop(self, version: bytes, page: PageInFlight, stage: Stage) -> None:
         """The page is no more on its way."""
+        self._land(version, page)
+        page.become(stage)
+
+    def fail(self, version: bytes, pages: Sequence[PageInFlight], failure: Exception) -> None:
+        """These pages will not come. Whoever tries again when told so finds none of them on its way."""
+        for page in pages:
+            self._land(version, page)
+        for page in pages:
+            page.become(Stage.FAILED, failure)
+
+    def _land(self, version: bytes, page: PageInFlight) -> None:
         if self._flying.get((version, page.number)) is page:
             del self._flying[version, page.number]
             self.store.claims.give_back(version, page.number)
-        page.become(stage, failure)
 
     def keep(self, thing: CachedObject, page: PageInFlight) -> None:
         """Give a page that is whole to the page store, and its memory back to the budget."""
@@ -297,6 +308,5 @@ class Run:
         said = f"the under-store gave nothing for {STALL_SECONDS:.0f} s" if self._stalled else "the under-store failed"
         failure = problem if known else Unavailable(self._source.thing.path, said)
         failing, self._pages = self._pages[self._at :], self._pages[: self._at]
-        for page in failing:
-            self._source.figures.fills("failed").add()
-            self._fills.drop(self._version, page, Stage.FAILED, failure)
+        self._source.figures.fills("failed").add(len(failing))
+        self._fills.fail(self._version, failing, failure)

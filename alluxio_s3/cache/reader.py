@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
-from attrs import evolve
+from attrs import define, evolve
 from zope.interface import implementer
 
 from alluxio_s3.cache.fills import Fills
@@ -14,7 +14,7 @@ from alluxio_s3.cache.loading import Loading
 from alluxio_s3.cache.passage import Passage
 from alluxio_s3.cache.source import Source
 from alluxio_s3.cache.store import PageStore
-from alluxio_s3.interfaces import ICachedReader, IObjectReader, ISpanReader, Span
+from alluxio_s3.interfaces import IBeginner, ICachedReader, IObjectReader, ISpanReader, Span
 from alluxio_s3.storage import ObjectChanged, Provenance, Status
 
 # How many pages are looked for on the reactor's own thread.
@@ -22,7 +22,7 @@ _FEW = 64
 _PIECE = 512 << 10
 
 
-@implementer(IObjectReader, ISpanReader, ICachedReader)
+@implementer(IObjectReader, ISpanReader, ICachedReader, IBeginner)
 class CachedReader:
     """Reads the version of ``status`` from its pages, and what is not there from ``source``, by way of ``fills``.
 
@@ -37,12 +37,28 @@ class CachedReader:
         self._keeps = keeps
         self._version = source.thing.version
         self._closed = False
+        self._begun: _Begun | None = None
 
     async def close(self) -> None:
         """See IObjectReader."""
         if not self._closed:
             self._closed = True
+            if self._begun is not None and not self._begun.taken:
+                await self._begun.give_up()
             await self.source.release()
+
+    async def begin(self, offset: int, count: int) -> None:
+        """See IBeginner."""
+        numbers = self._numbers(offset, count)
+        if not numbers or self._begun is not None or len(await self._held(numbers)) == len(numbers):
+            return
+        begun = _Begun(offset, count, self._passage(offset, count))
+        try:
+            begun.first = await anext(begun.items)
+        except BaseException:
+            await begun.give_up()
+            raise
+        self._begun = begun
 
     async def prepare(self, offset: int, count: int) -> Provenance:
         """See ICachedReader."""
@@ -81,6 +97,12 @@ class CachedReader:
 
     def spans(self, offset: int, count: int) -> AsyncIterator[bytes | Span]:
         """See ISpanReader."""
+        begun = self._begun
+        if begun is None or begun.taken or (begun.offset, begun.count) != (offset, count):
+            return self._passage(offset, count)
+        return begun.go_on()
+
+    def _passage(self, offset: int, count: int) -> AsyncIterator[bytes | Span]:
         return Passage(self._fills, self.source, offset, count, keeps=self._keeps).spans()
 
     async def read(self, offset: int, count: int) -> AsyncIterator[bytes]:
@@ -107,6 +129,36 @@ class CachedReader:
         if len(numbers) <= _FEW:
             return _held(self._fills.store, self._version, numbers)
         return await self._fills.threads.run(_held, self._fills.store, self._version, numbers)
+
+
+@define(eq=False)
+class _Begun:
+    """The ``count`` bytes from ``offset``, which ``items`` gives after the ``first`` of them; somebody reads them when it is ``taken``."""
+
+    offset: int
+    count: int
+    items: AsyncIterator[bytes | Span]
+    first: bytes | Span | None = None
+    taken: bool = False
+
+    async def go_on(self) -> AsyncIterator[bytes | Span]:
+        """All of them."""
+        self.taken = True
+        first, self.first = self.first, None
+        try:
+            if first is not None:
+                yield first
+            async for item in self.items:
+                yield item
+        finally:
+            await self.give_up()
+
+    async def give_up(self) -> None:
+        """Let go of what nobody has taken."""
+        if isinstance(self.first, Span):
+            self.first.file.release()
+        self.first = None
+        await self.items.aclose()  # type: ignore[attr-defined]  # an async generator
 
 
 def _held(store: PageStore, version: bytes, numbers: range) -> list[int]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from alluxio_s3.interfaces.cluster import Elsewhere, IMembers, IOwned, IRemembering, IRouting, Member, Steered
 from alluxio_s3.interfaces.cors import ICorsStore
-from alluxio_s3.interfaces.files import ICachedReader, IFileBacked, IHotObject, IHotObjects, IHotReader, ISpanReader, Span
+from alluxio_s3.interfaces.files import IBeginner, ICachedReader, IFileBacked, IHotObject, IHotObjects, IHotReader, ISpanReader, Span
 from alluxio_s3.interfaces.identity import (
     IAuthenticator,
     IAuthorizer,
@@ -55,6 +55,7 @@ __all__ = [
     "IAttributeUpdater",
     "IAuthenticator",
     "IAuthorizer",
+    "IBeginner",
     "IBucketContainer",
     "ICachedReader",
     "ICorsStore",

@@ -64,6 +64,16 @@ class ICachedReader(Interface):
         """How many of these bytes are in the cache."""
 
 
+class IBeginner(Interface):
+    """A reader that can begin to read before its bytes are asked for."""
+
+    async def begin(offset: int, count: int) -> None:
+        """Return when the first of these bytes are here, as far as they come from a store. Raises what ``read`` raises.
+
+        The next read of the same bytes goes on from there; ``close`` gives it up.
+        """
+
+
 class IHotObject(IHotReader):
     """An object that is open since it was read lately; what it says is right only if it is proven afterwards."""
 
