@@ -23,6 +23,8 @@ from alluxio_s3.s3.target import parse_bucket
 from alluxio_s3.storage import AlreadyExists, Mount, NoSuchPath, Unavailable
 
 MOUNTS = "mounts/"
+# How long a daemon that has just started waits for the first list.
+PATIENCE_SECONDS = 5.0
 # How often something is tried again that others change at the same time.
 _TRIES = 10
 
@@ -30,17 +32,21 @@ _TRIES = 10
 @implementer(IMountTable)
 @frozen(eq=False)
 class EtcdMountTable:
-    """The mounts under ``prefix``. A daemon follows them by what is ``watched``; who only looks once asks ``etcd``."""
+    """The mounts under ``prefix``. A daemon follows them by what is ``watched``; who only looks once asks ``etcd``.
+
+    ``patience`` is how many seconds the first list may take.
+    """
 
     etcd: Etcd
     prefix: str
     watched: WatchedPrefix | None = None
+    patience: float = PATIENCE_SECONDS
 
     async def mounts(self) -> Sequence[Mount]:
         """See IMountTable. Raises Unavailable while etcd has not been heard of, has lost its data, or has something that is no mount."""
         if self.watched is None:
             entries: Sequence[Entry] = (await self.etcd.list(self.prefix + MOUNTS)).entries
-        elif not self.watched.revision:
+        elif not await self.watched.listed(self.patience):
             raise Unavailable(message="the mount table is in etcd, which has not answered yet")
         else:
             entries = tuple(self.watched.under(MOUNTS).values())

@@ -87,7 +87,7 @@ class Registration:
         """End the rounds, and be gone for everybody at once."""
         self.abandon()
         lease, self._lease = self._granted, 0
-        if lease:
+        if lease and self.now() - self.heard < self.ttl:  # otherwise it has ended, or etcd would not hear
             try:
                 await self.etcd.revoke(lease)
             except EtcdError as problem:

@@ -29,7 +29,8 @@ class Roster:
 
     def see(self, registered: Mapping[str, Member], now: float) -> None:
         """``registered`` are there, at ``now`` seconds."""
-        for worker, member in self.registered.items():
+        before = self.registered
+        for worker, member in before.items():
             if worker not in registered:
                 self._lost[worker] = (now, member)
         self.registered = dict(registered)
@@ -38,7 +39,7 @@ class Roster:
             self.doubted.pop(worker, None)
             self._failures.pop(worker, None)
         self._lost = {worker: (at, member) for worker, (at, member) in self._lost.items() if now - at <= self.window}
-        everybody = registered.keys() | self._lost.keys() | self.doubted.keys()
+        everybody = before.keys() | self._lost.keys() | self.doubted.keys()
         if self.doubted or len(self._lost) > max(1.0, len(everybody) / 2):
             self.doubted |= {worker: member for worker, (_, member) in self._lost.items()}
             self._lost.clear()

@@ -112,7 +112,8 @@ async def test_etcd_is_away(prefix):
     table = EtcdMountTable(etcd, prefix)
     for asked in (table.mounts(), table.add(ONE), table.remove("/one")):
         assert isinstance(await outcome_of(asked), EtcdError)
-    assert isinstance(await outcome_of(EtcdMountTable(etcd, prefix, WatchedPrefix(etcd, prefix, reactor)).mounts()), Unavailable)
+    unheard = EtcdMountTable(etcd, prefix, WatchedPrefix(etcd, prefix, reactor), patience=0.01)
+    assert isinstance(await outcome_of(unheard.mounts()), Unavailable)
     watched = WatchedPrefix(etcd, prefix, reactor)
     watched.revision, watched.lost = 7, True
     assert isinstance(await outcome_of(EtcdMountTable(etcd, prefix, watched).mounts()), Unavailable)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alluxio_s3.cluster.roster import CHANCES, Roster
@@ -67,6 +67,7 @@ def test_those_that_are_doubted():
     assert set(ring.live) == set("bc")
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sets(st.sampled_from("abcdefg")), st.floats(0, 8)), max_size=12))
 def test_never_most_of_them(steps):
     """Whatever happens, no step takes more than half of those who were there, and who is registered is there."""
