@@ -230,5 +230,7 @@ def listen_for_admin(settings: Settings, reactor: Any, site: Site) -> IListening
             "The admin port asks nobody who they are: whoever reaches {host} sees its pages. Set alluxio.worker.s3.admin.token.path.",
             host=shown,
         )
-    _log.info("Metrics at {endpoint}/metrics, health at {endpoint}/ready", endpoint=f"http://{shown}:{address.port}")
+    _log.info(
+        "Metrics at {endpoint}/metrics, health at {endpoint}/ready, the dashboard at {endpoint}/", endpoint=f"http://{shown}:{address.port}"
+    )
     return port
