@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -176,14 +175,14 @@ def payloads(data: bytes) -> None:
     payload.finish()
 
 
-_FILE = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the process
+_FILE = os.memfd_create("fuzz")
 
 
 def properties(data: bytes) -> None:
     """A properties file, from its bytes to the settings."""
-    os.ftruncate(_FILE.fileno(), 0)
-    os.pwrite(_FILE.fileno(), data, 0)
-    load(f"/proc/self/fd/{_FILE.fileno()}", [], {}, "/")
+    os.ftruncate(_FILE, 0)
+    os.pwrite(_FILE, data, 0)
+    load(f"/proc/self/fd/{_FILE}", [], {}, "/")
 
 
 VERSION = bytes(range(16))
@@ -192,9 +191,9 @@ PAGE = b"".join(sealed(VERSION, 7, [b"bytes of a page " * 8]))
 
 def pages(data: bytes) -> None:
     """The file of a page of the cache: only the one that was written is taken for it."""
-    os.ftruncate(_FILE.fileno(), 0)
-    os.pwrite(_FILE.fileno(), data, 0)
-    size = verified_size(_FILE.fileno(), VERSION, 7, len(data))
+    os.ftruncate(_FILE, 0)
+    os.pwrite(_FILE, data, 0)
+    size = verified_size(_FILE, VERSION, 7, len(data))
     assert size is None or b"".join(sealed(VERSION, 7, [data[:size]])) == data
 
 
