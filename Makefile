@@ -71,6 +71,12 @@ screenshots: $(VENV)/.dev ## Take the pictures of docs/dashboard.md anew
 	tests/ui/install.sh
 	$(PYTHON) -m tests.ui.screenshots
 
+.PHONY: test-cluster
+test-cluster: $(VENV)/.dev ## Try three workers: every client under every policy, kills and stops for 20 minutes (SEED=8)
+	tests/cluster/servers/etcd.sh install || echo "The tests with etcd are skipped." >&2
+	tests/clients/install.sh || echo "The tests of what could not be installed are skipped." >&2
+	FAULTS=long $(PYTHON) -m pytest -s -m "clients or not clients" tests/cluster $(ARGS)
+
 .PHONY: check
 check: $(VENV)/.dev ## Lint, format, types, the rules of the house, generated docs
 	$(VENV)/bin/ruff check
