@@ -56,7 +56,7 @@ class Services:
     routing: IRouting | None = None
 
 
-def _unheard(_user: str) -> None:
+def _unheard(_user: str, _key: str) -> None:
     """For calls of which nobody keeps an account."""
 
 
@@ -64,7 +64,7 @@ def _unheard(_user: str) -> None:
 class Call:
     """One request on its way to its action: authenticated, its target parsed.
 
-    Where only the body says who sends it, ``authenticator`` is asked, and ``became`` told the user's name.
+    Where only the body says who sends it, ``authenticator`` is asked, and ``became`` told user and key (empty: not known yet).
     """
 
     head: RequestHead
@@ -73,7 +73,7 @@ class Call:
     request_id: str
     services: Services
     authenticator: IAuthenticator | None = None
-    became: Callable[[str], None] = field(default=_unheard, eq=False)
+    became: Callable[[str, str], None] = field(default=_unheard, eq=False)
 
     @property
     def bucket(self) -> str:

@@ -55,7 +55,7 @@ class PostObject(Action):
         principal = call.principal
         if signed is not None:
             principal = await _sender(call, signed)
-            call.became(principal.name)
+            call.became(principal.name, "")
         if principal.how in ("simple", "anonymous"):
             await _check_origin(call)
         if not fields.get("key"):
@@ -66,7 +66,7 @@ class PostObject(Action):
             policy = parse_policy(signed.policy)
             policy.check({**fields, "bucket": _bucket(call, fields)}, call.services.clock.seconds())
             sizes = policy.sizes
-        parse_key(key)
+        call.became(principal.name, parse_key(key))
         head = RequestHead("POST", Target(call.bucket, key), _headers(fields), call.head.raw_target, call.head.secure, call.head.peer)
         writing = evolve(call, head=head, principal=principal, body=form)
         tags = parse_tagging_document(fields["tagging"].encode()) if fields.get("tagging") else {}

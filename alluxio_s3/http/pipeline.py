@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from functools import partial
 from itertools import count
+from urllib.parse import quote
 
 from attrs import define, evolve, field
 from twisted.internet.defer import CancelledError
@@ -134,7 +135,7 @@ class Pipeline:
             await self.services.authorizer.authorize(principal, *need)
         if head.target.bucket:
             await self.services.namespace.expect_owner(head.target.bucket, head.headers.get("x-amz-expected-bucket-owner"))
-        became = partial(setattr, account, "user")
+        became = partial(_became, account, head.target.bucket)
         call = Call(head, principal, request.body, account.request_id, self.services, self.authenticator, became)
         return await steered(call, action)
 
@@ -168,6 +169,13 @@ class Pipeline:
             account.error = type(problem).__name__
             self._log.failure("{account.request_id} {account.action}: the answer was cut", account=account)
             request.cut()
+
+
+def _became(account: Account, bucket: str, user: str, key: str) -> None:
+    """The body says whose request it is, and about which key: the logs have it as if the head had."""
+    account.user = user
+    if key:
+        account.raw_target = f"/{bucket}/{quote(key)}"
 
 
 def read_head(request: S3Request) -> RequestHead:

@@ -130,6 +130,10 @@ def test_a_form(verified: Place) -> None:
     assert answer.headers["location"] == f"{verified.endpoint}/bucket/a/b%20c.bin"
     assert (verified.data / "bucket" / "a" / "b c.bin").read_bytes() == file
     assert head(verified, "a/b c.bin")["ContentType"] == "binary/octet-stream"
+    log = verified.data.parent / "access.log"
+    while " alice PostObject " not in log.read_text():  # lines come each second
+        assert verified.daemon.alive
+    assert '"POST /bucket/a/b%20c.bin" 204' in log.read_text()
 
 
 def test_everything_that_a_form_can_say(verified: Place) -> None:
