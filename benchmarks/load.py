@@ -309,7 +309,12 @@ def flood(rounds: int) -> Iterator[tuple[str, str]]:
             beside.append(timed(one, rate=100))
             over.set()
             flooding.join()
-        yield ("256 connections of one user, as fast as answers come", told(statistics.median_low(alone), statistics.median_low(beside)))
+        # The processor's time would be that of the flood.
+        found = statistics.median_low(alone).p99, statistics.median_low(beside).p99
+        yield (
+            "256 connections of one user, as fast as answers come",
+            f"p99 of another user {found[0] * 1000:.1f} ms alone, {found[1] * 1000:.1f} ms beside",
+        )
 
 
 def flooded(address: tuple[str, int], count: int, over: Any) -> None:
