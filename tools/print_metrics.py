@@ -33,6 +33,7 @@ more than that, and everything else needs it.
 
 | Path | Answer |
 | --- | --- |
+| `/` | [the dashboard](dashboard.md) |
 | `/metrics` | the figures below, in the format of Prometheus, or of OpenMetrics if that is asked for |
 | `/live` | 200 while the event loop turns: who gets no answer may restart the daemon |
 | `/ready` | 200, or 503 while requests should go elsewhere: `{"ready": false, "reasons": {"store": "..."}, "warnings": {}}` |
