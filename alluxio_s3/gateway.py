@@ -190,7 +190,7 @@ class Gateway(MultiService):
             limits=limits_of(settings),
             region=settings.region,
             exchange=ITokenExchange(authenticator, None),
-            cors=build_cors_store(settings, threads),
+            cors=build_cors_store(settings, threads, namespace.root),
             routing=sharing.routing,
         )
         measured = IMeasured(authenticator, None)

@@ -26,6 +26,7 @@ from alluxio_s3.interfaces import (
     IIdentified,
     IMetrics,
     IMultipartUploads,
+    IReadOnly,
     ITagStore,
     IUnderFileSystem,
 )
@@ -215,10 +216,11 @@ def _local(
     return build_plugin(UFS, LOCAL, IUnderFileSystem, given, reactor, threads)
 
 
-def build_cors_store(settings: Settings, threads: Threads) -> ICorsStore | None:
-    """Where the CORS rules of buckets are kept, if there is a place for them."""
+def build_cors_store(settings: Settings, threads: Threads, root: IUnderFileSystem | None) -> ICorsStore | None:
+    """Where the CORS rules of buckets are kept, if there is a place for them; ``root`` is one unless it takes no writes."""
     directory = settings.cors_dir
-    if directory is None and settings.ufs_root is not None and plugin_of(settings.ufs_root) == LOCAL:
+    writable = root is not None and IReadOnly(root, None) is None
+    if directory is None and settings.ufs_root is not None and writable and plugin_of(settings.ufs_root) == LOCAL:
         directory = f"{settings.ufs_root.partition('://')[2] or settings.ufs_root}/{RESERVED}/cors"
     return None if directory is None else CorsFiles(Path(directory), threads)
 

@@ -308,6 +308,21 @@ def test_processes_restarts_and_mounts(tmp_path: Path) -> None:
         daemon.stop()
 
 
+def test_a_root_that_takes_no_writes(tmp_path: Path) -> None:
+    """Rules are not kept in a root that is read-only, which stays as it is."""
+    (tmp_path / "data" / "bucket").mkdir(parents=True)
+    with Daemon(tmp_path / "conf") as daemon:
+        option = "alluxio.dora.client.ufs.root.option.readonly"
+        wire = Wire(daemon.start(properties(tmp_path) | {option: True}))
+        answer = wire("PUT", "bucket", query={"cors": ""}, body=RULES)
+        assert answer.status == 501 and b"alluxio.worker.s3.cors.path" in answer.body
+        daemon.stop()
+        wire = Wire(daemon.start(properties(tmp_path) | {option: True, "alluxio.worker.s3.cors.path": tmp_path / "rules"}))
+        assert wire("PUT", "bucket", query={"cors": ""}, body=RULES).status == 200
+        daemon.stop()
+    assert not (tmp_path / "data" / ".alluxio-s3" / "cors").exists()
+
+
 def test_without_a_place_for_rules(tmp_path: Path) -> None:
     """Where no local directory is at the root and none is named, rules are refused with the property to set."""
     with Daemon(tmp_path / "conf") as daemon:
