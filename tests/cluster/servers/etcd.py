@@ -33,7 +33,7 @@ def free_port() -> int:
 
 
 class EtcdNode:
-    """One etcd that keeps its data in ``directory``; a context manager. ``others`` are of its cluster; ``options`` are more of etcd's own."""
+    """One etcd that keeps its data in ``directory``; a context manager. ``options`` are more of etcd's own."""
 
     def __init__(self, directory: Path, name: str = "n", *, scheme: str = "http", options: Sequence[str] = ()) -> None:
         self.directory = directory
@@ -41,6 +41,7 @@ class EtcdNode:
         self.scheme = scheme
         self.options = options
         self.port, self.peer_port = free_port(), free_port()
+        # Those that are one cluster with it, it too.
         self.cluster: Sequence[EtcdNode] = (self,)
         self._process: subprocess.Popen[bytes] | None = None
 
