@@ -79,6 +79,12 @@ class Pipeline:
             account.seconds = clock.seconds() - started
             self.access_log.record(account)
 
+    def refuse(self, error: S3Error, peer: str) -> str:
+        """Account for what ``peer`` sent that is not a request and is answered with ``error``; its id."""
+        account = Account(self.next_id(), "-", "-", peer, status=error.status, error=error.code)
+        self.access_log.record(account)
+        return account.request_id
+
     def next_id(self) -> str:
         """An id for a request."""
         return f"{self._boot}{next(self._ids):08X}"

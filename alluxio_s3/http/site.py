@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http import Request
 from twisted.web.resource import IResource
@@ -39,6 +41,7 @@ class S3Site(Site):
         body_stall_seconds: float | None,
     ) -> None:
         super().__init__(resource, reactor=reactor, parsePOSTFormSubmission=False)
+        self.refused: Callable[[S3Error, str], str] = lambda *_: ""
         self.fast = fast
         self.timeOut = idle_seconds
         self.keep_alive = keep_alive
@@ -103,8 +106,11 @@ class S3Site(Site):
         """What ALPN may choose."""
         return [b"http/1.1"]
 
-    def render_refusal(self, error: S3Error) -> bytes:
-        """The whole answer to what is not a request."""
-        body = error_document(error, "", "")
+    def render_refusal(self, error: S3Error, peer: str = "") -> bytes:
+        """The whole answer to what is not a request, and came from ``peer``. It is accounted for by ``refused``."""
+        request_id = self.refused(error, peer)
+        body = error_document(error, request_id, "")
         fields = {"Content-Type": "application/xml", "Content-Length": str(len(body)), "Connection": "close", **error.headers}
+        if request_id:
+            fields["x-amz-request-id"] = request_id
         return b"".join((status_line(error.status), render_fields(fields), b"\r\n", body))

@@ -173,8 +173,8 @@ class Trial:
             "bash completes its commands",
             "doctor"
             in self.machine.run(
-                "bash -c 'source /usr/share/bash-completion/completions/alluxio-s3;"
-                " COMP_WORDS=(alluxio-s3 doc) COMP_CWORD=1 _ALLUXIO_S3_COMPLETE=bash_complete alluxio-s3'"
+                "bash -n /usr/share/bash-completion/completions/alluxio-s3 &&"
+                " env COMP_WORDS='alluxio-s3 doc' COMP_CWORD=1 _ALLUXIO_S3_COMPLETE=bash_complete alluxio-s3"
             ),
         )
         wait_until(lambda: self.machine.succeeds("grep -q DeleteBucket /var/log/alluxio-s3/audit.log"), "the audit log")
