@@ -208,6 +208,7 @@ class Gateway(MultiService):
             idle_seconds=settings.idle_max_ms / 1000 or None,
             body_stall_seconds=settings.body_stall_ms / 1000 or None,
         )
+        site.refused = pipeline.refuse
         parts: list[Part] = [] if certificates is None else [CertificatePart(certificates)]
         parts += [AdmissionPart(pipeline, site.fast, metrics, reactor, threads, loaded, user, permissions(), sharing.authenticator, shared)]
         if namespace.source is not None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -107,3 +109,18 @@ def test_who_drains_is_not_ready(daemon: Daemon, tmp_path: Path) -> None:
     connection.send(b"c")
     assert connection.getresponse().status == 200
     daemon._process.wait(60)
+
+
+def test_what_is_no_request_is_accounted_for(daemon: Daemon, tmp_path: Path) -> None:
+    """It is answered with a request id, and the access log and the figures have it."""
+    log = tmp_path / "access.log"
+    endpoint = urlsplit(daemon.start(properties(tmp_path) | {"alluxio.worker.s3.access.log.path": log}))
+    with socket.create_connection((endpoint.hostname, endpoint.port)) as connection:
+        connection.sendall(b"no request\r\n\r\n")
+        answer = connection.makefile("rb").read().decode()
+    found = re.search(r"x-amz-request-id: (\w+)\r\n", answer, re.IGNORECASE)
+    assert found, answer
+    assert f"<RequestId>{found[1]}</RequestId>" in answer
+    assert Admin(daemon).figures()["alluxio_s3_errors_total", "InvalidRequest"] == 1
+    daemon.stop()
+    assert re.search(rf'127.0.0.1 - - "- -" 400 InvalidRequest .* {found[1]}\n', log.read_text())
