@@ -17,8 +17,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-# One read of a body takes at most so much, and no more is read while so much waits.
-READ_BYTES = 128 << 10
+# One read of a body takes at most so much, and while any of it waits no more is read: large pieces cost the least for each byte.
+READ_BYTES = 256 << 10
 MAX_HEAD = 64 << 10
 # A peer that is well says something within the first, and answers within the second.
 SIGN_SECONDS = 1.0
@@ -91,8 +91,6 @@ class Link(Protocol):
             await self._reading
         piece = self._pieces.popleft()
         self._held -= len(piece)
-        if self._held < READ_BYTES:
-            self._resume()
         return piece
 
     def abort(self) -> None:
@@ -155,13 +153,13 @@ class Link(Protocol):
             return
         self._pieces.append(data)
         self._held += len(data)
-        if self._held >= READ_BYTES and self._left and not self._paused:
-            self._paused = True
-            self.transport.pauseProducing()
         if self._reading is not None:
             reading, self._reading = self._reading, None
             self._quiet()
             reading.callback(None)
+        if self._held and self._left and not self._paused and not self._lost:
+            self._paused = True
+            self.transport.pauseProducing()
 
     def _resume(self) -> None:
         if self._paused and not self._lost:
