@@ -82,7 +82,7 @@ def test_an_upload_that_is_stopped_leaves_nothing(site, pages, tmp_path) -> None
     page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", slow)
     drop(page, large)
     until(page, "() => (document.querySelector('.upload progress')?.value ?? 0) > 0", seconds=60)
-    page.locator(".upload button").focus()
+    page.evaluate("() => document.querySelector('.upload button').focus()")
     page.keyboard.press("Enter")
     until(page, "() => document.querySelector('.upload .what').textContent === 'stopped'")
     assert not (site.data / "stopped.bin").exists()
