@@ -151,7 +151,8 @@ def running_trio(place: Path, properties: Mapping[str, object] | None = None, et
     try:
         for number in range(3):
             trio.start(number)
-        trio.acquainted()
+        if etcd:
+            trio.acquainted()
         yield trio
         for daemon in trio.daemons:
             if daemon.alive:
