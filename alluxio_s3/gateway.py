@@ -10,9 +10,8 @@ from typing import Any
 
 from attrs import evolve, frozen
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from alluxio_s3.actions.everything import REGISTRY
@@ -22,6 +21,7 @@ from alluxio_s3.cache.ufs import Cache
 from alluxio_s3.clustering import Clustering, build_clustering, is_clustered, shared_keys
 from alluxio_s3.dashboard.pages import Dashboard
 from alluxio_s3.http.certificates import Certificates
+from alluxio_s3.http.draining import Drain, stop_listening
 from alluxio_s3.http.fastpath import FastPath
 from alluxio_s3.http.limits.gate import Gate
 from alluxio_s3.http.limits.values import ClientLimits
@@ -57,9 +57,6 @@ from alluxio_s3.sharing import Alone, Sharing
 from alluxio_s3.stores import IN_ETCD, build_cache, build_cors_store, build_mounts, build_root, build_tag_store, cache_trouble, stage
 from alluxio_s3.threads import Threads
 
-DRAIN_POLL_SECONDS = 0.05
-# How long what was cut may take to let go of what it holds.
-CUT_SECONDS = 2.0
 # Addresses that mean every interface, and one by which this machine reaches itself there.
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
@@ -76,6 +73,22 @@ class Share:
     number: int = 0
 
 
+@frozen(eq=False)
+class Wiring:
+    """What a gateway is made of: everything that ``Gateway.build`` builds, and ``parts`` of it that can be made anew while it runs."""
+
+    loaded: Loaded
+    threads: Threads
+    operations: Operations
+    pipeline: Pipeline
+    site: S3Site
+    certificates: Certificates | None
+    cache: Cache | None
+    clustering: Clustering | None
+    sharing: Alone
+    parts: Sequence[Part]
+
+
 class Gateway(MultiService):
     """The daemon. ``build`` makes one from settings; starting it listens, stopping it drains.
 
@@ -88,69 +101,35 @@ class Gateway(MultiService):
 
     def __init__(
         self,
-        loaded: Loaded,
+        wiring: Wiring,
         reactor: Any,
-        threads: Threads,
-        pipeline: Pipeline,
-        site: S3Site,
-        operations: Operations,
-        certificates: Certificates | None,
-        share: Share | None,
-        cache: Cache | None,
+        share: Share | None = None,
         inherited: Inherited = NOTHING_INHERITED,
         read: Callable[[], Loaded] | None = None,
-        parts: Sequence[Part] = (),
-        clustering: Clustering | None = None,
-        sharing: Alone | None = None,
     ) -> None:
         super().__init__()
-        self.settings = settings = loaded.settings
+        self.settings = settings = wiring.loaded.settings
         self.port = 0
-        self.operations = operations
-        self.renewal = Renewal(loaded, [*parts, *self._plain_parts()], operations.metrics)
+        self.operations = operations = wiring.operations
+        self._wiring = wiring
         self._read = read
-        self._threshold = LogThreshold()
-        self._certificates = certificates
-        self._cache = cache
         self._share = share
         self._inherited = inherited
         self._reactor = reactor
-        self._clustering = clustering
-        self._sharing = sharing or Alone()
-        self._sites = (site, *self._sharing.sites(pipeline.services.namespace))
+        self._threshold = LogThreshold()
         self._door = Door.of(watched_admin_token(settings, reactor), reactor)
-        self._threads = threads
-        self._pipeline = pipeline
-        self._site = site
+        self._pipeline = wiring.pipeline
+        self._site = wiring.site
+        self._sites = (wiring.site, *wiring.sharing.sites(wiring.pipeline.services.namespace))
+        self._drain = Drain(self._sites, lambda: wiring.pipeline.in_flight, reactor)
         self._listening: list[IListeningPort] = []
         self._served: list[Served] = []
         self._admin: IListeningPort | None = None
-        self._hurried = False
-        operations.metrics.gauge("alluxio_s3_requests_in_flight", "Requests under way.", lambda: self._busy)
-        operations.metrics.gauge("alluxio_s3_connections", "Connections that are open.", lambda: len(site.connections))
-        mounts = pipeline.services.namespace
-        operations.metrics.gauge("alluxio_s3_mounts", "Mounts beside the root.", lambda: len(mounts.mounts))
-        operations.metrics.gauge(
-            "alluxio_s3_mounts_broken", "Those of them whose under-store could not be set up.", lambda: len(mounts.broken)
-        )
-        operations.metrics.gauge("alluxio_s3_threads_busy", "Threads that do what may block.", lambda: threads.busy)
-        operations.metrics.gauge("alluxio_s3_threads_waiting", "Calls that wait for a thread, each for its turn.", lambda: threads.waiting)
-        operations.metrics.levels(
-            "alluxio_s3_certificate_expires_timestamp_seconds",
-            "When the certificate of HTTPS expires, in seconds since 1970; nothing without one.",
-            lambda: {} if certificates is None else {(): certificates.expires},
-            (),
-        )
-        warn_of = operations.health.warn_of
-        if clustering is not None:
-            clustering.report(operations.metrics, warn_of, operations.health.watch if settings.mount_table == IN_ETCD else None)
-        warn_of("mounts", lambda: f"broken: {', '.join(sorted(mounts.broken))}" if mounts.broken else "")
-        if certificates is not None:
-            warn_of("certificate", certificates.trouble)
-        if cache is not None:
-            warn_of("cache", partial(cache_trouble, cache))
+        self._drain.measure(operations.metrics)
+        self.renewal = Renewal(wiring.loaded, [*wiring.parts, *self._plain_parts()], operations.metrics)
         if settings.upload_cleaner_enabled:
-            UploadExpiry(mounts, settings.upload_cleaner_timeout_ms / 1000, reactor).setServiceParent(self)
+            expiry = UploadExpiry(wiring.pipeline.services.namespace, settings.upload_cleaner_timeout_ms / 1000, reactor)
+            expiry.setServiceParent(self)
 
     @classmethod
     def build(
@@ -174,11 +153,14 @@ class Gateway(MultiService):
         clustering = build_clustering(loaded, reactor, 0 if share is None else share.number) if is_clustered(settings) else None
         certificates = build_certificates(settings, reactor, threads, loaded.kept)
         sharing = Alone() if clustering is None else Sharing(settings, clustering.members, reactor, threads, metrics, certificates)
+        if clustering is not None:
+            clustering.report(metrics, operations.health.warn_of, operations.health.watch if settings.mount_table == IN_ETCD else None)
         namespace = Namespace(
             build_root(loaded, reactor, threads, cache, metrics, sharing.store), user, partial(stage, settings, reactor, threads)
         )
         watched = None if clustering is None else clustering.watched
         namespace.source = build_mounts(loaded, namespace, reactor, threads, cache, metrics, sharing.store, watched)
+        _report(operations, namespace, threads, certificates, cache)
         shared = shared_keys(watched)
         authenticator = sharing.authenticator(build_authenticator(loaded, user, reactor, threads, shared))
         services = Services(
@@ -196,8 +178,6 @@ class Gateway(MultiService):
         measured = IMeasured(authenticator, None)
         if measured is not None:
             measured.measure(metrics)
-        if namespace.root is not None:
-            operations.health.watch("store", store_check(namespace.root))
         gate = Gate(reactor, ClientLimits.of(settings), metrics)
         pipeline = Pipeline(authenticator, REGISTRY, services, Ledger(_access_log(settings, reactor), operations.metrics), gate)
         site = S3Site(
@@ -213,13 +193,12 @@ class Gateway(MultiService):
         parts += [AdmissionPart(pipeline, site.fast, metrics, reactor, threads, loaded, user, permissions(), sharing.authenticator, shared)]
         if namespace.source is not None:
             parts.append(MountsPart(namespace.source.look))
-        return cls(
-            loaded, reactor, threads, pipeline, site, operations, certificates, share, cache, inherited, read, parts, clustering, sharing
-        )
+        wiring = Wiring(loaded, threads, operations, pipeline, site, certificates, cache, clustering, sharing, parts)
+        return cls(wiring, reactor, share, inherited, read)
 
     def startService(self) -> None:  # noqa: N802  # Twisted's name
         """Listen, then say where. Raises SystemExit when that can't be done, a port that is taken above all."""
-        self._threads.start()
+        self._wiring.threads.start()
         self._threshold.set(self.settings.log_level)
         try:
             self._admin = listen_for_admin(self.settings, self._reactor, AdminPages(self.operations, self._door, self._dashboard()).site())
@@ -230,24 +209,26 @@ class Gateway(MultiService):
                 if place.scheme != PEERS and (self._share is None or self._share.announces):
                     self._announce(place, port.getHost())
         except SystemExit:
-            self._threads.stop()
+            self._wiring.threads.stop()
             raise
         self.operations.start()
-        if self._cache is not None:
-            self._cache.start()
+        if self._wiring.cache is not None:
+            self._wiring.cache.start()
         self._pipeline.services.namespace.start()
-        if self._clustering is not None:
-            self._clustering.begin(self._port_of("http"), self._port_of("https"), self._port_of(PEERS))
+        if self._wiring.clustering is not None:
+            self._wiring.clustering.begin(self._port_of("http"), self._port_of("https"), self._port_of(PEERS))
         super().startService()
 
     def _dashboard(self) -> Dashboard | None:
         mounts = self._pipeline.services.namespace
         loaded = self.renewal.loaded
-        return build_dashboard(loaded, self._reactor, self.operations, lambda: self._served, self._cache, lambda: mounts.broken)
+        return build_dashboard(loaded, self._reactor, self.operations, lambda: self._served, self._wiring.cache, lambda: mounts.broken)
 
     def places(self, reactor: Any) -> list[Place]:
         """Everywhere it listens, with ``reactor``. Raises SystemExit."""
-        return places(self.settings, reactor, self._certificates, () if self._share is None else self._share.sockets, self._inherited)
+        return places(
+            self.settings, reactor, self._wiring.certificates, () if self._share is None else self._share.sockets, self._inherited
+        )
 
     @property
     def serving(self) -> bool:
@@ -261,8 +242,8 @@ class Gateway(MultiService):
     def abandon(self) -> None:
         """Let go of what a gateway holds that is not to be started."""
         self._pipeline.access_log.close()
-        if self._cache is not None:
-            self._cache.store.close()
+        if self._wiring.cache is not None:
+            self._wiring.cache.store.close()
 
     async def reload(self, given: Loaded | None = None, but: Collection[str] = ()) -> None:
         """Take what has changed in the configuration (``given``, or read again) and its files. See ``Renewal.take``."""
@@ -296,58 +277,32 @@ class Gateway(MultiService):
         if self._share is None:
             take_signals(self._reactor, self.hurry)
         self.operations.health.stopping = True
-        if self._clustering is not None:
-            await self._clustering.leave()
-        await self._given_notice(self.settings.drain_notice_ms / 1000)
-        await DeferredList([Deferred.fromCoroutine(_stop_listening(port)) for port in self._listening])
-        for site in self._sites:
-            site.end()
-        await self._drained(self.settings.drain_ms / 1000)
-        if self._busy:
-            self._log.warn("{count} requests are cut: the drain limit is over", count=self._busy)
-            for site in self._sites:
-                site.cut()
-            self._hurried = False
-            await self._drained(CUT_SECONDS)
+        if self._wiring.clustering is not None:
+            await self._wiring.clustering.leave()
+        await self._drain.notice(self.settings.drain_notice_ms / 1000)
+        await self._drain.end(self._listening, self.settings.drain_ms / 1000)
         await self._pipeline.services.namespace.close()
         await self._pipeline.services.tags.close()
-        self._sharing.close()
-        if self._clustering is not None:
-            await self._clustering.close()
-        if self._cache is not None:
-            await self._cache.close()
-        self._threads.stop()
+        self._wiring.sharing.close()
+        if self._wiring.clustering is not None:
+            await self._wiring.clustering.close()
+        if self._wiring.cache is not None:
+            await self._wiring.cache.close()
+        self._wiring.threads.stop()
         self._pipeline.access_log.close()
         self.operations.stop()
         self._threshold.clear()
         if self._admin is not None:
-            await _stop_listening(self._admin)
+            await stop_listening(self._admin)
 
     def stopService(self) -> Deferred[None]:  # noqa: N802  # Twisted's name
         """Stop listening, let requests end (up to the drain limit), then let go of the stores."""
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
-    @property
-    def _busy(self) -> int:
-        return max(self._pipeline.in_flight, sum(site.busy for site in self._sites))
-
-    async def _given_notice(self, seconds: float) -> None:
-        """Serve on, each connection one request more, while whoever balances the load sees that this one is not ready."""
-        self._site.keep_alive = self._site.keep_alive and not seconds
-        deadline = self._reactor.seconds() + seconds
-        while not self._hurried and self._reactor.seconds() < deadline:
-            await deferLater(self._reactor, DRAIN_POLL_SECONDS)
-
-    async def _drained(self, seconds: float) -> None:
-        """Wait until nothing is under way, but no longer than that."""
-        deadline = self._reactor.seconds() + seconds
-        while self._busy and not self._hurried and self._reactor.seconds() < deadline:
-            await deferLater(self._reactor, DRAIN_POLL_SECONDS)
-
     def hurry(self) -> None:
         """End the draining, if it has begun."""
-        self._hurried = True
+        self._drain.hurry()
 
     def _port_of(self, scheme: str) -> int | None:
         return next((one.port for one in self._served if one.scheme == scheme and one.port is not None), None)
@@ -373,16 +328,31 @@ def take_signals(reactor: Any, hurry: Callable[[], None]) -> None:
             signal.signal(number, lambda *_: reactor.callFromThread(hurry))
 
 
-async def _stop_listening(port: IListeningPort) -> None:
-    stopped = port.stopListening()
-    if stopped is not None:
-        await stopped
-
-
 def _check(settings: Settings) -> None:
     if not settings.api_enabled:
         raise SettingsError("The S3 API is not enabled: set alluxio.worker.s3.api.enabled=true.")
     check_https(settings)
+
+
+def _report(operations: Operations, namespace: Namespace, threads: Threads, certificates: Certificates | None, cache: Cache | None) -> None:
+    """Have figures and warnings tell of these."""
+    namespace.measure(operations.metrics)
+    operations.metrics.gauge("alluxio_s3_threads_busy", "Threads that do what may block.", lambda: threads.busy)
+    operations.metrics.gauge("alluxio_s3_threads_waiting", "Calls that wait for a thread, each for its turn.", lambda: threads.waiting)
+    operations.metrics.levels(
+        "alluxio_s3_certificate_expires_timestamp_seconds",
+        "When the certificate of HTTPS expires, in seconds since 1970; nothing without one.",
+        lambda: {} if certificates is None else {(): certificates.expires},
+        (),
+    )
+    warn_of = operations.health.warn_of
+    warn_of("mounts", namespace.trouble)
+    if certificates is not None:
+        warn_of("certificate", certificates.trouble)
+    if cache is not None:
+        warn_of("cache", partial(cache_trouble, cache))
+    if namespace.root is not None:
+        operations.health.watch("store", store_check(namespace.root))
 
 
 def _access_log(settings: Settings, reactor: Any) -> AccessLog:

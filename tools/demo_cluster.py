@@ -18,7 +18,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-import boto3
+import boto3  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).resolve().parent.parent
 ETCD = ROOT / "tests" / "cluster" / "servers" / "etcd.sh"

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from attrs import define, field, frozen
 
-from alluxio_s3.interfaces import IBucketContainer, IMultipartUploads, IUnderFileSystem
+from alluxio_s3.interfaces import IBucketContainer, IMetrics, IMultipartUploads, IUnderFileSystem
 from alluxio_s3.namespace.staged_uploads import StagedUploads
 from alluxio_s3.namespace.visits import Visits
 from alluxio_s3.s3.errors import S3Error
@@ -100,6 +100,15 @@ class Namespace:
     source: MountSource | None = field(default=None, init=False)
     visits: Visits = field(factory=Visits, init=False)
     _uploads: dict[int, IMultipartUploads] = field(factory=dict, init=False)
+
+    def measure(self, metrics: IMetrics) -> None:
+        """See ``IMeasured``."""
+        metrics.gauge("alluxio_s3_mounts", "Mounts beside the root.", lambda: len(self.mounts))
+        metrics.gauge("alluxio_s3_mounts_broken", "Those of them whose under-store could not be set up.", lambda: len(self.broken))
+
+    def trouble(self) -> str:
+        """Which mounts an operator should look at; empty if none."""
+        return f"broken: {', '.join(sorted(self.broken))}" if self.broken else ""
 
     def locate(self, bucket: str) -> Place:
         """Where the keys of ``bucket`` are, or would be, without asking a store.

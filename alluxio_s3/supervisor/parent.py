@@ -14,7 +14,8 @@ from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.logger import Logger
 
 from alluxio_s3.admission import watched_admin_token
-from alluxio_s3.gateway import CUT_SECONDS, Gateway, take_signals
+from alluxio_s3.gateway import Gateway, take_signals
+from alluxio_s3.http.draining import CUT_SECONDS
 from alluxio_s3.inspection.dashboards import build_dashboard
 from alluxio_s3.listening import NOTHING_INHERITED, Inherited, listen_for_admin
 from alluxio_s3.ops.admin import AdminPages

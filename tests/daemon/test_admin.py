@@ -111,6 +111,25 @@ def test_who_drains_is_not_ready(daemon: Daemon, tmp_path: Path) -> None:
     daemon._process.wait(60)
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_who_is_told_to_stop_gives_notice(daemon: Daemon, tmp_path: Path, processes: int) -> None:
+    """While a balancer finds out that the daemon is not ready, whatever it sends is answered, on connections that then close."""
+    notice = {"alluxio.worker.s3.drain.notice": "10min", "alluxio.worker.s3.connection.keep.alive.enabled": True}
+    endpoint = daemon.start(properties(tmp_path) | notice | {"alluxio.worker.s3.processes": processes})
+    admin = Admin(daemon)
+    kept = Wire(endpoint)
+    assert kept("HEAD", "bucket").headers.get("connection") != "close"
+    daemon.signal_stop()
+    while admin.ready()[0]:
+        pass
+    for wire in (kept, Wire(endpoint)):
+        while (answer := wire("HEAD", "bucket")).headers.get("connection") != "close":  # each process hears of it in its turn
+            assert answer.status == 200
+        assert answer.status == 200
+    daemon.stop()
+    assert "are cut" not in daemon.log
+
+
 def test_what_is_no_request_is_accounted_for(daemon: Daemon, tmp_path: Path) -> None:
     """It is answered with a request id, and the access log and the figures have it."""
     log = tmp_path / "access.log"
