@@ -1,8 +1,8 @@
 """What a read through another worker costs: ``python -m benchmarks.cluster``.
 
 Three workers with a page cache each before one S3 store; one client, on one connection to each, reads objects that are in the cache
-of the worker that owns them: from that worker (direct), through another one that fetches it (proxied), and through another one that sends the
-client to the owner (redirected: two requests). The ways take turns in each round.
+of the worker that owns them: from that worker (direct), through another one that fetches it (proxied), and through another one
+that sends the client to the owner (redirected: two requests). The ways take turns in each round.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ SIZES = {"4 KiB": 4 << 10, "1 MiB": 1 << 20, "64 MiB": 64 << 20}
 OBJECTS = 6
 SECRET = "the secret of a benchmark, which is long enough"
 OVERRIDE = "x-alluxio-redirect"
+# A client of which it is known that it takes the token along.
+FOLLOWER = "rclone/v1.75.2"
 
 
 @define
@@ -48,7 +50,8 @@ class Connection:
 
     def get(self, target: str, *, redirect: bool) -> tuple[int, dict[str, str], int]:
         """Status, headers and how many bytes came; the bytes themselves go where they came from."""
-        asked = f"GET {target} HTTP/1.1\r\nHost: {HOST}:{self.port}\r\nUser-Agent: rclone/v1.75.2\r\n{OVERRIDE}: {str(redirect).lower()}\r\n\r\n"
+        fields = f"Host: {HOST}:{self.port}\r\nUser-Agent: {FOLLOWER}\r\n{OVERRIDE}: {str(redirect).lower()}\r\n"
+        asked = f"GET {target} HTTP/1.1\r\n{fields}\r\n"
         self._socket.sendall(asked.encode())
         got = bytearray()
         while b"\r\n\r\n" not in got:
