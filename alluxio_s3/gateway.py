@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -277,23 +277,34 @@ class Gateway(MultiService):
         if self._share is None:
             take_signals(self._reactor, self.hurry)
         self.operations.health.stopping = True
-        if self._wiring.clustering is not None:
-            await self._wiring.clustering.leave()
-        await self._drain.notice(self.settings.drain_notice_ms / 1000)
-        await self._drain.end(self._listening, self.settings.drain_ms / 1000)
-        await self._pipeline.services.namespace.close()
-        await self._pipeline.services.tags.close()
-        self._wiring.sharing.close()
-        if self._wiring.clustering is not None:
-            await self._wiring.clustering.close()
-        if self._wiring.cache is not None:
-            await self._wiring.cache.close()
-        self._wiring.threads.stop()
-        self._pipeline.access_log.close()
-        self.operations.stop()
+        wiring, services = self._wiring, self._pipeline.services
+        clustering, cache, admin = wiring.clustering, wiring.cache, self._admin
+        steps: Sequence[Callable[[], Awaitable[None] | None]] = (
+            *(() if clustering is None else (clustering.leave,)),
+            lambda: self._drain.notice(self.settings.drain_notice_ms / 1000),
+            lambda: self._drain.end(self._listening, self.settings.drain_ms / 1000),
+            services.namespace.close,
+            services.tags.close,
+            wiring.sharing.close,
+            *(() if clustering is None else (clustering.close,)),
+            *(() if cache is None else (cache.close,)),
+            wiring.threads.stop,
+            self._pipeline.access_log.close,
+            self.operations.stop,
+            *(() if admin is None else (partial(stop_listening, admin),)),
+        )
+        for step in steps:
+            await self._take(step)
         self._threshold.clear()
-        if self._admin is not None:
-            await stop_listening(self._admin)
+
+    async def _take(self, step: Callable[[], Awaitable[None] | None]) -> None:
+        """Whatever becomes of it, those that follow are taken: threads that were left would keep the process from its end."""
+        try:
+            under_way = step()
+            if under_way is not None:
+                await under_way
+        except Exception:  # noqa: BLE001  # as above
+            self._log.failure("Stopping: a step has failed, and the others are taken")
 
     def stopService(self) -> Deferred[None]:  # noqa: N802  # Twisted's name
         """Stop listening, let requests end (up to the drain limit), then let go of the stores."""

@@ -14,7 +14,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import pytest_twisted
+from attrs import evolve
+from twisted.internet import reactor
+from twisted.logger import capturedLogs
 
+from alluxio_s3.gateway import Gateway
+from alluxio_s3.settings import Loaded, Settings
 from tests.clients.tls_front import write_certificate
 from tests.running import ROOT, Daemon, properties_text
 from tests.wire import Wire
@@ -241,6 +247,29 @@ def test_a_second_signal_ends_the_draining(scene: Scene) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+class Stuck:
+    """A store that fails to close."""
+
+    async def close(self) -> None:
+        raise OSError("no")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_step_that_fails_keeps_no_other_from_being_taken(tmp_path: Path) -> None:
+    """Whatever fails while it stops is logged, and all else is let go of: the process would not end otherwise."""
+    settings = Settings(api_enabled=True, rest_port=0, bind_host="127.0.0.1", ufs_root=str(tmp_path), admin_port=None)
+    gateway = Gateway.build(Loaded(settings, None, ()), reactor)
+    gateway.startService()
+    pipeline = gateway._pipeline
+    pipeline.services = evolve(pipeline.services, tags=Stuck())
+    with capturedLogs() as events:
+        await gateway.stopService()
+    assert [event["log_failure"].type for event in events if "log_failure" in event] == [OSError]
+    assert pipeline.services.threads._pool.joined
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", gateway.port), timeout=5)
+
+
 def test_a_user_without_a_name_goes_by_its_number() -> None:
     """In a container the user may be a number that no file has a name for."""
     program = "import os; os.setuid(54321); print(process_user())"
