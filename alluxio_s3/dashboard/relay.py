@@ -33,6 +33,8 @@ PREFIX = b"/s3"
 AUTHORIZATION = b"x-s3-authorization"
 # Those of the door, and those of one connection (RFC 9110, 7.6.1).
 _LEFT_OUT = frozenset({AUTHORIZATION, b"authorization", b"cookie", b"connection", b"keep-alive", b"proxy-connection", b"te", b"upgrade"})
+# What a request to the pages themselves may bring: only the login has a form, and Twisted collects a body before anybody looks at it.
+MAX_BODY_BYTES = 16 << 10
 # The S3 endpoint as it is now; None while there is none.
 Upstream = Callable[[], IStreamClientEndpoint | None]
 Knows = Callable[[Request], bool]
@@ -45,6 +47,7 @@ class AdminChannel(HTTPChannel):
     MAX_LENGTH = 16384
     upstream: Upstream
     knows: Knows
+    length: int | None
     _relay: Relay | None = None
     _version: Any
     _command: Any
@@ -55,6 +58,8 @@ class AdminChannel(HTTPChannel):
         """The head of a request is complete: those for S3 go on before their body has come."""
         if self._path.partition(b"?")[0] == PREFIX or self._path.startswith(PREFIX + b"/"):
             self._begin_relay(self.requests[-1])
+        elif self.length is None or self.length > MAX_BODY_BYTES:
+            self._take_over().refuse(b"413 Content Too Large", b"Nothing here takes so much.")
         else:
             super().allHeadersReceived()
 
@@ -81,10 +86,7 @@ class AdminChannel(HTTPChannel):
     def _begin_relay(self, request: Any) -> None:
         request.method, request.uri, request.clientproto = self._command, self._path, self._version
         request.parseCookies()
-        self.persistent = False
-        self.setTimeout(None)
-        self._networkProducer.unregisterProducer()
-        relay = self._relay = Relay(self._networkProducer)
+        relay = self._take_over()
         if not self.knows(request):
             relay.refuse(b"401 Unauthorized", b"Log in at /login.")
         elif not request.requestHeaders.hasHeader(AUTHORIZATION):
@@ -95,6 +97,14 @@ class AdminChannel(HTTPChannel):
                 relay.refuse(b"503 Service Unavailable", b"S3 is not served now.")
             else:
                 relay.connect(endpoint, head_of(request))
+
+    def _take_over(self) -> Relay:
+        """What comes from now on is no request to the pages."""
+        self.persistent = False
+        self.setTimeout(None)
+        self._networkProducer.unregisterProducer()
+        self._relay = Relay(self._networkProducer)
+        return self._relay
 
 
 class Relay(Protocol):

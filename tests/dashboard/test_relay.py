@@ -143,6 +143,19 @@ def test_only_a_page_of_this_port_asks(port: Port) -> None:
     assert port.ask("GET", "/s3x", ALICE)[0] == 404
 
 
+@pytest.mark.parametrize("length", ["Content-Length: 16385", "Transfer-Encoding: chunked"])
+def test_what_the_pages_have_no_use_for_is_not_collected(port: Port, length: str) -> None:
+    """Who sends more than a login takes is refused before any of it has come, logged in or not."""
+    host, _, number = port.host.rpartition(":")
+    with socket.create_connection((host, int(number)), timeout=30) as wire:
+        wire.sendall(f"POST /login HTTP/1.1\r\nHost: h\r\n{length}\r\n\r\n".encode())
+        answer = b""
+        while piece := wire.recv(65536):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert port.ask("POST", "/login", body=b"x" * 16384)[0] != 413
+
+
 def test_nothing_is_read_behind_a_request(port: Port) -> None:
     """What follows a request that went to S3 is neither a request to S3 nor one to this port: the connection ends with the answer."""
     host, _, number = port.host.rpartition(":")
