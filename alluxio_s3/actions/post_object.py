@@ -102,7 +102,7 @@ async def _check_origin(call: Call) -> None:
     for a preflight: so the bucket's rules are asked. Raises S3Error AccessForbidden.
     """
     origin = call.headers.get("origin")
-    if origin is None or urlsplit(origin).netloc == call.headers.get("host"):
+    if origin is None or origin.partition("://")[2] == call.headers.get("host"):
         return
     rules = await call.services.cors.rules(call.bucket) if call.services.cors is not None else ()
     if "Access-Control-Allow-Origin" not in answer_headers(rules, origin, "POST"):

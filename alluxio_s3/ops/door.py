@@ -129,7 +129,7 @@ def _is_own(request: Any) -> bool:
     origin = request.getHeader(b"origin")
     if origin is None:
         return request.getHeader(b"sec-fetch-site") in (None, b"same-origin", b"none")
-    return bool(urlsplit(origin.decode("latin-1")).netloc == (request.getHeader(b"host") or b"").decode("latin-1"))
+    return bool(origin.partition(b"://")[2] == (request.getHeader(b"host") or b"") != b"")
 
 
 def _local(target: str) -> str:

@@ -126,6 +126,7 @@ def test_wrong_log_ins(place: tuple[Path, Daemon, Port]) -> None:
         port.log_in("wrong-token-wrong-token"),
         port.log_in(""),
         port.log_in(Origin="http://evil.example"),
+        port.log_in(Origin="http://["),
         port.log_in(**{"Sec-Fetch-Site": "cross-site"}),
     ]
     for status, headers, body in refused:

@@ -562,6 +562,8 @@ def test_pages_of_strangers(simple: Place, verified: Place) -> None:
     stranger = {"Origin": "http://evil.example"}
     answer = simple.send(Form((("key", "csrf"),)), stranger)
     assert (answer.status, answer.code) == (403, "AccessForbidden")
+    for odd in ("http://[", "null", "", "http://evil.example://x", simple.host):
+        assert simple.send(Form((("key", "csrf"),)), {"Origin": odd}).code == "AccessForbidden", odd
     assert simple.send(Form((("key", "own"),)), {"Origin": simple.endpoint}).status == 204
     rules = {"CORSRules": [{"AllowedMethods": ["POST"], "AllowedOrigins": ["http://app.example"]}]}
     client(simple).put_bucket_cors(Bucket="bucket", CORSConfiguration=rules)
