@@ -77,3 +77,18 @@ def test_a_lost_one_is_closed_and_replaced() -> None:
         with connections.one() as third:
             assert third is second
         assert first.closed == bool(most)
+
+
+def test_what_is_idle_goes_with_a_lost_one() -> None:
+    """A server that has started again has lost them all: who tries again after the first that is found out gets a new one."""
+    connections = Connections(Connection, 3, 1)
+    with connections.one() as first, connections.one() as second, connections.one() as third:
+        pass
+    with connections.one() as found:
+        assert found in (first, second, third)
+        connections.lose(found)
+    assert first.closed
+    assert second.closed
+    assert third.closed
+    with connections.one() as fresh:
+        assert not fresh.closed

@@ -53,12 +53,19 @@ class Connections:
                 _end(instance)
 
     def lose(self, instance: Any) -> None:
-        """Its connection is of no more use: call this where ``one`` gave it, before it is given back."""
+        """Its connection is of no more use: call this where ``one`` gave it, before it is given back.
+
+        The idle ones go with it: a server that has started again has lost them all, and who tries again may have no try for each.
+        """
+        idle: list[Any] = []
         with self._changed:
             if self._shared is instance:
                 self._shared = None
             elif self.most:
                 self._lost.append(instance)
+                idle, self._idle = self._idle, []
+        for one in idle:
+            _end(one)
 
     def close(self) -> None:
         """Let go of the connections that nobody uses, as far as the library can."""
