@@ -9,7 +9,7 @@ from attrs import define, field
 from zope.interface import implementer
 
 from alluxio_s3.interfaces import IBeginner, ICachedReader, IFileBacked, IObjectReader
-from alluxio_s3.storage import Status
+from alluxio_s3.storage import ObjectChanged, Status
 
 
 async def begun(reader: IObjectReader, offset: int, count: int) -> IObjectReader:
@@ -28,6 +28,8 @@ async def begun(reader: IObjectReader, offset: int, count: int) -> IObjectReader
     pieces = reader.read(offset, count)
     try:
         first = await anext(pieces)
+    except StopAsyncIteration:
+        raise ObjectChanged(reader.status.path, "the under-store gave fewer bytes than it was asked for") from None
     except BaseException:
         await pieces.aclose()
         raise
