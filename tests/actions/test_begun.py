@@ -32,7 +32,7 @@ def threads() -> Iterator[Threads]:
 
 @pytest_twisted.ensureDeferred
 async def test_what_is_wrong_with_a_read_is_known_before_its_answer_begins() -> None:
-    """A store that has another version, or fails, or gives nothing, says so when the read begins; else the read goes on from there, once."""
+    """A store that has another version, or fails, or gives nothing, says so when the read begins; else it goes on from there, once."""
     store = Trouble()
     store.put_now("a", BODY)
     for kind in ("changed", "error", "short"):
