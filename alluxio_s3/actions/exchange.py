@@ -124,3 +124,8 @@ class Response:
     status: int = 200
     headers: Mapping[str, str] = field(factory=dict)
     body: bytes | ReaderBody | AsyncIterator[bytes] = b""
+
+    async def close(self) -> None:
+        """Let go of what it holds, be it sent or not."""
+        if isinstance(self.body, ReaderBody):
+            await self.body.reader.close()

@@ -51,8 +51,7 @@ async def send(request: S3Request, response: Response, common: bytes, threads: T
     try:
         await _send(request, response, common, threads)
     finally:
-        if isinstance(response.body, ReaderBody):
-            await response.body.reader.close()
+        await response.close()
     request.finish()
 
 

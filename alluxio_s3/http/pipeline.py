@@ -151,7 +151,11 @@ class Pipeline:
         if origins is None or len(origins) > 1 or request.method == b"OPTIONS" or not isinstance(request.target, Target):
             return response
         origin, method = origins[0].decode("latin-1"), request.method.decode("latin-1")
-        more = await headers_for_pages(self.services, request.target.bucket, origin, method) if request.target.bucket else {}
+        try:
+            more = await headers_for_pages(self.services, request.target.bucket, origin, method) if request.target.bucket else {}
+        except Exception:
+            await response.close()  # the client may have gone, and nobody is left to send it
+            raise
         return evolve(response, headers={**response.headers, **more}) if more else response
 
     async def _come_in(self, request: S3Request, user: str, stay: Stay) -> None:

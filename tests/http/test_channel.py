@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from attrs import evolve
+from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
+from alluxio_s3.actions.exchange import Call, ReaderBody, Response
+from alluxio_s3.actions.registry import OBJECT, Action, Registry
 from alluxio_s3.http.channel import SWALLOW_BYTES
 
 CLOSE = b"Connection: close\r\n"
@@ -192,6 +196,40 @@ async def test_a_client_that_leaves_in_mid_answer_is_no_trouble(server: Any) -> 
     assert [account.error for account in server.accounts if account.action == "Stream"] == ["ClientGone"]
     assert not [event for event in captured if "log_failure" in event]
     other.leave()
+
+
+class Answered:
+    """A reader, and a store of CORS rules that never tells any: one notes that it is closed, the other that it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: Deferred[None] = Deferred()
+        self.closed: Deferred[None] = Deferred()
+
+    async def rules(self, bucket: str) -> Any:
+        self.asked.callback(None)
+        await Deferred()
+
+    async def close(self) -> None:
+        self.closed.callback(None)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_client_that_leaves_before_its_answer_keeps_nothing_open(server: Any) -> None:
+    """What an answer was to come from is closed, also when its client goes while the rules for pages are asked for."""
+    answered, registry = Answered(), Registry()
+
+    @registry.action("Held", method="GET", on=OBJECT)
+    class Held(Action):
+        async def run(self, call: Call) -> Response:
+            return Response(body=ReaderBody(answered, 0, 1))  # type: ignore[arg-type]
+
+    server.pipeline.registry = registry
+    server.pipeline.services = evolve(server.pipeline.services, cors=answered)
+    client = await server.connect()
+    client.write(request(b"GET /b/k HTTP/1.1", b"Origin: http://app.example"))
+    await answered.asked
+    client.leave()
+    await answered.closed
 
 
 MALFORMED = {
