@@ -45,9 +45,14 @@ class Alarm:
         """The word and the mark as they stand, to be compared with what they were. Waits for nothing."""
         return self._memory[:]
 
-    def mark(self) -> None:
-        """What is known has changed. The mark is one that never was, so that two processes may set it at once."""
+    def mark(self, *, everybody: bool = True) -> None:
+        """What is known has changed. The mark is one that never was, so that two processes may set it at once.
+
+        Not ``everybody`` has that index: others may have begun a new one in its place, so nothing is to be believed.
+        """
         self._memory[_WORD_BYTES:] = os.urandom(_MARK_BYTES)
+        if not everybody:
+            self.change()
 
     def change(self) -> None:
         """Have nothing believed that is known."""

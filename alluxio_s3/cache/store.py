@@ -180,10 +180,10 @@ class PageStore:
         """Remember ``status`` if ``generation`` is still the path's: if it was recalled before the under-store was asked, and nobody has
         called ``forget`` since. Whether it was. Blocking.
         """
-        if self._stock is None or self._alarm.word() != self._settled:
+        if (stock := self._stock) is None or self._alarm.word() != self._settled:
             return False
         try:
-            with self._stock.index.writing() as writing:
+            with stock.index.writing() as writing:
                 learned = self._knowledge.learn(writing, identity, path, Known(generation, status, checked_ns))
         except lmdb.Error as problem:
             self._index_failed(problem)
@@ -194,14 +194,14 @@ class PageStore:
 
     def forget(self, identity: str, path: str) -> None:
         """Know nothing of a path any more, in all processes, and nothing of what was asked before now. Blocking; raises nothing."""
-        if self._stock is None:
+        if (stock := self._stock) is None:
             with suppress(OSError):  # other processes may have what this one has not
                 Alarm(os.path.realpath(self._places[0].path)).change()
             return
         try:
-            with self._stock.index.writing() as writing:
+            with stock.index.writing() as writing:
                 self._knowledge.forget(writing, identity, path)
-            self._alarm.mark()
+            self._alarm.mark(everybody=stock.session.is_in_place())
         except lmdb.Error as problem:
             self._alarm.change()
             self._index_failed(problem)
@@ -219,13 +219,13 @@ class PageStore:
 
     def free(self, identity: str, prefix: str) -> Freed:
         """Remove the pages of the paths that begin with ``prefix``, and forget these paths. Blocking. Raises OSError."""
-        if self._stock is None:
+        if (stock := self._stock) is None:
             return Freed(0, 0)
         try:
             try:
-                return listing.free(self._stock, self._knowledge, identity, prefix)
+                return listing.free(stock, self._knowledge, identity, prefix)
             finally:
-                self._alarm.mark()
+                self._alarm.mark(everybody=stock.session.is_in_place())
         except lmdb.Error as problem:
             self._alarm.change()
             self._index_failed(problem)

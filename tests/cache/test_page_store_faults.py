@@ -215,6 +215,20 @@ def test_a_directory_is_taken_away_under_load(made, clock, tmp_path):
     assert [one.path for one in store.objects("mem://a", "", "", 10)] == ["a"]
 
 
+def test_a_write_is_known_where_the_index_was_replaced(made, tmp_path):
+    """What a process forgets whose index was taken away, another that has begun a new one in its place forgets too."""
+    before = made(tmp_path / "one")
+    shutil.rmtree(tmp_path / "one")
+    after = made(tmp_path / "one")
+    after.tend()
+    known = after.recall("mem://a", "a")
+    assert after.learn("mem://a", "a", known.generation, Status("a", 1, 1, "etag", "old"), 1)
+    assert after.recall("mem://a", "a").status is not None
+    before.forget("mem://a", "a")
+    known = after.recall("mem://a", "a")
+    assert known is None or known.status is None
+
+
 def test_one_of_two_directories_is_taken_away(made, clock, tmp_path):
     """When one of the directories loses its files the other serves, and the room that they took is found again."""
     store = made(tmp_path / "one", tmp_path / "two")
