@@ -39,8 +39,12 @@ class Notices:
         async def whole() -> T:
             try:
                 result = await change()
-            except (S3Error, NoSuchPath, PathConflict):
+            except (S3Error, PathConflict):
                 raise  # nothing has changed
+            except NoSuchPath:
+                # Whoever has taken it away may be about to tell, and this is answered as if it had done it.
+                await self.tell(path, store)
+                raise
             except Exception:
                 await self._tell_if_possible(path, store)
                 raise
@@ -71,6 +75,9 @@ class Notices:
         try:
             return await self.peers.forget(witness, path, store)
         except (PeerFailed, StorageError):
+            return None
+        except Exception:  # noqa: BLE001  # whatever it was, nobody may take it for a word of the owner
+            self._log.failure("{worker} could not be told of a change", worker=witness.worker)
             return None
 
     async def _tell_if_possible(self, path: str, store: str) -> None:

@@ -89,12 +89,13 @@ class Peers:
     ) -> Given:
         """``count`` bytes from ``offset``, or as many as there are; of the version of ``validator``, if one is given.
 
-        ``asks``: ``load`` and ``residency``. Raises PeerFailed, NoSuchPath, PathConflict, ObjectChanged.
+        ``asks``: ``load`` and ``residency``; ``dry``: no bytes. Raises PeerFailed, NoSuchPath, PathConflict, ObjectChanged.
         """
         values = {"path": path, "store": store, "offset": str(offset), "count": str(count), "validator": validator}
-        answer = await self._ask(member, OPEN, values | dict.fromkeys(asks, "true"))
+        values |= dict.fromkeys(asks, "true")
+        answer = await self._ask(member, OPEN, values)
         status = answer.told.status
-        wanted = None if status is None else max(0, min(count, status.size - offset))
+        wanted = None if status is None else 0 if "dry" in values else max(0, min(count, status.size - offset))
         if status is None or answer.head.length != wanted or answer.told.offset != offset:
             answer.link.abort()
             raise PeerFailed(f"{member.worker}: it gives something else than it was asked for")
@@ -181,14 +182,14 @@ class Peers:
     async def _connected(self, member: Member) -> Link:
         if member.peer_port is None:
             raise PeerFailed(f"{member.worker}: it has no port for peers")
-        endpoint: Any = HostnameEndpoint(self._reactor, member.host, member.peer_port, timeout=CONNECT_SECONDS)
-        if self._trust is not None:
-            endpoint = wrapClientTLS(self._trust(member.host), endpoint)
         try:
+            endpoint: Any = HostnameEndpoint(self._reactor, member.host, member.peer_port, timeout=CONNECT_SECONDS)
+            if self._trust is not None:
+                endpoint = wrapClientTLS(self._trust(member.host), endpoint)
             link: Link = await endpoint.connect(Factory.forProtocol(lambda: Link(self._reactor)))
         except CancelledError:
             raise
-        except Exception as problem:  # noqa: BLE001  # whatever a network can do
+        except Exception as problem:  # noqa: BLE001  # whatever a network can do, and a name that is none
             self._suspect(member, problem)
             raise PeerFailed(f"{member.worker}: {problem or type(problem).__name__}") from None
         return link

@@ -24,7 +24,7 @@ from alluxio_s3.storage import Attributes, NoSuchPath, ObjectChanged, Provenance
 from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.memory import MemoryUnderFileSystem
 from tests.cluster.fixed_members import FixedMembers, member, owned_by
-from tests.cluster.workers import InnerWorker, start_workers
+from tests.cluster.workers import PAGE, InnerWorker, start_workers
 
 NAMES = ["worker-1", "worker-2", "worker-3"]
 
@@ -309,6 +309,24 @@ async def test_hot_objects_are_only_ours(cluster) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_what_the_owner_is_to_load(cluster) -> None:
+    """What is to be loaded comes into the owner's cache, and what is there is what the owner has."""
+    made = await cluster()
+    first, second, _ = made.workers
+    key, size = made.key(2), 10 * PAGE
+    await made.put(first.store, key, body(size))
+    reader = await first.store.open(key)
+    cached = ICachedReader(reader)
+    await cached.load(0, size)
+    assert await cached.resident(0, size) == size
+    await reader.close()
+    for store, there in ((first.store.here, 0), (second.store, size)):
+        reader = await store.open(key)
+        assert await ICachedReader(reader).resident(0, size) == there
+        await reader.close()
+
+
+@pytest_twisted.ensureDeferred
 async def test_an_owner_that_cannot_be_told(cluster) -> None:
     """When the owner does not acknowledge, word is left; when that fails too, the write is not answered with success."""
     made = await cluster(freshness="max_age", max_age=3600)
@@ -321,6 +339,52 @@ async def test_an_owner_that_cannot_be_told(cluster) -> None:
     with pytest.raises(Unavailable):
         await made.put(first.store, key, b"two")
     await made.put(first.store, made.key(1), b"ours needs nobody")
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_owner_of_which_nothing_can_be_asked(cluster) -> None:
+    """An owner with a name for which there can be no TLS is one that does not answer: reads come from the store, of writes word is left."""
+    made = await cluster(freshness="max_age", max_age=3600)
+    first = made.workers[0]
+    key = made.key(2)
+
+    def refuse(host: str) -> Any:
+        raise ValueError(host)
+
+    first.peers._trust = refuse
+    await made.put(first.store, key, b"data")
+    assert first.members.marked == [f"/b/{key}"]
+    assert await read(await first.store.open(key)) == b"data"
+
+
+@pytest_twisted.ensureDeferred
+async def test_whatever_keeps_an_owner_from_being_told(cluster, monkeypatch) -> None:
+    """Also where telling an owner fails in a way that nobody thought of, word is left."""
+    made = await cluster(freshness="max_age", max_age=3600)
+    first = made.workers[0]
+
+    async def fail(*_: Any) -> str:
+        raise RuntimeError
+
+    monkeypatch.setattr(first.peers, "forget", fail)
+    await made.put(first.store, made.key(2), b"data")
+    assert first.members.marked == [f"/b/{made.key(2)}"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_second_delete_tells_too(cluster) -> None:
+    """A delete that finds nothing, because another is about to tell the owner, is answered when the owner knows."""
+    made = await cluster(freshness="max_age", max_age=3600)
+    first, second, _ = made.workers
+    key = made.key(2)
+    await made.put(first.store, key, b"data")
+    await until(lambda: second.ownership.limit(f"/b/{key}") > 0.01)
+    assert await read(await second.store.open(key)) == b"data"
+    await made.shared.delete(key, ALWAYS)
+    with pytest.raises(NoSuchPath):
+        await first.store.delete(key, ALWAYS)
+    with pytest.raises(NoSuchPath):
+        await second.store.open(key)
 
 
 @pytest_twisted.ensureDeferred
