@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from tempfile import SpooledTemporaryFile
 from threading import Lock
@@ -36,20 +37,18 @@ class Spool:
         with self._lock:
             if self._file.closed:
                 raise Unavailable
-            try:
+            with _room():
                 self._file.write(data)
-            except OSError as error:
-                kind = NoSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else Unavailable
-                raise kind(message=f"A temporary file cannot be written: {error.strerror}") from error
             self.size += len(data)
 
     def publish(self, publish: Publish, attributes: Attributes, condition: WriteCondition) -> Status:
-        """What ``publish`` makes of the bytes, which then are gone. Raises Unavailable if they are already."""
+        """What ``publish`` makes of the bytes, which then are gone. Raises Unavailable if they are already; NoSpace as ``write`` does."""
         with self._lock:
             if self._file.closed:
                 raise Unavailable
+            with _room():
+                self._file.flush()
             self._given = True
-            self._file.flush()
         try:
             return publish(self._file, self.size, attributes, condition)
         finally:
@@ -59,7 +58,18 @@ class Spool:
         """Forget the bytes, unless they are being published."""
         with self._lock:
             if not self._given:
-                self._file.close()
+                with suppress(OSError):  # it is closed also where the last bytes found no room
+                    self._file.close()
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """Raise what a disk cannot take as the StorageError that it is."""
+    try:
+        yield
+    except OSError as error:
+        kind = NoSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else Unavailable
+        raise kind(message=f"A temporary file cannot be written: {error.strerror}") from error
 
 
 @implementer(IObjectWriter)
