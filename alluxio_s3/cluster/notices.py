@@ -18,6 +18,9 @@ from alluxio_s3.storage import NoSuchPath, PathConflict, StorageError, Unavailab
 
 T = TypeVar("T")
 
+# So many others are asked, one after the other, which members there are.
+OTHERS_ASKED = 2
+
 
 @frozen(eq=False)
 class Notices:
@@ -68,8 +71,24 @@ class Notices:
         """The rings of those that know now; None if somebody could not be told."""
         asked = [Deferred.fromCoroutine(self._forgotten(one, path, store)) for one in self.ownership.witnesses(path)]
         rings = [ring for _, ring in await DeferredList(asked)]
+        if not rings and not self.members.is_certain():
+            rings = await self._heard(path, store)
         known = {ring for ring in rings if ring is not None}
         return None if None in rings else known
+
+    async def _heard(self, path: str, store: str) -> list[str | None]:
+        """The ring of another, for who owns the path as far as it knows, and may not know; of a worker that knows no others, nothing.
+
+        It may have been taken for gone, and what it owned be another's since.
+        """
+        me = self.members.me.worker
+        if all(one.worker == me for one in self.members.live):
+            return []
+        for other in self.members.owners(path, OTHERS_ASKED + 1):
+            ring = None if other.worker == me else await self._forgotten(other, path, store)
+            if ring is not None:
+                return [ring]
+        return [None]
 
     async def _forgotten(self, witness: Member, path: str, store: str) -> str | None:
         try:

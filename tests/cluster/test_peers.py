@@ -372,6 +372,27 @@ async def test_whatever_keeps_an_owner_from_being_told(cluster, monkeypatch) -> 
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_writer_that_was_taken_for_gone(cluster) -> None:
+    """Who is not certain, and takes a path for its own, asks others whether they see the same members, and leaves word if not."""
+    made = await cluster(freshness="max_age", max_age=3600)
+    first, second, third = made.workers
+    key = made.key(1)
+    first.members.certain = False
+    await made.put(first.store, key, b"one")
+    assert first.members.marked == []
+    await second.die()
+    await made.put(first.store, key, b"two")
+    assert first.members.marked == []
+    third.members.change([one for one in third.members.live if one.worker != "worker-1"])
+    await made.put(first.store, key, b"three")
+    assert first.members.marked == [f"/b/{key}"]
+    await third.die()
+    first.members.can_mark = False
+    with pytest.raises(Unavailable):
+        await made.put(first.store, key, b"four")
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_second_delete_tells_too(cluster) -> None:
     """A delete that finds nothing, because another is about to tell the owner, is answered when the owner knows."""
     made = await cluster(freshness="max_age", max_age=3600)
