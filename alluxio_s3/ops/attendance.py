@@ -52,10 +52,11 @@ class Attendance(MultiService):
 
     def startService(self) -> None:  # noqa: N802  # Twisted's name
         """Start the daemon. Raises SystemExit when it can't."""
-        super().startService()
+        # First: who has been told that it serves may send a signal at once, which would end a process that does not listen to it.
         if threading.current_thread() is threading.main_thread():
             self._on(signal.SIGHUP, self._reload)
             self._on(signal.SIGUSR1, self._attended.reopen_logs)
+        super().startService()
         self._look.startService()
         if self._beat is not None:
             self._beat.startService()
