@@ -183,12 +183,12 @@ async def test_reloading(tmp_path: Path, authority: Authority) -> None:
         made = Certificates(files, reactor, threads)
         before = made.context
         pem(tmp_path, second)
-        await made.reload()
+        await made.reload(files)
         assert shown(made.context, authority) == second.certificate
         assert shown(before, authority) == first.certificate
         first.certificate_file(tmp_path / "certificate.pem")
         with pytest.raises(SettingsError, match="is not the key of the certificate"):
-            await made.reload()
+            await made.reload(files)
         assert shown(made.context, authority) == second.certificate
     finally:
         threads.stop()
