@@ -194,21 +194,25 @@ def test_who_asks_for_little_is_not_behind_a_flood(limited: Limited, tmp_path: P
     request = "GET /b/k HTTP/1.1\r\nHost: h\r\nAuthorization: AWS4-HMAC-SHA256 Credential={}/20260101/us-east-1/s3/aws4_request,"
     request += " SignedHeaders=host, Signature=" + "0" * 64 + "\r\n\r\n"
     clients = [socket.create_connection((where.hostname or "", where.port or 0), timeout=20) for _ in range(301)]
-    passed = 1.0
-    while passed > 0.15:  # longer, and bob would count as quiet before
+    rounds = 5
+    for _ in range(rounds):
+        # Who has not asked for a while counts as quiet: both have, just now.
         assert wire("GET", "b", "k").status == 200
         assert bob("GET", "b", "k").status == 200
-        begun = time.monotonic()
         os.kill(limited.daemon.pid, signal.SIGSTOP)
         for number, client in enumerate(clients):
             client.sendall(request.format("bob" if number == 300 else "alice").encode())
         os.kill(limited.daemon.pid, signal.SIGCONT)
-        passed = time.monotonic() - begun
         for client in clients:
-            assert client.recv(1 << 16).endswith(b"small")
+            answer = b""
+            while not answer.endswith(b"small"):
+                answer += client.recv(1 << 16)
+            assert answer.startswith(b"HTTP/1.1 200 ")
     for client in clients:
         client.close()
     limited.daemon.stop()
     users = re.findall(r"^\S+ \S+ (\w+) GetObject", (tmp_path / "access.log").read_text(), re.MULTILINE)
-    assert users[-301:].count("alice") == 300
-    assert users[-301:].index("bob") < 150
+    floods = [users[start + 2 : start + 303] for start in range(0, rounds * 303, 303)]
+    assert [flood.count("alice") for flood in floods] == [300] * rounds
+    # On a machine that is busy with other things a round may take so long that turns count anew; without turns bob is the last of each.
+    assert min(flood.index("bob") for flood in floods) < 150
