@@ -206,7 +206,9 @@ def test_who_asks_for_little_is_not_behind_a_flood(limited: Limited, tmp_path: P
         for client in clients:
             answer = b""
             while not answer.endswith(b"small"):
-                answer += client.recv(1 << 16)
+                piece = client.recv(1 << 16)
+                assert piece
+                answer += piece
             assert answer.startswith(b"HTTP/1.1 200 ")
     for client in clients:
         client.close()
