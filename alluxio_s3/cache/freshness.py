@@ -110,7 +110,7 @@ class Memory:
         Raises NoSuchPath, which may be remembered too, and what ``ask`` raises.
         """
         known = self.recall(path)
-        if known is not None and self.is_fresh(known) and (self.limit is None or self._within(known, self.limit(path))):
+        if known is not None and self.is_fresh(known) and self._counts(path, known):
             if known.status is None:
                 raise NoSuchPath(path)
             return Looked(self.remembered(known, known.status), None)
@@ -163,6 +163,10 @@ class Memory:
     def _within(self, known: Known, seconds: float) -> bool:
         age = self.age(known)
         return age is not None and age <= seconds
+
+    def _counts(self, path: str, known: Known) -> bool:
+        """Whether it is not older than may be. Moments are whole milliseconds, so it may be one older than it looks."""
+        return self.limit is None or self._within(known, self.limit(path) - 0.001)
 
     def _bridges(self, known: Known) -> bool:
         """Whether that is still good while the store does not answer."""

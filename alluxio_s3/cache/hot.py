@@ -78,7 +78,7 @@ class HotObjects:
         age = self._now() - known.checked_ns
         if self._fresh_for is not None and not 0 <= age <= self._fresh_for:
             return None
-        if self._limit is not None and age > self._limit(path) * 1000:
+        if self._limit is not None and age >= self._limit(path) * 1000 - 1:  # it may be a millisecond older than it looks
             return None
         # An answer of the same second is the same; and once a second the store gets to know that the page is read.
         if age // 1000 != found.second or not found.take():
@@ -96,7 +96,7 @@ class HotObjects:
         known = self._recall(path)
         if known is None or known.status is None or not self._memory.is_fresh(known):
             return None
-        if self._limit is not None and not 0 <= self._now() - known.checked_ns <= self._limit(path) * 1000:
+        if self._limit is not None and not 0 <= self._now() - known.checked_ns < self._limit(path) * 1000 - 1:
             return None
         if not 0 < known.status.size <= self._store.page_bytes:
             return None
