@@ -62,7 +62,7 @@ class FormSigner:
     secret: str
     token: str | None = None
     age: float = 0
-    seconds: float = 600
+    seconds: float = 86400
     region: str = REGION
     service: str = "s3"
 
