@@ -107,9 +107,9 @@ soak: $(VENV)/.dev ## Load and everything bad at random for HOURS=1 (SEED=), the
 	$(PYTHON) -m tests.soak --hours $(or $(HOURS),1) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .PHONY: fuzz
-fuzz: $(VENV)/.dev ## Fuzz every parser of foreign bytes, SECONDS=60 each (ARGS=--keep: what is found goes to the tests)
+fuzz: $(VENV)/.dev ## Fuzz every parser of foreign bytes, SECONDS=60 or RUNS=1000000 each (ARGS=--keep: what is found goes to the tests)
 	$(PYTHON) -m pip install -q -e '.[fuzz]'
-	$(PYTHON) -m tests.fuzz --seconds $(or $(SECONDS),60) $(ARGS)
+	$(PYTHON) -m tests.fuzz --seconds $(or $(SECONDS),60) $(if $(RUNS),--runs $(RUNS)) $(ARGS)
 
 .PHONY: test-load
 test-load: $(VENV)/.dev ## Measure what 10,000 idle connections, 5,000 slow clients, 1,200 slow transfers and a flood cost (ARGS=--write: into docs/limits.md)
@@ -137,6 +137,7 @@ bench-listing: $(VENV)/.dev ## Measure listings (ARGS=--write: into docs/listing
 
 .PHONY: bench-cluster
 bench-cluster: $(VENV)/.dev ## Compare reads through another worker with those of the owner
+	tests/cluster/servers/etcd.sh install
 	$(PYTHON) -m benchmarks.cluster $(ARGS)
 
 .PHONY: demo-cluster

@@ -1,6 +1,6 @@
 """`python -m tests.fuzz --seconds 60` (`make fuzz SECONDS=60`): mutates bytes for each target, by what of the code they reach (atheris).
 
-What reaches something new goes to `.tools/fuzz/<target>/`; with `--keep` the smallest of it that together reach as much are put into
+`--runs 1000000` (`make fuzz RUNS=1000000`) is for a number of runs instead. What reaches something new goes to `.tools/fuzz/<target>/`; with `--keep` the smallest of it that together reach as much are put into
 `tests/fuzz/corpus/<target>/`, which the tests run. What fails is printed, and kept as a file whose name is printed too.
 """
 
@@ -12,6 +12,7 @@ import importlib
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,8 @@ def seeds(name: str) -> list[bytes]:
     return list(targets.TARGETS[name].seeds)
 
 
-def fuzz(name: str, seconds: int, *, keep: bool) -> bool:
-    """Fuzz a target; whether nothing was found."""
+def fuzz(name: str, limit: str, *, keep: bool) -> bool:
+    """Fuzz a target, up to libFuzzer's *limit*; whether nothing was found."""
     work = WORK / name
     work.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(seeds(name)):
@@ -64,16 +65,18 @@ def fuzz(name: str, seconds: int, *, keep: bool) -> bool:
     kept = CORPUS / name
     kept.mkdir(parents=True, exist_ok=True)
     options = [
-        f"-max_total_time={seconds}",
+        limit,
         f"-max_len={MAX_BYTES}",
         "-rss_limit_mb=2048",
         f"-artifact_prefix={WORK}/{name}-",
         "-timeout=20",
     ]
     command = [sys.executable, "-m", "tests.fuzz", "--one", name, "--", *options, "-print_final_stats=1", str(work), str(kept)]
+    begun = time.monotonic()
     done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, errors="replace")
-    runs = [line.split()[-1] for line in done.stderr.splitlines() if line.startswith("stat::number_of_executed_units")]
-    sys.stdout.write(f"{name}: {runs[0] if runs else '?'} runs in {seconds} s, {'nothing found' if not done.returncode else 'FAILED'}\n")
+    seconds = time.monotonic() - begun
+    runs = next((int(line.split()[-1]) for line in done.stderr.splitlines() if line.startswith("stat::number_of_executed_units")), 0)
+    sys.stdout.write(f"{name}: {runs:,} runs in {seconds:.0f} s, {'nothing found' if not done.returncode else 'FAILED'}\n")
     sys.stdout.flush()
     if done.returncode:
         sys.stdout.write(done.stdout[-3000:] + done.stderr[-3000:])
@@ -102,11 +105,15 @@ def main() -> int:
         return 0
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=60, help="for each target (60)")
+    parser.add_argument("--runs", type=int, help="of each target, however long they take")
+    parser.add_argument("--jobs", type=int, default=1, help="how many targets at once (1)")
     parser.add_argument("--target", action="append", default=[], help="which (all)")
     parser.add_argument("--keep", action="store_true", help="let the corpus of the tests grow")
     given = parser.parse_args()
     names = given.target or list(importlib.import_module("tests.fuzz.targets").TARGETS)
-    found = [fuzz(name, given.seconds, keep=given.keep) for name in names]
+    limit = f"-runs={given.runs}" if given.runs else f"-max_total_time={given.seconds}"
+    with ThreadPoolExecutor(given.jobs) as jobs:
+        found = list(jobs.map(lambda name: fuzz(name, limit, keep=given.keep), names))
     return not all(found)
 
 
