@@ -1,7 +1,8 @@
 """`python -m tests.fuzz --seconds 60` (`make fuzz SECONDS=60`): mutates bytes for each target, by what of the code they reach (atheris).
 
-`--runs 1000000` (`make fuzz RUNS=1000000`) is for a number of runs instead. What reaches something new goes to `.tools/fuzz/<target>/`; with `--keep` the smallest of it that together reach as much are put into
-`tests/fuzz/corpus/<target>/`, which the tests run. What fails is printed, and kept as a file whose name is printed too.
+`--runs 1000000` (`make fuzz RUNS=1000000`) is for a number of runs instead. What reaches something new goes to `.tools/fuzz/<target>/`;
+with `--keep` the smallest of it that together reach as much are put into `tests/fuzz/corpus/<target>/`, which the tests run. What fails
+is printed, and kept as a file whose name is printed too.
 """
 
 from __future__ import annotations
