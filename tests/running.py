@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -42,10 +42,12 @@ class Daemon:
 
     Args:
         directory: where the configuration file goes; made if it is not there.
+        before: words that stand before the command, such as those that have it run in a network of its own.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, before: Sequence[str] = ()) -> None:
         self.directory = directory
+        self.before = before
         self._lines: list[str] = []
         self._changed = threading.Condition()
         self._process: subprocess.Popen[str] | None = None
@@ -61,7 +63,7 @@ class Daemon:
         config = self.directory / "alluxio-site.properties"
         config.write_text(properties_text(properties), encoding="ascii")
         twistd = Path(sys.executable).with_name("twistd")
-        command = [str(twistd), "-n", "--pidfile=", "alluxio-s3", "--config", str(config)]
+        command = [*self.before, str(twistd), "-n", "--pidfile=", "alluxio-s3", "--config", str(config)]
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("ALLUXIO_", "AWS_"))}
         first_line = len(self._lines)
         self._process = subprocess.Popen(

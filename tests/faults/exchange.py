@@ -60,13 +60,14 @@ NOTHING = Reply(0, {}, b"")
 class Exchange:
     """Speaks to one endpoint, connections kept between requests; follows one 307, as the clients of a cluster do.
 
-    *user* is the access key that it names; *timeout* in seconds.
+    *user* is the access key that it names; *timeout* in seconds; *agent* the name of the program that it says it is.
     """
 
-    def __init__(self, endpoint: str, user: str = "tester", timeout: float = 30.0) -> None:
+    def __init__(self, endpoint: str, user: str = "tester", timeout: float = 30.0, agent: str = "") -> None:
         self.endpoint = endpoint
         self._netloc = urlsplit(endpoint).netloc
         self._timeout = timeout
+        self._agent = {"User-Agent": agent} if agent else {}
         self._connections: dict[str, http.client.HTTPConnection] = {}
         self._authorization = (
             f"AWS4-HMAC-SHA256 Credential={user}/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature={'0' * 64}"
@@ -84,7 +85,7 @@ class Exchange:
         target = "/" + quote(path)
         if query:
             target += "?" + "&".join(urlencode({name: value}) if value else quote(name) for name, value in query.items())
-        sent = {"Authorization": self._authorization, **(headers or {})}
+        sent = {"Authorization": self._authorization, **self._agent, **(headers or {})}
         if method in ("PUT", "POST"):
             sent["Content-Length"] = str(len(body))
         reply = self._ask(self._netloc, method, target, sent, body)

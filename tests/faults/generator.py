@@ -53,6 +53,7 @@ class Options:
     *endpoints*: of the daemon, or of several that show the same buckets: each request goes to one of them at random. *writers*, if
     given, takes the writes, and *endpoints* the reads. *buckets* are there already. *seconds* 0: until it is told to end. *rate*: requests
     a second at most, 0: as many as go. *keys*: how many of its own in each bucket. *largest*: bytes of a body. *mix*: see MIX.
+    *agent*: the program that it says it is, if any.
     """
 
     endpoints: Sequence[str]
@@ -68,6 +69,7 @@ class Options:
     largest: int = 3 << 20
     timeout: float = 30.0
     user: str = "tester"
+    agent: str = ""
     mix: Mapping[str, int] = field(factory=lambda: MIX)
 
     def encode(self) -> str:
@@ -83,7 +85,8 @@ class Generator:
         self.ledger = ledger
         self.random = random.Random(f"{options.seed}/{options.number}")  # it has to come again
         self._exchanges = {
-            endpoint: Exchange(endpoint, options.user, options.timeout) for endpoint in {*options.endpoints, *options.writers}
+            endpoint: Exchange(endpoint, options.user, options.timeout, options.agent)
+            for endpoint in {*options.endpoints, *options.writers}
         }
         self._serial = 0
         # Of its own keys: what they hold for certain, as (shown, content); None: nothing; not there: that is not certain.
@@ -257,12 +260,14 @@ class Generator:
         if self.random.random() < 0.25:
             start = self.random.choice((0, self.random.randrange(1 << 17)))
             headers["Range"] = f"bytes={start}-{start + self.random.randrange(1 << 18)}"
-        self._told(call, looked_at(self._reader().ask("GET", f"{bucket}/{key}", None, headers)))
+        reader = self._reader()
+        self._told(call, looked_at(reader.ask("GET", f"{bucket}/{key}", None, headers)) | {"via": reader.endpoint})
 
     def _head(self) -> None:
         bucket, key = self._bucket(), self._any()
         call = self.ledger.begin(op="read", bucket=bucket, key=key)
-        self._told(call, looked_at(self._reader().ask("HEAD", f"{bucket}/{key}"), head=True))
+        reader = self._reader()
+        self._told(call, looked_at(reader.ask("HEAD", f"{bucket}/{key}"), head=True) | {"via": reader.endpoint})
 
     def _list(self) -> None:
         bucket, prefix = self._bucket(), f"w{self.options.number}/"

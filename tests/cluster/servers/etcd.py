@@ -33,13 +33,27 @@ def free_port() -> int:
 
 
 class EtcdNode:
-    """One etcd that keeps its data in ``directory``; a context manager. ``options`` are more of etcd's own."""
+    """One etcd that keeps its data in ``directory``; a context manager. ``options`` are more of etcd's own.
 
-    def __init__(self, directory: Path, name: str = "n", *, scheme: str = "http", options: Sequence[str] = ()) -> None:
+    ``before`` stands before its command, such as what has it run in a network of its own, where it is ``host``.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        name: str = "n",
+        *,
+        scheme: str = "http",
+        options: Sequence[str] = (),
+        host: str = "127.0.0.1",
+        before: Sequence[str] = (),
+    ) -> None:
         self.directory = directory
         self.name = name
         self.scheme = scheme
         self.options = options
+        self.host = host
+        self.before = before
         self.port, self.peer_port = free_port(), free_port()
         # Those that are one cluster with it, it too.
         self.cluster: Sequence[EtcdNode] = (self,)
@@ -48,19 +62,20 @@ class EtcdNode:
     @property
     def endpoint(self) -> str:
         """Where clients reach it."""
-        return f"{self.scheme}://127.0.0.1:{self.port}"
+        return f"{self.scheme}://{self.host}:{self.port}"
 
     def start(self) -> Self:
         """Start it, and wait until it answers, if it is alone."""
         self.directory.parent.mkdir(parents=True, exist_ok=True)
-        peer = f"http://127.0.0.1:{self.peer_port}"
+        peer = f"http://{self.host}:{self.peer_port}"
         program = TOOLS / "etcd"
         command = [
+            *self.before,
             str(program) if program.exists() else "etcd",
             *("--name", self.name, "--data-dir", str(self.directory), "--logger", "zap", "--log-level", "warn"),
             *("--listen-client-urls", self.endpoint, "--advertise-client-urls", self.endpoint),
             *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
-            *("--initial-cluster", ",".join(f"{one.name}=http://127.0.0.1:{one.peer_port}" for one in self.cluster)),
+            *("--initial-cluster", ",".join(f"{one.name}=http://{one.host}:{one.peer_port}" for one in self.cluster)),
             *self.options,
         ]
         with self.directory.with_suffix(".log").open("ab") as log:
@@ -98,7 +113,7 @@ class EtcdNode:
 
     def ask(self, method: str, **body: Any) -> Any:
         """The answer of ``/v3/<method>``."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=10)
         connection.request("POST", f"/v3/{method}", json.dumps(body), {"content-type": "application/json"})
         answer = connection.getresponse()
         content = answer.read()
@@ -116,9 +131,9 @@ class EtcdNode:
         connection: http.client.HTTPConnection
         if self.scheme == "https":
             context = ssl._create_unverified_context()
-            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=5, context=context)
+            connection = http.client.HTTPSConnection(self.host, self.port, timeout=5, context=context)
         else:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+            connection = http.client.HTTPConnection(self.host, self.port, timeout=5)
         try:
             connection.request("POST", "/v3/kv/range", '{"key": "AA=="}', {"content-type": "application/json"})
             return connection.getresponse().status < 500
