@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # ruff: noqa: T201
 """Lists the libraries of a directory of packages: name, version, licence, where it comes from; a line each."""
 
