@@ -11,13 +11,14 @@ from typing import Any
 from attrs import evolve, frozen
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IReactorTime
 from twisted.logger import Logger
 
 from alluxio_s3.actions.everything import REGISTRY
 from alluxio_s3.actions.exchange import Services
 from alluxio_s3.admission import build_authenticator, build_authorizer, process_user, watched_admin_token
 from alluxio_s3.cache.ufs import Cache
+from alluxio_s3.clocks import wall_clock
 from alluxio_s3.clustering import Clustering, build_clustering, is_clustered, shared_keys
 from alluxio_s3.dashboard.pages import Dashboard
 from alluxio_s3.http.certificates import Certificates
@@ -117,7 +118,7 @@ class Gateway(MultiService):
         self._inherited = inherited
         self._reactor = reactor
         self._threshold = LogThreshold()
-        self._door = Door.of(watched_admin_token(settings, reactor), reactor)
+        self._door = Door.of(watched_admin_token(settings, reactor), wall_clock(reactor))
         self._pipeline = wiring.pipeline
         self._site = wiring.site
         self._sites = (wiring.site, *wiring.sharing.sites(wiring.pipeline.services.namespace))
@@ -128,7 +129,9 @@ class Gateway(MultiService):
         self._drain.measure(operations.metrics)
         self.renewal = Renewal(wiring.loaded, [*wiring.parts, *self._plain_parts()], operations.metrics)
         if settings.upload_cleaner_enabled:
-            expiry = UploadExpiry(wiring.pipeline.services.namespace, settings.upload_cleaner_timeout_ms / 1000, reactor)
+            expiry = UploadExpiry(
+                wiring.pipeline.services.namespace, settings.upload_cleaner_timeout_ms / 1000, reactor, wall_clock(reactor)
+            )
             expiry.setServiceParent(self)
 
     @classmethod
@@ -179,7 +182,7 @@ class Gateway(MultiService):
         if measured is not None:
             measured.measure(metrics)
         gate = Gate(reactor, ClientLimits.of(settings), metrics)
-        pipeline = Pipeline(authenticator, REGISTRY, services, Ledger(_access_log(settings, reactor), operations.metrics), gate)
+        pipeline = Pipeline(authenticator, REGISTRY, services, Ledger(_access_log(settings, wall_clock(reactor)), operations.metrics), gate)
         site = S3Site(
             S3Routes(pipeline).app.resource(),
             reactor,
@@ -366,11 +369,11 @@ def _report(operations: Operations, namespace: Namespace, threads: Threads, cert
         operations.health.watch("store", store_check(namespace.root))
 
 
-def _access_log(settings: Settings, reactor: Any) -> AccessLog:
+def _access_log(settings: Settings, wall: IReactorTime) -> AccessLog:
     try:
         style = STYLES[settings.access_log_format]
-        access = EventAccessLog() if settings.access_log is None else FileAccessLog(settings.access_log, reactor, style)
-        return access if settings.audit_log is None else AuditedLog(access, FileAccessLog(settings.audit_log, reactor, AUDIT))
+        access = EventAccessLog() if settings.access_log is None else FileAccessLog(settings.access_log, wall, style)
+        return access if settings.audit_log is None else AuditedLog(access, FileAccessLog(settings.audit_log, wall, AUDIT))
     except OSError as problem:
         name = "access" if problem.filename == settings.access_log else "audit"
         raise SettingsError(f"alluxio.worker.s3.{name}.log.path: {problem.filename}: {problem.strerror}") from None

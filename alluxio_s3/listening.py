@@ -15,6 +15,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
+from alluxio_s3.clocks import wall_clock
 from alluxio_s3.clustering import is_clustered
 from alluxio_s3.http.certificates import CertificateFiles, Certificates
 from alluxio_s3.http.mutual_tls import MutualTls
@@ -111,7 +112,7 @@ def build_certificates(settings: Settings, reactor: Any, threads: Threads, kept:
     """The certificates of the HTTPS port, if there is to be one; ``kept`` as in ``Certificates``. Raises SettingsError."""
     if not settings.tls_enabled:
         return None
-    return Certificates(certificate_files(settings), reactor, threads, kept)
+    return Certificates(certificate_files(settings), wall_clock(reactor), threads, kept)
 
 
 def certificate_files(settings: Settings) -> CertificateFiles:

@@ -10,6 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from alluxio_s3.clocks import wall_clock
 from alluxio_s3.cluster.arrivals import Arrivals
 from alluxio_s3.cluster.clients import known_clients
 from alluxio_s3.cluster.hops import Hop, HopAuthenticator, HopTokens
@@ -72,8 +73,8 @@ class Sharing(Alone):
         self.members = members
         self._reactor = reactor
         self._threads = threads
-        self._seals = Seals(members, reactor)
-        self._tokens = HopTokens(lambda: members.secret, reactor)
+        self._seals = Seals(members, wall_clock(reactor))
+        self._tokens = HopTokens(lambda: members.secret, wall_clock(reactor))
         self._arrivals = Arrivals(reactor, max(1, settings.processes))
         tls = None if certificates is None or settings.tls_ca is None else MutualTls(certificates)
         self._peers = Peers(members, self._seals, reactor, None if tls is None else tls.towards)

@@ -16,6 +16,7 @@ from alluxio_s3.cache.freshness import CachePolicy
 from alluxio_s3.cache.store import PageStore
 from alluxio_s3.cache.store import Place as PagePlace
 from alluxio_s3.cache.ufs import Cache, CachedUnderFileSystem
+from alluxio_s3.clocks import wall_clock
 from alluxio_s3.cluster.mount_table import EtcdMountTable
 from alluxio_s3.cluster.watched import WatchedPrefix
 from alluxio_s3.clustering import build_etcd, root_of
@@ -342,7 +343,7 @@ def stage(settings: Settings, reactor: Any, threads: Threads, uri: str, ufs: IUn
         if base.is_symlink() or base.stat().st_uid != os.geteuid():
             raise PermissionRefused(str(base), f"{base} belongs to somebody else; set alluxio.worker.s3.staging.dir")
         directory.mkdir(exist_ok=True, mode=0o700)
-        return StagedUploads(ufs, _local(settings, str(directory), reactor, threads, buckets=False), reactor)
+        return StagedUploads(ufs, _local(settings, str(directory), reactor, threads, buckets=False), wall_clock(reactor))
     except (OSError, SettingsError) as problem:
         raise Unavailable(str(base), f"alluxio.worker.s3.staging.dir: {base}: {getattr(problem, 'strerror', problem)}") from None
 

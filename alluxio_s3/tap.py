@@ -33,8 +33,9 @@ class Options(usage.Options):
 
 def makeService(options: Options, reactor: Any = None) -> IService:  # noqa: N802  # twistd's name
     """The gateway, configured. Raises SystemExit with what is wrong with the configuration (twistd shows a trace for any other error)."""
+    from alluxio_s3.clocks import go_steadily  # noqa: PLC0415  # twistd imports this module for its help text too
     from alluxio_s3.clustering import SETTINGS_COPY, build_settings_copy  # noqa: PLC0415
-    from alluxio_s3.gateway import Gateway  # noqa: PLC0415  # twistd imports this module for its help text too
+    from alluxio_s3.gateway import Gateway  # noqa: PLC0415
     from alluxio_s3.listening import Inherited  # noqa: PLC0415
     from alluxio_s3.ops.attendance import Attendance  # noqa: PLC0415
     from alluxio_s3.ops.service_manager import ServiceManager  # noqa: PLC0415
@@ -43,6 +44,8 @@ def makeService(options: Options, reactor: Any = None) -> IService:  # noqa: N80
 
     if reactor is None:
         from twisted.internet import reactor  # noqa: PLC0415  # the one place that names the global reactor
+
+        go_steadily(reactor)
     directory = str(Path.cwd())
 
     def configuration() -> Loaded:
@@ -79,6 +82,8 @@ def work() -> None:
     """The main program of each of several processes."""
     from twisted.internet import reactor  # noqa: PLC0415
 
+    from alluxio_s3.clocks import go_steadily  # noqa: PLC0415
     from alluxio_s3.supervisor.worker import serve  # noqa: PLC0415
 
+    go_steadily(reactor)
     serve(reactor)

@@ -26,7 +26,7 @@ class Layer:
 
 LAYERS: tuple[Layer, ...] = (
     Layer("vocabulary", ("storage",)),
-    Layer("protocol", ("s3", "threads")),
+    Layer("protocol", ("s3", "threads", "clocks")),
     Layer("promises", ("interfaces",)),
     Layer("rooms", ("ufs", "namespace", "tags", "auth", "cache", "cluster", "settings", "ops")),
     Layer("actions", ("actions", "plugins")),
@@ -44,6 +44,7 @@ LAYERS: tuple[Layer, ...] = (
 PURPOSES: Mapping[str, str] = {
     "storage": "values and errors of stores",
     "threads": "for what may block",
+    "clocks": "for waits, for dates",
     "s3": "the protocol, pure: no I/O",
     "interfaces": "what rooms and plugins promise each other",
     "ufs": "under-stores",

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from attrs import field, frozen
 from twisted.internet.interfaces import IReactorTime
 
+from alluxio_s3.clocks import wall_clock
 from alluxio_s3.interfaces import (
     IAuthenticator,
     IAuthorizer,
@@ -42,7 +43,7 @@ class Limits:
 
 @frozen
 class Services:
-    """What actions work with; the same for every request of a gateway."""
+    """What actions work with; the same for every request of a gateway. ``clock`` is for waits, ``wall`` for dates."""
 
     namespace: Namespace
     authorizer: IAuthorizer
@@ -54,9 +55,14 @@ class Services:
     exchange: ITokenExchange | None = None
     cors: ICorsStore | None = None
     routing: IRouting | None = None
+    wall: IReactorTime = field(init=False)
+
+    @wall.default
+    def _wall(self) -> IReactorTime:
+        return wall_clock(self.clock)
 
 
-def _unheard(_user: str, _key: str) -> None:
+def _unheard(*_told: object) -> None:
     """For calls of which nobody keeps an account."""
 
 
@@ -65,6 +71,7 @@ class Call:
     """One request on its way to its action: authenticated, its target parsed.
 
     Where only the body says who sends it, ``authenticator`` is asked, and ``became`` told user and key (empty: not known yet).
+    Where the body names several keys, ``did`` is told what each came to: the key, the status that it alone would have had, the error or ``-``.
     """
 
     head: RequestHead
@@ -74,6 +81,7 @@ class Call:
     services: Services
     authenticator: IAuthenticator | None = None
     became: Callable[[str, str], None] = field(default=_unheard, eq=False)
+    did: Callable[[str, int, str], None] = field(default=_unheard, eq=False)
 
     @property
     def bucket(self) -> str:

@@ -64,7 +64,7 @@ class PostObject(Action):
         sizes = ANY_SIZE
         if signed is not None:
             policy = parse_policy(signed.policy)
-            policy.check({**fields, "bucket": _bucket(call, fields)}, call.services.clock.seconds())
+            policy.check({**fields, "bucket": _bucket(call, fields)}, call.services.wall.seconds())
             sizes = policy.sizes
         call.became(principal.name, parse_key(key))
         head = RequestHead("POST", Target(call.bucket, key), _headers(fields), call.head.raw_target, call.head.secure, call.head.peer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import cast
 
 from attrs import define, evolve, field
 from twisted.internet.interfaces import IReactorTime
@@ -141,4 +142,4 @@ class AuditFactory:
     def build(self, options: Mapping[str, str], reactor: object, threads: Threads) -> AuditAuthenticator:
         """See ``IPluginFactory``."""
         simple = SimpleFactory().build(options, reactor, threads)
-        return AuditAuthenticator(simple, SigV4Factory().build(options, reactor, threads), simple.clock)
+        return AuditAuthenticator(simple, SigV4Factory().build(options, reactor, threads), cast("IReactorTime", reactor))

@@ -26,6 +26,7 @@ from alluxio_s3.auth.key_sets import FetchedKeys, FileKeys, KeySource
 from alluxio_s3.auth.principals import ANONYMOUS, Principal
 from alluxio_s3.auth.temporary_keys import TemporaryKeys, parse_secret
 from alluxio_s3.auth.watched_file import WatchedFile
+from alluxio_s3.clocks import wall_clock
 from alluxio_s3.interfaces import IAuthenticator, IFormAuthenticator, IPluginFactory, ITokenExchange, TemporaryCredentials
 from alluxio_s3.s3.credentials import bearer_token, check_not_expired, find_credentials
 from alluxio_s3.s3.errors import S3Error
@@ -204,6 +205,7 @@ class OidcFactory:
         """See ``IPluginFactory``."""
         del threads
         clock = cast("IReactorTime", reactor)
+        wall = wall_clock(clock)
         names, audiences, keys = ([one.strip() for one in options.get(name, "").split(",")] for name in ("issuers", "audiences", "keys"))
         if not all(names) or not all(audiences):
             raise ValueError("it needs alluxio.worker.s3.authentication.oidc.issuer and .audience")
@@ -217,8 +219,8 @@ class OidcFactory:
         }
         claims = Claims(options.get("user_claim", "sub"), options.get("groups_claim", "groups"), options.get("roles_claim", "roles"))
         secret = options.get("sts_secret")
-        temporary = TemporaryKeys(WatchedFile(secret, parse_secret, clock, options.get(f"kept:{secret}")), clock) if secret else None
-        return OidcAuthenticator(issuers, claims, clock, temporary, options.get("region", "us-east-1"))
+        temporary = TemporaryKeys(WatchedFile(secret, parse_secret, clock, options.get(f"kept:{secret}")), wall) if secret else None
+        return OidcAuthenticator(issuers, claims, wall, temporary, options.get("region", "us-east-1"))
 
 
 def _source(issuer: str, where: str, client: HTTPClient, clock: IReactorTime, kept: str | None) -> KeySource:

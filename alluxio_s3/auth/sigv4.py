@@ -14,6 +14,7 @@ from alluxio_s3.auth.access_keys import AccessKey, parse_access_keys
 from alluxio_s3.auth.principals import ANONYMOUS, Principal
 from alluxio_s3.auth.shared_keys import IN_ETCD, Keys, SharedKeys
 from alluxio_s3.auth.watched_file import WatchedFile
+from alluxio_s3.clocks import wall_clock
 from alluxio_s3.interfaces import IAuthenticator, IFormAuthenticator, IKeyed, IPluginFactory, IQuickAuthenticator, ISharedTexts
 from alluxio_s3.s3.credentials import V2_QUERY, bearer_token, check_not_expired, find_credentials
 from alluxio_s3.s3.errors import S3Error
@@ -118,4 +119,4 @@ class SigV4Factory:
         keys: Keys = SharedKeys()
         if options["keys"] != IN_ETCD:
             keys = WatchedFile(options["keys"], parse_access_keys, clock, options.get(f"kept:{options['keys']}"))
-        return SigV4Authenticator(keys, options.get("region", "us-east-1"), clock, options.get("sigv2") == "true")
+        return SigV4Authenticator(keys, options.get("region", "us-east-1"), wall_clock(clock), options.get("sigv2") == "true")

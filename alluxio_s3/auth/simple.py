@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from alluxio_s3.auth.principals import ANONYMOUS, Principal
+from alluxio_s3.clocks import wall_clock
 from alluxio_s3.interfaces import IAuthenticator, IFormAuthenticator, IPluginFactory, IPrincipal, IQuickAuthenticator
 from alluxio_s3.s3.credentials import check_not_expired, find_credentials
 from alluxio_s3.s3.form_credentials import SignedForm
@@ -72,4 +73,4 @@ class SimpleFactory:
     def build(self, options: Mapping[str, str], reactor: object, threads: Threads) -> SimpleAuthenticator:
         """See ``IPluginFactory``."""
         del threads
-        return SimpleAuthenticator(options["user"], cast("IReactorTime", reactor))
+        return SimpleAuthenticator(options["user"], wall_clock(cast("IReactorTime", reactor)))

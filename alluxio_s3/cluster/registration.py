@@ -94,7 +94,7 @@ class Registration:
                 _log.warn("The others learn late that this worker stops: {problem}", problem=problem)
 
     def hurry(self) -> None:
-        """Have the next round at once: the key is gone, as far as others see. Timers may be late by as much as the clock was set back."""
+        """Have the next round at once: the key is gone, as far as others see."""
         if self._resting is not None and not self._resting.called:
             self._resting.callback(None)
 

@@ -91,7 +91,7 @@ class Pipeline:
 
     def common_fields(self, request_id: str) -> bytes:
         """The header lines of every answer."""
-        second = int(self.services.clock.seconds())
+        second = int(self.services.wall.seconds())
         if second != self._second:
             self._second = second
             self._same = f"x-amz-id-2: {self._boot}\r\nServer: AlluxioS3\r\nDate: {datetimeToString(second).decode()}\r\n".encode()
@@ -141,8 +141,8 @@ class Pipeline:
             await self.services.authorizer.authorize(principal, *need)
         if head.target.bucket:
             await self.services.namespace.expect_owner(head.target.bucket, head.headers.get("x-amz-expected-bucket-owner"))
-        became = partial(_became, account, head.target.bucket)
-        call = Call(head, principal, request.body, account.request_id, self.services, self.authenticator, became)
+        became, did = partial(_became, account, head.target.bucket), partial(_did, account, head.target.bucket)
+        call = Call(head, principal, request.body, account.request_id, self.services, self.authenticator, became, did)
         return await steered(call, action)
 
     async def _for_pages(self, request: S3Request, response: Response) -> Response:
@@ -186,6 +186,11 @@ def _became(account: Account, bucket: str, user: str, key: str) -> None:
     account.user = user
     if key:
         account.raw_target = f"/{bucket}/{quote(key)}"
+
+
+def _did(account: Account, bucket: str, key: str, status: int, error: str) -> None:
+    """The body names several keys: the audit log has what each came to."""
+    account.deeds = [*account.deeds, Deed(f"/{bucket}/{quote(key)}", status, error)]
 
 
 def read_head(request: S3Request) -> RequestHead:

@@ -16,7 +16,8 @@ class IPluginFactory(Interface):
         """A new plugin. Raises ValueError with a message for the operator when an option is wrong.
 
         ``options`` are the properties ``alluxio.worker.s3.plugin.<name>.<option>``; beside them an under-store gets ``uri`` (as
-        configured) and ``buckets`` (``true`` when it is mounted at ``/``), an authenticator ``user`` (the daemon's own).
+        configured) and ``buckets`` (``true`` when it is mounted at ``/``), an authenticator ``user`` (the daemon's own). The seconds of
+        ``reactor`` are monotonic: see ``alluxio_s3.clocks``.
         """
 
 

@@ -27,7 +27,8 @@ from alluxio_s3.s3.conditions import ALWAYS, WriteCondition
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.storage import Attributes, NoSuchPath, NoSuchUpload, Part, Status, StorageError, Upload
 
-REMEMBER_NS = 24 * 3600 * 10**9
+# A day, and another by which the clock may be set forward.
+REMEMBER_NS = 48 * 3600 * 10**9
 PAGE = 1000
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
 _log = Logger()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from alluxio_s3.clocks import wall_clock
 from alluxio_s3.interfaces import IMetrics
 
 EVERY_SECONDS = 1.0
@@ -38,7 +39,7 @@ class Vitals:
         metrics.counter(
             "alluxio_s3_starts_total", "Processes that were started to serve, the first ones and those in place of others."
         ).add()
-        started = clock.seconds()
+        started = wall_clock(clock).seconds()
         metrics.levels(
             "alluxio_s3_started_timestamp_seconds",
             "When the process was started, in seconds since 1970; of several, the one that was last.",

@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.logger import Logger
 
 from alluxio_s3.admission import watched_admin_token
+from alluxio_s3.clocks import wall_clock
 from alluxio_s3.gateway import Gateway, take_signals
 from alluxio_s3.http.draining import CUT_SECONDS
 from alluxio_s3.inspection.dashboards import build_dashboard
@@ -52,7 +53,7 @@ class Supervisor(Service):
         self._looks = TimerService(LOOK_SECONDS, self._look)
         self._looks.clock = reactor
         self._threshold = LogThreshold()
-        self._door = Door.of(watched_admin_token(loaded.settings, reactor), reactor)
+        self._door = Door.of(watched_admin_token(loaded.settings, reactor), wall_clock(reactor))
         self._reactor = reactor
         self._slots: list[Slot] = []
         self._listening: Listening | None = None

@@ -18,6 +18,7 @@ from attrs import define, evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from alluxio_s3.clocks import wall_clock
 from alluxio_s3.interfaces import (
     IAttributeUpdater,
     IBucketContainer,
@@ -225,4 +226,4 @@ class MemoryFactory:
         buckets = options.get("buckets", "false").lower()
         if buckets not in ("true", "false"):
             raise ValueError(f"the option buckets is true or false, not {buckets!r}")
-        return MemoryUnderFileSystem(cast(IReactorTime, reactor), buckets=buckets == "true")
+        return MemoryUnderFileSystem(wall_clock(cast(IReactorTime, reactor)), buckets=buckets == "true")

@@ -27,6 +27,7 @@ from twisted.web.client import (  # type: ignore[attr-defined]  # it does not sa
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 
+from alluxio_s3.clocks import wall_clock
 from alluxio_s3.storage import Unavailable
 from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.s3.failures import Refused, refusal
@@ -194,7 +195,7 @@ class Client:
             release()
             raise
         if response.code >= 300 or (order.document and b"<Error" in answer.body[:400]):
-            raise refusal(response.code if response.code >= 300 else 500, headers, answer.body, self._reactor.seconds())
+            raise refusal(response.code if response.code >= 300 else 500, headers, answer.body, wall_clock(self._reactor).seconds())
         return answer
 
     async def _send(self, order: Order, watch: Patience) -> IResponse:

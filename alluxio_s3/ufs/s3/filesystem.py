@@ -7,6 +7,7 @@ from typing import Any
 
 from zope.interface import implementer
 
+from alluxio_s3.clocks import wall_clock
 from alluxio_s3.interfaces import (
     IAttributeUpdater,
     IBucketContainer,
@@ -40,7 +41,7 @@ class S3UnderFileSystem:
         self._client = Client(options, reactor, threads)
         self._bucket = Bucket(options, self._client, threads)
         self._buckets = S3Buckets(self._bucket)
-        self._uploads = S3Uploads(self._bucket, self._check_place, reactor)
+        self._uploads = S3Uploads(self._bucket, self._check_place, wall_clock(reactor))
 
     def __conform__(self, interface: object) -> object:
         """``IMultipartUploads(store)`` is the store's uploads, ``IBucketContainer(store)`` its buckets, if it is mounted at ``/``."""

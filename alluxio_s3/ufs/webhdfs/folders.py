@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
+from alluxio_s3.clocks import wall_clock
 from alluxio_s3.s3.conditions import WriteCondition
 from alluxio_s3.storage import (
     AlreadyExists,
@@ -119,7 +120,7 @@ async def _is_hollow(tree: Tree, path: str, *, remove: bool) -> bool:
 
 
 def _now(tree: Tree) -> int:
-    return int(tree.nodes.clock.seconds() * 1e9)
+    return int(wall_clock(tree.nodes.clock).seconds() * 1e9)
 
 
 def _require_buckets(tree: Tree) -> None:

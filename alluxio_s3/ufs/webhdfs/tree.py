@@ -13,6 +13,7 @@ from contextlib import suppress
 from attrs import define, field
 from twisted.logger import Logger
 
+from alluxio_s3.clocks import wall_clock
 from alluxio_s3.s3.conditions import ALWAYS, WriteCondition
 from alluxio_s3.s3.target import key_problem
 from alluxio_s3.storage import (
@@ -294,7 +295,7 @@ class Tree:
 
     async def _sweep(self) -> None:
         found = (await self.nodes.ask(b"GET", TEMPORARY, "LISTSTATUS"))["FileStatuses"]["FileStatus"]
-        oldest = int(self.nodes.clock.seconds() * 1000) - _ABANDONED_MS
+        oldest = int(wall_clock(self.nodes.clock).seconds() * 1000) - _ABANDONED_MS
         for one in found:
             if one["modificationTime"] < oldest:
                 await self.discard(f"{TEMPORARY}/{one['pathSuffix']}")
