@@ -71,7 +71,7 @@ class Call:
     """One request on its way to its action: authenticated, its target parsed.
 
     Where only the body says who sends it, ``authenticator`` is asked, and ``became`` told user and key (empty: not known yet).
-    Where the body names several keys, ``did`` is told what each came to: the key, the status that it alone would have had, the error or ``-``.
+    Where the body names several keys, ``did`` is told what each came to: key, the status that it alone would have had, error or ``-``.
     """
 
     head: RequestHead

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
 
 from attrs import frozen
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.logger import Logger
 
 from alluxio_s3.actions.exchange import Call, Response
@@ -62,7 +62,7 @@ class DeleteObjects(Action):
         if not 1 <= len(orders) <= MAX_KEYS or len(root.children) - len(root.findall("Quiet")) != len(orders):
             raise S3Error("MalformedXML")
         place = (await call.services.namespace.bucket(call.bucket)).place
-        outcomes = await _map(lambda order: order.carry_out(call, place), orders)
+        outcomes = await _map(lambda order: order.accounted_for(call, place), orders)
         results = [_result(order, error) for order, error in zip(orders, outcomes, strict=True) if error is not None or not quiet]
         return Response(200, {"Content-Type": "application/xml"}, document("DeleteResult", "".join(results)))
 
@@ -84,6 +84,19 @@ class _Order:
         if key is None or any(child.name not in _ELEMENTS for child in given.children):
             raise S3Error("MalformedXML")
         return cls(key, *(given.value(name) for name in _ELEMENTS[1:]))
+
+    async def accounted_for(self, call: Call, place: Place) -> S3Error | None:
+        """``carry_out``, and have what it came to written down, however it ends."""
+        status, code = 500, "InternalError"
+        try:
+            error = await self.carry_out(call, place)
+            status, code = (204, "-") if error is None else (error.status, error.code)
+        except CancelledError:
+            status, code = 0, "ClientGone"  # it may have been deleted or not
+            raise
+        finally:
+            call.did(self.key, status, code)
+        return error
 
     async def carry_out(self, call: Call, place: Place) -> S3Error | None:
         """Delete it; what went wrong, if anything did."""

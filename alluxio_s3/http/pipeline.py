@@ -25,7 +25,7 @@ from alluxio_s3.http.channel import S3Request
 from alluxio_s3.http.limits.gate import Gate, Stay
 from alluxio_s3.http.redirection import steered
 from alluxio_s3.interfaces import IAuthenticator, IPrincipal
-from alluxio_s3.ops.access_log import AccessLog, Account
+from alluxio_s3.ops.access_log import AccessLog, Account, Deed
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.request import Headers, RequestHead
 from alluxio_s3.s3.target import Target
@@ -190,7 +190,9 @@ def _became(account: Account, bucket: str, user: str, key: str) -> None:
 
 def _did(account: Account, bucket: str, key: str, status: int, error: str) -> None:
     """The body names several keys: the audit log has what each came to."""
-    account.deeds = [*account.deeds, Deed(f"/{bucket}/{quote(key)}", status, error)]
+    if account.deeds is None:
+        account.deeds = []
+    account.deeds.append(Deed(f"/{bucket}/{quote(key)}", status, error))
 
 
 def read_head(request: S3Request) -> RequestHead:

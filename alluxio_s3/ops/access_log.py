@@ -8,13 +8,13 @@ from io import FileIO
 from pathlib import Path
 from typing import Protocol
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from alluxio_s3.ops.log_forms import REFUSALS, STYLES, Account, Form, Style, line_of
+from alluxio_s3.ops.log_forms import REFUSALS, STYLES, Account, Deed, Form, Style, line_of
 
-__all__ = ["AccessLog", "Account", "AuditedLog", "EventAccessLog", "FileAccessLog"]
+__all__ = ["AccessLog", "Account", "AuditedLog", "Deed", "EventAccessLog", "FileAccessLog"]
 
 FLUSH_SECONDS = 1.0
 FLUSH_LINES = 2000
@@ -109,7 +109,10 @@ class EventAccessLog:
 
 @frozen
 class AuditedLog:
-    """An access log with an audit log beside it: writes, be they done or not, and whoever was refused. See ``AccessLog``."""
+    """An access log with an audit log beside it: writes, be they done or not, and whoever was refused. See ``AccessLog``.
+
+    The audit log has a line for the request, and one for each object that its body named.
+    """
 
     access: AccessLog
     audit: AccessLog
@@ -119,6 +122,8 @@ class AuditedLog:
         self.access.record(account)
         if account.method not in _READS or account.status in REFUSALS:
             self.audit.record(account)
+            for deed in account.deeds or ():
+                self.audit.record(evolve(account, raw_target=deed.raw_target, status=deed.status, error=deed.error, deeds=None))
 
     def reopen(self) -> None:
         """See ``AccessLog``."""

@@ -8,10 +8,19 @@ from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as _quoted  # in C, where json itself has it from
 from urllib.parse import quote, unquote_plus
 
-from attrs import define
+from attrs import define, frozen
 
 # Query parameters that let in whoever knows them, in lower case.
 _SECRETS = frozenset({"awsaccesskeyid", "signature", "x-alluxio-hop", "x-amz-credential", "x-amz-security-token", "x-amz-signature"})
+
+
+@frozen
+class Deed:
+    """What became of one of the objects that a request named in its body."""
+
+    raw_target: str
+    status: int
+    error: str = "-"
 
 
 @define
@@ -19,6 +28,7 @@ class Account:
     """What is known of a request when it is over.
 
     ``seconds`` is from the head to the last byte handed to the kernel, ``waited`` from the head to the first; 0: the answer began at once.
+    ``deeds`` are what a request that is about several objects came to for each.
     """
 
     request_id: str
@@ -33,6 +43,7 @@ class Account:
     bytes_out: int = 0
     seconds: float = 0.0
     waited: float = 0.0
+    deeds: list[Deed] | None = None
 
 
 # Of the second since the epoch, and what is known.
