@@ -351,7 +351,7 @@ def _check(settings: Settings) -> None:
 def _report(operations: Operations, namespace: Namespace, threads: Threads, certificates: Certificates | None, cache: Cache | None) -> None:
     """Have figures and warnings tell of these."""
     namespace.measure(operations.metrics)
-    operations.metrics.gauge("alluxio_s3_threads_busy", "Threads that do what may block.", lambda: threads.busy)
+    operations.metrics.gauge("alluxio_s3_threads_busy", "Threads that do what may block, those of mounts too.", lambda: threads.busy)
     operations.metrics.gauge("alluxio_s3_threads_waiting", "Calls that wait for a thread, each for its turn.", lambda: threads.waiting)
     operations.metrics.levels(
         "alluxio_s3_certificate_expires_timestamp_seconds",

@@ -267,7 +267,7 @@ def build_mounts(
     if table is None:
         return None
     if isinstance(table, EtcdMountTable):
-        return LiveMounts(namespace, table, MountBuilder(loaded, reactor, cache, metrics, share), reactor)
+        return LiveMounts(namespace, table, MountBuilder(loaded, reactor, cache, metrics, share, threads), reactor)
     try:
         first = table.file.read()
     except StorageError as problem:
@@ -275,22 +275,24 @@ def build_mounts(
         if kept is None:
             raise SettingsError(str(problem)) from None
         first = table.file.parse(kept)
-    return LiveMounts(namespace, table, MountBuilder(loaded, reactor, cache, metrics, share), reactor, first)
+    return LiveMounts(namespace, table, MountBuilder(loaded, reactor, cache, metrics, share, threads), reactor, first)
 
 
 @frozen
 class MountBuilder:
-    """Builds the store of a mount, with threads of its own: a store that hangs takes nobody else's."""
+    """Builds the store of a mount, with threads of its own: a store that hangs takes nobody else's. ``threads`` count them as theirs."""
 
     loaded: Loaded
     reactor: Any
     cache: Cache | None = None
     metrics: IMetrics | None = None
     share: Sharer | None = None
+    threads: Threads | None = None
 
     async def __call__(self, mount: Mount, *, at_leisure: bool) -> Store:
         """See ``StoreBuilder``. Raises SettingsError."""
-        threads = Threads(self.reactor, self.loaded.settings.io_threads, f"mount-{mount.bucket}", expendable=True)
+        size = self.loaded.settings.io_threads
+        threads = Threads(self.reactor, size, f"mount-{mount.bucket}", expendable=True, of=self.threads)
         threads.start()
         try:
             check_uri(mount.uri)

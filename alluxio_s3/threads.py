@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from threading import Lock, Thread
 from typing import Generic, ParamSpec, TypeVar
+from weakref import WeakSet
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -26,11 +27,14 @@ class Threads:
     """Runs blocking functions in up to ``size`` threads; more wait their turn.
 
     The threads start with ``start`` and end with ``stop``, which waits for what still runs, or ``abandon``, which does not. Those
-    that are ``expendable`` do not keep the process from its end.
+    that are ``expendable`` do not keep the process from its end. The figures of others count those that are ``of`` them.
     """
 
-    def __init__(self, reactor: IReactorFromThreads, size: int, name: str, *, expendable: bool = False) -> None:
+    def __init__(self, reactor: IReactorFromThreads, size: int, name: str, *, expendable: bool = False, of: Threads | None = None) -> None:
         self._reactor = reactor
+        self._others: WeakSet[Threads] = WeakSet()
+        if of is not None:
+            of._others.add(self)  # noqa: SLF001  # one of its kind
         self._pool = ThreadPool(minthreads=0, maxthreads=size, name=name)
         if expendable:
             self._pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]  # it is called as the class would be
@@ -61,13 +65,13 @@ class Threads:
 
     @property
     def busy(self) -> int:
-        """How many threads have work in hand."""
-        return self._pool._team.statistics().busyWorkerCount  # noqa: SLF001
+        """How many threads have work in hand, of others too."""
+        return self._pool._team.statistics().busyWorkerCount + sum(one.busy for one in self._others)  # noqa: SLF001
 
     @property
     def waiting(self) -> int:
-        """How many calls wait for a thread."""
-        return self._pool._team.statistics().backloggedWorkCount  # noqa: SLF001
+        """How many calls wait for a thread, of others too."""
+        return self._pool._team.statistics().backloggedWorkCount + sum(one.waiting for one in self._others)  # noqa: SLF001
 
     def tell(self, function: Callable[[], None]) -> None:
         """From a thread: have ``function`` run on the reactor's."""

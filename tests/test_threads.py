@@ -127,3 +127,21 @@ async def test_a_lane_shares_its_thread(monkeypatch):
     finally:
         pool.stop()
     assert work.taken == [0, 100, 1]
+
+
+@pytest_twisted.ensureDeferred
+async def test_figures_count_those_of_others_too(threads):
+    """Threads of mounts and of writers are in the figures of the daemon's own, while they are there."""
+    others = Threads(reactor, 1, "others", of=threads)  # type: ignore[arg-type]
+    others.start()
+    go = threading.Event()
+    calls = [Deferred.fromCoroutine(others.run(go.wait)) for _ in range(3)]
+    assert (threads.busy, threads.waiting) == (others.busy, others.waiting)
+    while threads.busy != 1 or threads.waiting != 2:
+        await Deferred.fromCoroutine(threads.run(bool))
+    go.set()
+    for call in calls:
+        assert await call
+    others.stop()
+    del others
+    assert threads.waiting == 0

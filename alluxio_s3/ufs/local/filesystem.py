@@ -242,7 +242,7 @@ class LocalFactory:
             raise ValueError(f"the option durability is one of {', '.join(get_args(Mode))}, not {durability!r}")
         if sys.getfilesystemencoding().lower() != "utf-8":
             raise ValueError(f"the locale's file names are {sys.getfilesystemencoding()}; the daemon needs UTF-8 (LANG=C.UTF-8)")
-        writers = Threads(cast("IReactorFromThreads", reactor), _WRITERS, "alluxio-s3-writes", expendable=True)
+        writers = Threads(cast("IReactorFromThreads", reactor), _WRITERS, "alluxio-s3-writes", expendable=True, of=threads)
         try:
             ufs = LocalUnderFileSystem(
                 root,
