@@ -1,4 +1,4 @@
-"""A16, A23, A24: at the drain limit, without descriptors, with a store that hangs, with clocks that jump."""
+"""A16, A23: at the drain limit, without descriptors, with a store that hangs."""
 
 from __future__ import annotations
 
@@ -18,19 +18,15 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.faults.bodies import body
-from tests.faults.daemons import LONG, SEED, Daemon, free_port, make_bucket, properties, report
+from tests.faults.daemons import LONG, Daemon, free_port, make_bucket, properties, report
 from tests.faults.exchange import Exchange
-from tests.faults.generator import Options
-from tests.faults.judgement import judge
 from tests.faults.leftovers import garbage, held
-from tests.faults.load import Load
 from tests.faults.reading import RIGHT, looked_at, metadata
 
 CONNECTIONS = 1000
 DESCRIPTORS = 256
 SLOW = 100 if LONG else 20
 HANGING = 100
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 HEAD = b"GET /ledger/standing HTTP/1.1\r\nHost: a\r\nAuthorization: AWS4-HMAC-SHA256 Credential=tester/20260101/us-east-1/s3/aws4_request,"
 HEAD += b" SignedHeaders=host, Signature=" + b"0" * 64 + b"\r\n\r\n"
 
@@ -161,40 +157,3 @@ def test_a23_hanging_store(tmp_path: Path, served: dict[str, object], black_hole
         assert slowest < 2
         assert daemon.alive
     report("A23", f"{HANGING} requests that hang in one mount: the slowest of 50 others took {slowest * 1000:.0f} ms")
-
-
-def test_a24_clock_jumps(tmp_path: Path, served: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The wall clock jumps a day forth and back under load: nothing is lost, expired or cut, and an upload goes on."""
-    if not FAKETIME.exists():
-        pytest.skip("libfaketime is not installed")
-    offset = tmp_path / "offset"
-    offset.write_text("+0d", encoding="ascii")
-    with Daemon(tmp_path / "conf") as daemon:
-        with monkeypatch.context() as patch:
-            patch.setenv("LD_PRELOAD", str(FAKETIME))
-            patch.setenv("FAKETIME_TIMESTAMP_FILE", str(offset))
-            patch.setenv("FAKETIME_NO_CACHE", "1")
-            patch.setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-            endpoint = daemon.start(served)
-        make_bucket(endpoint, "ledger")
-        exchange = Exchange(endpoint)
-        content = ("upload", "0.1", 100_000)
-        upload = exchange.ask("POST", "ledger/upload", {"uploads": ""}, metadata("0.1", content)).texts("UploadId")[0]
-        options = Options([endpoint], str(tmp_path / "ledgers"), seed=SEED, keys=8, largest=1 << 20)
-        with Load(options, 3) as load:
-            load.until(20)
-            for jump in ("+1d", "+0d", "-1d", "+0d") * (8 if LONG else 1):
-                offset.write_text(jump, encoding="ascii")
-                load.last(2 if LONG else 0.1)
-        load.verify()
-        verdict = judge(tmp_path / "ledgers", SEED)
-        assert verdict.clean, verdict.told()
-        assert verdict.counts["MAYBE"] == 0, "nothing was cut"
-        part = exchange.ask("PUT", "ledger/upload", {"partNumber": "1", "uploadId": upload}, None, body(*content))
-        xml = (
-            f"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{part.headers['etag']}</ETag></Part></CompleteMultipartUpload>"
-        )
-        assert exchange.ask("POST", "ledger/upload", {"uploadId": upload}, None, xml.encode()).outcome == "OK"
-        assert looked_at(exchange.ask("GET", "ledger/upload"))["bytes"] == RIGHT
-        exchange.close()
-    report("A24", verdict)
