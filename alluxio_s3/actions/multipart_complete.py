@@ -21,12 +21,13 @@ from alluxio_s3.actions.part_list import ListedPart, check_object_size, checksum
 from alluxio_s3.actions.registry import OBJECT, Action, action
 from alluxio_s3.actions.storage_errors import translate
 from alluxio_s3.actions.transfer import read_body
+from alluxio_s3.interfaces import IMultipartUploads, IRepeatedCompletions
 from alluxio_s3.s3.checksums import ALGORITHMS
 from alluxio_s3.s3.conditions import WriteCondition, write_condition
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.request import Headers
 from alluxio_s3.s3.xml import document, error_document, tag
-from alluxio_s3.storage import NoSuchUpload, Status, StorageError
+from alluxio_s3.storage import NoSuchUpload, Part, Status, StorageError
 
 # 10,000 parts, each with its number, its ETag and the longest checksum.
 MAX_LIST_BYTES = 4 << 20
@@ -81,13 +82,22 @@ async def complete(call: Call, listed: Sequence[ListedPart], condition: WriteCon
         )
         status = await uploads.complete(upload, parts, stored_attributes(call, attributes), condition)
     except NoSuchUpload:
-        done = await uploads.completed(path, upload_id)
+        done = await uploads.completed(path, upload_id) or await _done_elsewhere(uploads, path, upload_id, listed)
         if done is None:
             raise
         return done
     if not call.services.tags.travels:
         await call.services.tags.put(place.ufs, status, attributes.tags)
     return status
+
+
+async def _done_elsewhere(uploads: IMultipartUploads, path: str, upload_id: str, listed: Sequence[ListedPart]) -> Status | None:
+    """What another daemon has completed, if the store knows of it."""
+    repeated = IRepeatedCompletions(uploads, None)
+    if repeated is None:
+        return None
+    parts = [Part(one.number, 0, 0, one.etag, one.checksums) for one in listed]
+    return await repeated.complete_again(path, upload_id, parts)
 
 
 def result_document(call: Call, status: Status) -> bytes:

@@ -21,6 +21,7 @@ from alluxio_s3.interfaces import (
     IObjectReader,
     IObjectWriter,
     IRangeCopier,
+    IRepeatedCompletions,
 )
 from alluxio_s3.s3.conditions import WriteCondition
 from alluxio_s3.storage import Attributes, Part, Status, Upload
@@ -84,7 +85,7 @@ class CachedWriter:
         return await _copy_from(self._writer, reader, offset, count)
 
 
-@implementer(IMultipartUploads)
+@implementer(IMultipartUploads, IRepeatedCompletions)
 class CachedUploads:
     """``uploads`` of an under-store that has its own."""
 
@@ -117,8 +118,18 @@ class CachedUploads:
         return await changing(self._memory, upload.path, lambda: self._uploads.complete(upload, parts, attributes, condition))
 
     async def completed(self, path: str, upload_id: str) -> Status | None:
-        """See IMultipartUploads."""
-        return await self._uploads.completed(path, upload_id)
+        """See IMultipartUploads. Who completed it may have died before all was forgotten."""
+        done = await self._uploads.completed(path, upload_id)
+        if done is not None:
+            await self._memory.forget(path)
+        return done
+
+    async def complete_again(self, path: str, upload_id: str, parts: Sequence[Part]) -> Status | None:
+        """See IRepeatedCompletions."""
+        repeated = IRepeatedCompletions(self._uploads, None)
+        if repeated is None:
+            return None
+        return await changing(self._memory, path, lambda: repeated.complete_again(path, upload_id, parts))
 
     async def abort(self, upload: Upload) -> None:
         """See IMultipartUploads."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from zope.interface import implementer
 
 from alluxio_s3.cluster.peer_reader import PeerReader
-from alluxio_s3.interfaces import IAttributeUpdater, IMultipartUploads, IObjectReader, IObjectWriter, IRangeCopier
+from alluxio_s3.interfaces import IAttributeUpdater, IMultipartUploads, IObjectReader, IObjectWriter, IRangeCopier, IRepeatedCompletions
 from alluxio_s3.s3.conditions import WriteCondition
 from alluxio_s3.storage import Attributes, Part, Status, Upload
 
@@ -78,7 +78,7 @@ class SharedPart:
         return await _copy_from(self._writer, reader, offset, count)
 
 
-@implementer(IMultipartUploads)
+@implementer(IMultipartUploads, IRepeatedCompletions)
 class SharedUploads:
     """``uploads`` of ``store``."""
 
@@ -115,8 +115,22 @@ class SharedUploads:
         return await changing(store.base + upload.path, store.name, lambda: self._uploads.complete(upload, parts, attributes, condition))
 
     async def completed(self, path: str, upload_id: str) -> Status | None:
-        """See IMultipartUploads."""
-        return await self._uploads.completed(path, upload_id)
+        """See IMultipartUploads. Who completed it may have died before it told the owners."""
+        done = await self._uploads.completed(path, upload_id)
+        store = self._store
+        if done is not None and store.relies:
+            await store.neighbours.notices.tell(store.base + path, store.name)
+        return done
+
+    async def complete_again(self, path: str, upload_id: str, parts: Sequence[Part]) -> Status | None:
+        """See IRepeatedCompletions."""
+        repeated, store = IRepeatedCompletions(self._uploads, None), self._store
+        if repeated is None:
+            return None
+        if not store.relies:
+            return await repeated.complete_again(path, upload_id, parts)
+        changing = store.neighbours.notices.changing
+        return await changing(store.base + path, store.name, lambda: repeated.complete_again(path, upload_id, parts))
 
     async def abort(self, upload: Upload) -> None:
         """See IMultipartUploads."""

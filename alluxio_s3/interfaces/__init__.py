@@ -16,7 +16,18 @@ from __future__ import annotations
 
 from alluxio_s3.interfaces.cluster import Elsewhere, IMembers, IOwned, IRemembering, IRouting, Member, Steered
 from alluxio_s3.interfaces.cors import ICorsStore
-from alluxio_s3.interfaces.files import IBeginner, ICachedReader, IFileBacked, IHotObject, IHotObjects, IHotReader, ISpanReader, Span
+from alluxio_s3.interfaces.files import (
+    IBeginner,
+    ICachedReader,
+    IFileBacked,
+    IFlow,
+    IFlowingReader,
+    IHotObject,
+    IHotObjects,
+    IHotReader,
+    ISpanReader,
+    Span,
+)
 from alluxio_s3.interfaces.identity import (
     IAuthenticator,
     IAuthorizer,
@@ -45,6 +56,7 @@ from alluxio_s3.interfaces.stores import (
     IObjectWriter,
     IRangeCopier,
     IReadOnly,
+    IRepeatedCompletions,
     ITagReader,
     ITagStore,
     IUnderFileSystem,
@@ -61,6 +73,8 @@ __all__ = [
     "ICorsStore",
     "IExplainer",
     "IFileBacked",
+    "IFlow",
+    "IFlowingReader",
     "IForeseeingFactory",
     "IFormAuthenticator",
     "IHotObject",
@@ -84,6 +98,7 @@ __all__ = [
     "IRangeCopier",
     "IReadOnly",
     "IRemembering",
+    "IRepeatedCompletions",
     "IRequestBody",
     "IRouting",
     "ISharedTexts",

@@ -166,6 +166,16 @@ class IMultipartUploads(Interface):
         """Abort the uploads in which nothing has happened since ``before_ns``; how many."""
 
 
+class IRepeatedCompletions(Interface):
+    """Multipart uploads of a store that itself knows what it has completed, whichever daemon asked for it. Optional."""
+
+    async def complete_again(path: str, upload_id: str, parts: Sequence[Part]) -> Status | None:
+        """What the store makes of a completion of ``parts`` (numbers, ETags and checksums count) of an upload that is over.
+
+        None: it knows nothing of it.
+        """
+
+
 class ITagStore(Interface):
     """Where tags are kept. Objects, folders and buckets (the Status of their folder) can have tags."""
 

@@ -21,6 +21,7 @@ from alluxio_s3.interfaces import (
     IObjectReader,
     IObjectWriter,
     IReadOnly,
+    IRepeatedCompletions,
     ITagReader,
     IUnderFileSystem,
 )
@@ -73,7 +74,7 @@ class ForwardingUnderFileSystem:
         await self.ufs.close()
 
 
-@implementer(IMultipartUploads)
+@implementer(IMultipartUploads, IRepeatedCompletions)
 @define(eq=False, slots=False)
 class ForwardingUploads:
     """``uploads``, as they are."""
@@ -107,6 +108,11 @@ class ForwardingUploads:
     async def completed(self, path: str, upload_id: str) -> Status | None:
         """See IMultipartUploads."""
         return await self.uploads_.completed(path, upload_id)
+
+    async def complete_again(self, path: str, upload_id: str, parts: Sequence[Part]) -> Status | None:
+        """See IRepeatedCompletions."""
+        repeated = IRepeatedCompletions(self.uploads_, None)
+        return None if repeated is None else await repeated.complete_again(path, upload_id, parts)
 
     async def abort(self, upload: Upload) -> None:
         """See IMultipartUploads."""

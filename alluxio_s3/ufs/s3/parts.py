@@ -66,6 +66,19 @@ async def complete(
     return await publish(bucket, path, condition, write, lambda answer: etag_in(answer.body), expected, careful=True)
 
 
+async def complete_again(bucket: Bucket, path: str, upload_id: str, parts: Sequence[Part]) -> str | None:
+    """Ask once more for what may have been done; the ETag of the object, or None if the store knows of no such upload."""
+    headers = {"Content-Type": "application/xml"}
+    order = Order("POST", bucket.key(path), {"uploadId": upload_id}, headers, Body.of(completion(parts)), document=True)
+    try:
+        answer = await bucket.client.ask(order)
+    except Refused as refused:
+        if refused.status in (400, 404):
+            return None
+        raise storage_error(refused, path) from None
+    return etag_in(answer.body)
+
+
 async def forget(bucket: Bucket, path: str, upload_id: str) -> None:
     """Give an upload up (AbortMultipartUpload). Raises NoSuchUpload."""
     try:

@@ -15,7 +15,7 @@ from twisted.internet.defer import DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from alluxio_s3.interfaces import IMultipartUploads, IObjectReader, IObjectWriter, IRangeCopier
+from alluxio_s3.interfaces import IMultipartUploads, IObjectReader, IObjectWriter, IRangeCopier, IRepeatedCompletions
 from alluxio_s3.s3.checksums import is_md5_etag
 from alluxio_s3.s3.conditions import WriteCondition
 from alluxio_s3.storage import Attributes, NoSuchPath, NoSuchUpload, Part, Status, Unavailable, Upload
@@ -39,7 +39,7 @@ _REMEMBERED = 10_000
 _ID = re.compile(r"[!-~]{1,1024}")
 
 
-@implementer(IMultipartUploads)
+@implementer(IMultipartUploads, IRepeatedCompletions)
 @define(eq=False)
 class S3Uploads:
     """The uploads to ``bucket``. What was begun here is remembered, for what the store does not tell; the store has the last word."""
@@ -142,6 +142,14 @@ class S3Uploads:
         """See IMultipartUploads. It is known to the process that completed it."""
         done = self._done.get(upload_id)
         return done if done is not None and done.path == path and done.modified_ns > self._now() - _DAY_NS else None
+
+    async def complete_again(self, path: str, upload_id: str, parts: Sequence[Part]) -> Status | None:
+        """See IRepeatedCompletions. AWS is such a store, for a while; others say that there is no such upload."""
+        known = self._begun.get(upload_id)
+        if not _ID.fullmatch(upload_id) or (known is not None and known.path != path):
+            return None
+        etag = await requests.complete_again(self._bucket, path, upload_id, parts)
+        return None if etag is None else Status(path, 0, self._now(), etag, etag, Attributes())
 
     async def abort(self, upload: Upload) -> None:
         """See IMultipartUploads."""
