@@ -232,6 +232,40 @@ def test_directories_are_flushed_later(directory, tmp_path):
     durability.flush()
 
 
+def test_directories_that_cannot_be_flushed(tmp_path, monkeypatch):
+    """With durability ``data`` a directory whose flush fails waits for the next one; when too many wait, writes fail."""
+    durability = Durability("data")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    fsync, flushed, broken = os.fsync, [], True
+
+    def fail(descriptor):
+        if broken:
+            raise OSError(5, "Input/output error")
+        flushed.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    failed = 0
+    for number in range(200):
+        (tmp_path / str(number)).mkdir()
+        descriptor = os.open(tmp_path / str(number), os.O_RDONLY)
+        try:
+            durability.directory(descriptor)
+        except OSError:
+            failed += 1
+        finally:
+            os.close(descriptor)
+    assert failed > 100
+    assert len(list(Path("/proc/self/fd").iterdir())) < before + 100
+    with pytest.raises(OSError, match="Input/output"):
+        durability.flush()
+    broken = False
+    durability.flush()
+    assert flushed == [(tmp_path / str(number)).stat().st_ino for number in range(200 - failed)]
+    durability.close()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 def test_the_reserved_directory_is_taken_away(directory):
     """Who removes the daemon's directory under it loses what was on its way, and no more."""
     store = directory(xattrs=False)

@@ -360,6 +360,40 @@ async def test_durability(tmp_path, threads, monkeypatch, durability):
     await ufs.close()
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_directory_that_cannot_be_flushed(tmp_path, threads, monkeypatch):
+    """A completion is not called done, however often it is asked for, while the name of its object may not be on the disk."""
+    ufs = LocalUnderFileSystem(str(tmp_path), threads, buckets=False)
+    bench = Bench(tmp_path, Workbench(ufs, ""), IMultipartUploads(ufs))
+    upload = await bench.begin("there/object")
+    part = await bench.part(upload, 1, b"1" * 1000)
+    fsync, flushed, broken = os.fsync, [], True
+    (tmp_path / "there").mkdir()
+    parent = (tmp_path / "there").stat().st_ino
+
+    def fail(descriptor):
+        if os.fstat(descriptor).st_ino == parent:
+            if broken:
+                raise OSError(errno.EIO, "Input/output error")
+            flushed.append(parent)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await bench.complete(upload, [part])
+        assert (tmp_path / "there" / "object").stat().st_size == 1000
+        assert await bench.uploads.completed("there/object", upload.upload_id) is None
+    broken = False
+    with pytest.raises(NoSuchUpload):
+        await bench.complete(upload, [part])
+    assert (await bench.uploads.completed("there/object", upload.upload_id)).size == 1000
+    assert flushed == [parent]
+    await bench.uploads.expire(0)
+    assert bench.left_over() == []
+    await ufs.close()
+
+
 class TestWithoutLocks(UploadContract):
     """A file system that has no locks keeps the contract within one process, and copies."""
 

@@ -34,27 +34,39 @@ class Durability:
             _sync_directory(descriptor)
         elif self.mode == "data":
             found = os.fstat(descriptor)
-            with self._lock:
-                if (found.st_dev, found.st_ino) not in self._waiting:
-                    self._waiting[found.st_dev, found.st_ino] = os.dup(descriptor)
-                crowded = len(self._waiting) >= _MOST_WAITING
-            if crowded:
+            key = found.st_dev, found.st_ino
+            if key not in self._waiting and len(self._waiting) >= _MOST_WAITING:
                 self.flush()
+            with self._lock:
+                if key not in self._waiting:
+                    self._waiting[key] = os.dup(descriptor)
 
     def flush(self) -> None:
-        """Flush the directories that wait. Raises OSError if one of them could not be, after all were tried."""
+        """Flush the directories that wait. Raises OSError if one of them could not be, after all were tried; those wait on."""
         with self._lock:
             waiting, self._waiting = self._waiting, {}
         failed: OSError | None = None
-        for descriptor in waiting.values():
+        for key, descriptor in waiting.items():
             try:
                 _sync_directory(descriptor)
             except OSError as error:
                 failed = error
-            finally:
-                os.close(descriptor)
+                with self._lock:
+                    if self._waiting.setdefault(key, descriptor) == descriptor:
+                        continue
+            os.close(descriptor)
         if failed is not None:
             raise failed
+
+    def close(self) -> None:
+        """Flush what waits, and let go of it. Raises OSError as ``flush``."""
+        try:
+            self.flush()
+        finally:
+            with self._lock:
+                waiting, self._waiting = self._waiting, {}
+            for descriptor in waiting.values():
+                os.close(descriptor)
 
 
 def _sync_directory(descriptor: int) -> None:

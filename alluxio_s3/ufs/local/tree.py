@@ -71,7 +71,7 @@ class Tree:
     def close(self) -> None:
         """Flush what waits and let go of everything."""
         try:
-            self.durability.flush()
+            self.durability.close()
         finally:
             self.locks.close()
             self.staging.close()

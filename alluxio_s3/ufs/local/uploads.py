@@ -23,6 +23,7 @@ from alluxio_s3.s3.conditions import WriteCondition
 from alluxio_s3.storage import Attributes, NoSuchUpload, Part, Status, StorageError, Unsupported, Upload
 from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.local.assembly import ASSEMBLY, Slot, claim_slot, join
+from alluxio_s3.ufs.local.containment import split
 from alluxio_s3.ufs.local.descriptor import acquire
 from alluxio_s3.ufs.local.failures import storage_errors
 from alluxio_s3.ufs.local.identity import derived_etag
@@ -170,11 +171,14 @@ class LocalUploads:
         etag = attributes.etag or derived_etag(os.fstat(object_.descriptor.number))
         outcome = Outcome(upload.path, etag, object_.size, attributes, self._now_ns(), object_.name)
         self._tree.staging.write_small(location(upload.upload_id), INTENT, encode_outcome(outcome))
+        flushed = False
         try:
-            return publish(self._tree, object_, upload.path, attributes, condition)
+            status = publish(self._tree, object_, upload.path, attributes, condition)
+            flushed = True
+            return status
         finally:
             try:
-                self._settle(upload.upload_id, directory)
+                self._settle(upload.upload_id, directory, flushed=flushed)
             except NoSuchUpload:
                 pass  # it has become the object
             except (OSError, StorageError):
@@ -229,8 +233,11 @@ class LocalUploads:
             self._settle(upload.upload_id, directory)
             yield directory
 
-    def _settle(self, upload_id: str, directory: int) -> None:
-        """Find out what became of a completion that was begun: nothing, or the object. Then the upload ends, and NoSuchUpload is raised."""
+    def _settle(self, upload_id: str, directory: int, *, flushed: bool = False) -> None:
+        """Find out what became of a completion that was begun: nothing, or the object. Then the upload ends, and NoSuchUpload is raised.
+
+        ``flushed`` is whether the name of the object is certainly on the disk; if not, it is flushed before anybody is told.
+        """
         raw = read(directory, INTENT)
         outcome = None if raw is None else decode_outcome(raw)
         if outcome is None:
@@ -238,6 +245,10 @@ class LocalUploads:
         if self._directories.has(upload_id, outcome.data):
             os.unlink(INTENT, dir_fd=directory)
             return
+        if not flushed:
+            # Who has removed the directory since has flushed that.
+            with suppress(FileNotFoundError, NotADirectoryError), self._tree.root.directory(split(outcome.path)[0]) as parent:
+                self._tree.durability.directory(parent)
         self._outcomes.keep(upload_id, outcome)
         self._directories.end(upload_id)
         raise NoSuchUpload(outcome.path)

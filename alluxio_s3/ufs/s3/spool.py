@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import errno
 import hashlib
+from contextlib import suppress
 from functools import partial
 from tempfile import SpooledTemporaryFile
 from threading import Lock
@@ -36,7 +37,7 @@ class Spool:
             if self.size + len(data) <= _MEMORY_BYTES:
                 self._file.write(data)
             else:
-                await self._threads.run(self._file.write, data)
+                await self._threads.run(self._append, data)
         except OSError as error:
             kind = NoSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else Unavailable
             raise kind(message=f"A temporary file cannot be written: {error.strerror}") from error
@@ -52,10 +53,17 @@ class Spool:
 
     async def close(self) -> None:
         """Forget it."""
-        if self.size <= _MEMORY_BYTES:
-            self._file.close()
-        else:
-            await self._threads.run(self._file.close)
+        # What was refused is still in its buffer, and is refused once more.
+        with suppress(OSError):
+            if self.size <= _MEMORY_BYTES:
+                self._file.close()
+            else:
+                await self._threads.run(self._file.close)
+
+    def _append(self, data: bytes) -> None:
+        self._file.write(data)
+        # Whether there is room for them is to be known now, not when they are read.
+        self._file.flush()
 
     def _read(self, offset: int, count: int) -> bytes:
         with self._lock:
