@@ -6,14 +6,14 @@ It speaks just as much HTTP/1.1 as peers answer with: heads with a Content-Lengt
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from attrs import frozen
 from twisted.internet import error
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
@@ -45,7 +45,10 @@ class Head:
 
 
 class Link(Protocol):
-    """A connection. ``ask``, then ``read`` until all is there; then it can be asked again (``usable``)."""
+    """A connection. ``ask``, then ``read`` until all is there; then it can be asked again (``usable``).
+
+    What ``read`` has not given of a body on a plain connection can be left in the socket, for who takes it from there: ``divert``.
+    """
 
     transport: Any
 
@@ -61,11 +64,61 @@ class Link(Protocol):
         self._heard = False
         self._lost = False
         self._timer: IDelayedCall | None = None
+        # Who takes the body from the socket, and is told when there is something.
+        self._taker: Callable[[], None] | None = None
 
     @property
     def usable(self) -> bool:
         """Whether another request can be sent."""
         return not (self._lost or self._asking is not None or self._left or self._held)
+
+    @property
+    def lost(self) -> bool:
+        """Whether it has ended."""
+        return self._lost
+
+    @property
+    def left(self) -> int:
+        """How many bytes of the body have not come yet."""
+        return self._left
+
+    @property
+    def bare(self) -> bool:
+        """Whether what is left of the body is there as it is: on a plain connection, and nothing of it has been read."""
+        return bool(self._left) and not self._held and not self._lost and not ISSLTransport.providedBy(self.transport)
+
+    def divert(self, taker: Callable[[], None]) -> None:
+        """Leave what comes in the socket: somebody takes it there, says so (``took``), and is told after ``listen``.
+
+        ``restore`` ends that.
+        """
+        self._pause()
+        self._taker = taker
+        self.transport.doRead = self._readable
+
+    def listen(self) -> None:
+        """Tell the taker, once, when there is something in the socket, or nothing will come any more."""
+        if self._lost:
+            self._tell()
+            return
+        self._wait(STALL_SECONDS)
+        self._resume()
+
+    def took(self, count: int) -> None:
+        """So many bytes of the body have been taken from the socket."""
+        self._left -= count
+
+    def restore(self) -> None:
+        """What comes is read again. In the middle of a body the connection is of no more use."""
+        if self._taker is None:
+            return
+        self._taker = None
+        if self._left:
+            self.abort()
+        if not self._lost:
+            self._quiet()
+            del self.transport.doRead
+            self._resume()
 
     async def ask(self, request: bytes) -> Head:
         """Send ``request`` and wait for the head of its answer. Raises LinkBroken."""
@@ -157,7 +210,20 @@ class Link(Protocol):
             reading, self._reading = self._reading, None
             self._quiet()
             reading.callback(None)
-        if self._held and self._left and not self._paused and not self._lost:
+        if self._held and self._left:
+            self._pause()
+
+    def _readable(self) -> None:
+        self._quiet()
+        self._pause()
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._taker is not None:
+            self._taker()
+
+    def _pause(self) -> None:
+        if not self._paused and not self._lost:
             self._paused = True
             self.transport.pauseProducing()
 
@@ -174,6 +240,7 @@ class Link(Protocol):
         for waiting in (asking, reading):
             if waiting is not None and not waiting.called:
                 waiting.errback(problem)
+        self._tell()
 
     def _wait(self, seconds: float) -> None:
         self._quiet()

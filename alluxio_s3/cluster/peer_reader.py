@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from alluxio_s3.cluster.peers import Given, PeerFailed
-from alluxio_s3.interfaces import ICachedReader, IObjectReader
+from alluxio_s3.interfaces import ICachedReader, IFlow, IFlowingReader, IObjectReader
 from alluxio_s3.storage import ObjectChanged, Provenance, Status
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ TRIES = 3
 TRY_SECONDS = 10.0
 
 
-@implementer(IObjectReader, ICachedReader)
+@implementer(IObjectReader, ICachedReader, IFlowingReader)
 class PeerReader:
     """The version of ``status`` of the object at ``path`` of ``store``; ``first`` are its first bytes."""
 
@@ -35,8 +35,9 @@ class PeerReader:
         self._path = path
         self._seen = seen
         self._first = first
-        # What comes, and from where to where; prepared, and not read yet.
-        self._given: tuple[int, int, Given] | None = None
+        # What comes, or has come; and from where, and how many bytes, while nobody has read of it.
+        self._given: Given | None = None
+        self._prepared: tuple[int, int] | None = None
         self._local: IObjectReader | None = None
 
     @classmethod
@@ -67,7 +68,7 @@ class PeerReader:
         given = await self._give(offset, count)
         if given is not None:
             self._drop()
-            self._given = (offset, count, given)
+            self._given, self._prepared = given, (offset, count)
             return given.told.provenance or self._seen
         reader = await self.local()
         cached = ICachedReader(reader, None)
@@ -97,6 +98,15 @@ class PeerReader:
 
     async def read(self, offset: int, count: int) -> AsyncIterator[bytes]:
         """See IObjectReader."""
+        async with aclosing(self._items(offset, count, flowing=False)) as items:
+            async for item in items:
+                yield cast("bytes", item)
+
+    def flows(self, offset: int, count: int) -> AsyncIterator[bytes | IFlow]:
+        """See IFlowingReader."""
+        return self._items(offset, count, flowing=True)
+
+    async def _items(self, offset: int, count: int, *, flowing: bool) -> AsyncGenerator[bytes | IFlow, None]:
         end = offset + count
         if end <= len(self._first):
             yield self._first[offset:end]
@@ -104,14 +114,17 @@ class PeerReader:
         clock = self._store.neighbours.notices.clock
         tries, since = 0, clock.seconds()
         while offset < end:
-            source = await self._source(offset, end - offset)
+            source = await self._source(offset, end - offset, flowing=flowing)
+            before = offset
             try:
-                async with aclosing(source) as pieces:  # type: ignore[type-var]  # async generators
-                    async for piece in pieces:
-                        offset += len(piece)
-                        tries, since = 0, clock.seconds()
-                        yield piece
+                async with aclosing(source) as items:  # type: ignore[type-var]  # async generators
+                    async for item in items:
+                        left = len(item) if isinstance(item, bytes) else item.left
+                        yield item
+                        offset += left if isinstance(item, bytes) else left - item.left
             except PeerFailed as problem:
+                if offset > before:
+                    tries, since = 0, clock.seconds()
                 tries += 1
                 if tries >= TRIES or clock.seconds() - since > TRY_SECONDS:
                     raise ObjectChanged(self._path, f"nobody gives the rest of it: {problem}") from None
@@ -121,16 +134,18 @@ class PeerReader:
             if offset < end:
                 raise ObjectChanged(self._path, "there were fewer bytes than announced")
 
-    async def _source(self, offset: int, count: int) -> AsyncIterator[bytes]:
-        """Whoever gives these bytes. Raises as ``local`` does."""
-        given = self._given
-        if given is None or given[:2] != (offset, count):
+    async def _source(self, offset: int, count: int, *, flowing: bool) -> AsyncIterator[bytes | IFlow]:
+        """Whoever gives these bytes, from what was prepared if it was for them. Raises as ``local`` does."""
+        prepared, self._prepared = self._prepared, None
+        if prepared == (offset, count) and self._given is not None:
+            given = self._given
+        else:
             self._drop()
             found = await self._give(offset, count)
             if found is None:
                 return (await self.local()).read(offset, count)
-            self._given = given = (offset, count, found)
-        return given[2].pieces()
+            given = self._given = found
+        return given.flows() if flowing else given.pieces()
 
     async def _give(self, offset: int, count: int) -> Given | None:
         return await self._store.give(self._path, offset, count, self.status.validator)
@@ -150,6 +165,6 @@ class PeerReader:
         return given.told.resident or 0
 
     def _drop(self) -> None:
-        given, self._given = self._given, None
+        given, self._given, self._prepared = self._given, None, None
         if given is not None:
-            given[2].close()
+            given.close()

@@ -11,10 +11,11 @@ from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
+from alluxio_s3.cluster.flows import Flow
 from alluxio_s3.cluster.links import Head, Link, LinkBroken
 from alluxio_s3.cluster.messages import ANSWERS, ARRIVED, FORGET, METHODS, OPEN, STATUS, TOLD, Question, Told
 from alluxio_s3.cluster.seals import HEADER, Seals
-from alluxio_s3.interfaces import IMembers, Member
+from alluxio_s3.interfaces import IFlow, IMembers, Member
 from alluxio_s3.storage import ObjectChanged, Status
 
 CONNECT_SECONDS = 1.0
@@ -40,14 +41,31 @@ class Given:
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """The bytes. Raises PeerFailed where they end too early; ``close`` is the caller's."""
+        while piece := await self._piece():
+            yield piece
+
+    async def flows(self) -> AsyncGenerator[bytes | IFlow, None]:
+        """The bytes; those that are still in a plain connection as an IFlow. Raises as ``pieces``, after a flow too."""
         while True:
-            try:
-                piece = await self._link.read()
-            except LinkBroken as problem:
-                raise PeerFailed(f"{self._member.worker}: {problem}") from None
+            if self._link.bare:
+                flow = Flow(self._link)
+                try:
+                    yield flow
+                finally:
+                    flow.leave()
+                if flow.left:
+                    raise PeerFailed(f"{self._member.worker}: it ended in the middle of a body")
+                return
+            piece = await self._piece()
             if not piece:
                 return
             yield piece
+
+    async def _piece(self) -> bytes:
+        try:
+            return await self._link.read()
+        except LinkBroken as problem:
+            raise PeerFailed(f"{self._member.worker}: {problem}") from None
 
     def close(self) -> None:
         """Let go of it; what was not read is not sent any more."""

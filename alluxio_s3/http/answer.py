@@ -1,4 +1,4 @@
-"""How an answer is written: the one encoder of response heads, and the two ways of a body.
+"""How an answer is written: the one encoder of response heads, and the ways of a body.
 
 Twisted's header objects would change the case of names, and S3's clients read the case of
 ``x-amz-meta-*``; so the head is built here.
@@ -16,9 +16,10 @@ from zope.interface import implementer
 
 from alluxio_s3.actions.exchange import ReaderBody, Response
 from alluxio_s3.http.channel import S3Request
+from alluxio_s3.http.relay import LEAST_BYTES, Pipe, Relay, takes_flows
 from alluxio_s3.http.sendfile import FileSender, takes_files
 from alluxio_s3.http.spans import SpanSender
-from alluxio_s3.interfaces import IFileBacked, ISpanReader
+from alluxio_s3.interfaces import IFileBacked, IFlowingReader, ISpanReader
 from alluxio_s3.storage import ObjectChanged
 from alluxio_s3.threads import Threads
 
@@ -106,11 +107,18 @@ async def _stream(request: S3Request, body: ReaderBody | AsyncIterator[bytes], t
         if file is not None:
             await _deliver(request, body, FileSender(transport, request.channel, threads, file, body.offset, body.count))
             return
+    if body.count >= LEAST_BYTES and takes_flows(transport):
+        flowing = IFlowingReader(body.reader, None)
+        pipe = None if flowing is None else Pipe.opened()
+        if flowing is not None and pipe is not None:
+            flows = flowing.flows(body.offset, body.count)
+            await _deliver(request, body, Relay(transport, request.channel, pipe, flows, body.count))
+            return
     await _relay(request, body.reader.read(body.offset, body.count))
     _check_whole(request, body)
 
 
-async def _deliver(request: S3Request, body: ReaderBody, sender: FileSender | SpanSender) -> None:
+async def _deliver(request: S3Request, body: ReaderBody, sender: FileSender | SpanSender | Relay) -> None:
     try:
         await sender.send()
     finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from attrs import frozen
 from zope.interface import Attribute, Interface
@@ -46,6 +46,35 @@ class ISpanReader(Interface):
 
     def spans(offset: int, count: int) -> AsyncIterator[bytes | Span]:
         """What ``read`` gives, with a Span for what is in a file and is proven to be right."""
+
+
+class IFlow(Interface):
+    """Bytes that come over a connection, and are left in the kernel for splice(2)."""
+
+    left: int = Attribute("How many of them have not been taken.")
+    over: bool = Attribute("Whether no more come: all have been taken, or the connection has ended before.")
+
+    def fill(pipe: int, most: int) -> int:
+        """Move up to ``most`` of them into a pipe, by its descriptor; how many that were, 0 if it is over.
+
+        Raises BlockingIOError if none is here yet, or the pipe is full.
+        """
+
+    def wait(ready: Callable[[], None]) -> None:
+        """Call ``ready``, once, when there is more, or it is over."""
+
+    def leave() -> None:
+        """Nobody takes any more of it. What it is a part of goes on, or ends, as if it had been given as bytes up to here."""
+
+
+class IFlowingReader(Interface):
+    """A reader some of whose bytes come over a connection, as they are (so splice can pass them on)."""
+
+    def flows(offset: int, count: int) -> AsyncIterator[bytes | IFlow]:
+        """What ``read`` gives, with an IFlow for what is left in a connection.
+
+        The next item is asked for when a flow is over; if that gave fewer than it had left, the rest of it comes next, if from anywhere.
+        """
 
 
 class ICachedReader(Interface):

@@ -245,7 +245,7 @@ async def test_memory_of_a_stopped_reader_is_bounded(cluster) -> None:
     reader = await first.store.open(key)
     pieces = reader.read(0, 8 << 20)
     await anext(pieces)
-    link = reader._given[2]._link
+    link = reader._given._link
     await until(lambda: link._paused)
     assert link._held <= 256 << 10
     await pieces.aclose()
