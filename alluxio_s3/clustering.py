@@ -31,6 +31,8 @@ from alluxio_s3.settings import Loaded, Settings, SettingsError
 ETCD, STATIC = "ETCD", "STATIC"
 SETTINGS_COPY = "alluxio.worker.s3.cluster.settings.file"
 IDENTITY_FILE = "worker_identity"
+# A row for each of a thousand workers, from each of them, is more than a monitor should have to keep.
+MEMBERS_TOLD = 64
 _ANYWHERE = frozenset({"0.0.0.0", "::", ""})  # noqa: S104
 
 _log = Logger()
@@ -98,6 +100,12 @@ class Clustering:
     def _measure(self, metrics: IMetrics) -> None:
         members = self.members
         metrics.levels("alluxio_s3_cluster_members", "Workers that are there, this one too.", lambda: {(): len(members.live)}, ())
+        metrics.levels(
+            "alluxio_s3_cluster_member_weight",
+            "Each worker that is there, where clients reach it, and its weight on the ring; of more than 64 workers, the first.",
+            lambda: {(one.worker, _address(one)): one.weight for one in members.live[:MEMBERS_TOLD]},
+            ("worker", "address"),
+        )
         metrics.levels("alluxio_s3_cluster_epoch", "A number that grows with each change of the members.", lambda: {(): members.epoch}, ())
         if not isinstance(members, EtcdMembers) or self.etcd is None:
             return
@@ -120,6 +128,10 @@ class Clustering:
         )
         tallies = {outcome: count(outcome) for outcome in ("done", "refused", "failed")}
         self.etcd.tell = lambda outcome: tallies[outcome].add()
+
+
+def _address(member: Member) -> str:
+    return f"{member.host}:{member.http_port or member.https_port or '-'}"
 
 
 def build_settings_copy(

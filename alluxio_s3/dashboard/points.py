@@ -123,7 +123,7 @@ def point(now: Readings, before: Readings, earlier: Readings) -> dict[str, Any]:
     if cluster:
         found["cluster"] = cluster
     if now.has(_REDIRECTS):
-        found["redirects"] = _rates(now, before, _REDIRECTS, "decision", seconds)
+        found["redirects"] = _decisions(now, before, seconds)
     return found
 
 
@@ -199,6 +199,17 @@ def _stores(now: Readings, before: Readings, seconds: float) -> dict[str, Any]:
     written = _rates(now, before, "alluxio_s3_ufs_written_bytes_total", "mount", seconds)
     mounts = {key[0] for key in now.by(_UFS_CALLS, "mount") if key}
     return {one: {"calls": calls.get(one, 0.0), "read": read.get(one, 0.0), "written": written.get(one, 0.0)} for one in sorted(mounts)}
+
+
+def _decisions(now: Readings, before: Readings, seconds: float) -> list[dict[str, Any]]:
+    """What was done about reads of what others own, why, and how often; the most frequent first."""
+    old = before.by(_REDIRECTS, "decision", "reason")
+    found = [
+        {"decision": key[0], "reason": key[1], "rate": round(max(0.0, value - old.get(key, 0.0)) / seconds, 3), "total": int(value)}
+        for key, value in now.by(_REDIRECTS, "decision", "reason").items()
+        if len(key) == 2
+    ]
+    return sorted(found, key=lambda one: -one["total"])
 
 
 def _cluster(now: Readings) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
@@ -17,6 +18,8 @@ from alluxio_s3.storage import NoSuchPath
 # How long a check may take, and how long its outcome is good: whoever asks all the time must not load the stores.
 CHECK_SECONDS = 5.0
 REMEMBERED_SECONDS = 1.0
+
+_FIGURES = re.compile(r"[-+]?\d[\d.]*")
 
 # Returns what is wrong, empty if nothing is. What it raises is wrong too.
 Check = Callable[[], Awaitable[str]]
@@ -57,10 +60,10 @@ class Health:
         return {name: trouble for name, trouble in found.items() if trouble}
 
     def tell(self) -> None:
-        """Log the warnings that are new, and those that are over."""
+        """Log the warnings that are new or say something else, figures aside, and those that are over."""
         now = self.warnings()
         for name, trouble in now.items():
-            if name not in self._warned:
+            if _FIGURES.sub("", trouble) != _FIGURES.sub("", self._warned.get(name, "")):
                 self._log.warn("{name}: {trouble}", name=name, trouble=trouble)
         for name in self._warned:
             if name not in now:

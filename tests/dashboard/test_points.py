@@ -80,10 +80,11 @@ def test_a_cluster_shows_when_there_is_one() -> None:
     """Figures of the ring, its members and redirects are told if there are any, whatever they are called."""
     assert not {"cluster", "redirects"} & set(between((), ()))
     members = counter("alluxio_s3_cluster_members", ("state",), {("live",): 3.0}, GAUGE)
-    redirects = [counter("alluxio_s3_redirects_total", ("decision",), {("here",): value}) for value in (2.0, 6.0)]
+    why = ("proxy", "client")
+    redirects = [counter("alluxio_s3_redirects_total", ("decision", "reason"), {why: value}) for value in (2.0, 6.0)]
     found = between((redirects[0],), (members, redirects[1]))
     assert found["cluster"] == [{"name": "members", "meaning": "", "labels": {"state": "live"}, "value": 3.0, "counter": False}]
-    assert found["redirects"] == {"here": 2.0}
+    assert found["redirects"] == [{"decision": "proxy", "reason": "client", "rate": 2.0, "total": 6}]
 
 
 @given(st.lists(st.integers(0, 50), min_size=4, max_size=4), st.floats(0, 1), st.floats(0, 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 
 from alluxio_s3.ops.health import CHECK_SECONDS, REMEMBERED_SECONDS, Health, store_check
 from alluxio_s3.storage import NoSuchPath, Unavailable
@@ -80,3 +81,15 @@ async def test_who_stops_is_not_ready() -> None:
     health.stopping = True
     assert list(await health.reasons()) == ["daemon"]
     assert store.asked == 0
+
+
+def test_a_warning_is_logged_when_it_says_something_else() -> None:
+    """Once, and again when it tells of another trouble, not when a figure in it has changed; and that it is over."""
+    trouble = iter(["", "it ends in 5.0 days", "it ends in 4.9 days", "it is of another key", ""])
+    health = Health(Clock())
+    health.warn_of("certificate", lambda: next(trouble))
+    with capturedLogs() as events:
+        for _ in range(5):
+            health.tell()
+    assert [event["trouble"] for event in events if "trouble" in event] == ["it ends in 5.0 days", "it is of another key"]
+    assert [event["log_format"] for event in events][-1] == "{name}: all is well again"

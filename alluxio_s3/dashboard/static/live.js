@@ -72,8 +72,15 @@ const panels = {
     return facts([["Processes", count(one.processes)], ["Connections", count(one.connections)], ["Requests in flight", count(one.in_flight)], ["Processor", `${one.processor.toFixed(2)} of a core`],
       ["Memory", bytes(one.memory)], ["Event loop late, p99", seconds(one.lag)]]);
   },
-  cluster: (point) => point.cluster && table(["Figure", "", "#Value"], point.cluster.map((one) => [element("span", { title: one.meaning }, one.name.replaceAll("_", " ")), Object.values(one.labels).join(", "), count(one.value)])),
-  redirects: (point) => point.redirects && (Object.keys(point.redirects).length ? table(["Decision", "#Now"], Object.entries(point.redirects).map(([name, value]) => [name, rate(value)])) : empty("None now.")),
+  cluster(point) {
+    if (!point.cluster) return null;
+    const members = point.cluster.filter((one) => one.name === "member_weight");
+    const whole = members.reduce((total, one) => total + one.value, 0);
+    const figures = point.cluster.filter((one) => one.name !== "member_weight");
+    return element("div", {}, facts(figures.map((one) => [element("span", { title: one.meaning }, one.name.replaceAll("_", " ")), count(one.value)])),
+      table(["Worker", "Address", "#Of the ring, about"], members.map((one) => [element("span", {}, ...breakable(one.labels.worker)), element("span", {}, ...breakable(one.labels.address)), percent(one.value / whole)])));
+  },
+  redirects: (point) => point.redirects && (point.redirects.length ? table(["Decision", "Because", "#Now", "#Since the start"], point.redirects.map((one) => [one.decision, one.reason, rate(one.rate), count(one.total)])) : empty("None since the start.")),
 };
 
 function show(point) {
