@@ -35,6 +35,8 @@ class Load:
         self.options = options
         self._numbers = range(first, first + processes)
         self._running: list[subprocess.Popen[bytes]] = []
+        # Of each ledger: how much has been looked at, and how many calls had ended there.
+        self._counted: dict[Path, tuple[int, int]] = {}
         self._ledger = Ledger(Path(options.ledgers), f"watch{first}-{time.monotonic_ns()}")
 
     def __enter__(self) -> Self:
@@ -91,10 +93,22 @@ class Load:
     def until(self, count: int, seconds: float = 60.0) -> None:
         """Wait till *count* calls have ended. Raises TimeoutError."""
         deadline = time.monotonic() + seconds
-        while sum(path.read_bytes().count(b'{"end"') for path in Path(self.options.ledgers).glob(f"*{SUFFIX}")) < count:
+        while self.ended() < count:
             if time.monotonic() > deadline:
                 raise TimeoutError
             time.sleep(0.02)
+
+    def ended(self) -> int:
+        """How many calls have ended, of all in the directory of the ledgers."""
+        for path in Path(self.options.ledgers).glob(f"*{SUFFIX}"):
+            offset, count = self._counted.get(path, (0, 0))
+            if path.stat().st_size > offset:
+                with path.open("rb") as file:
+                    file.seek(offset)
+                    whole = file.read().rpartition(b"\n")[0] + b"\n"
+                if whole != b"\n":
+                    self._counted[path] = offset + len(whole), count + whole.count(b'{"end"')
+        return sum(count for _, count in self._counted.values())
 
     def settle(self, buckets: Container[str] | None = None) -> None:
         """Ask once more for each completion, in *buckets*, that is in doubt: the upload is still there, or has become the object."""
