@@ -1,23 +1,25 @@
 """A4, A5: killed before any system call of a PUT, a completion, a tagging, a delete or a fill of the cache.
 
-`strace` kills. It counts each kind of call for itself, so each kind has its turn: at its first, its second, until nobody is killed
-any more.
+`strace` kills. First it counts the calls of each job, so that each kind of call that a job makes has its turn in it: at its first, its
+second, to its last.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Container, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from attrs import evolve
+from attrs import evolve, frozen
 
 from alluxio_s3.storage import Attributes, PathConflict
 from alluxio_s3.ufs.local import folders
@@ -31,41 +33,17 @@ from tests.faults.leftovers import passing
 from tests.faults.load import ROOT
 from tests.faults.victims import KEY, Job, Shelf, attributes, encoded, pages_of, result_of
 
-# Every call that changes a file or a directory, and what comes between two of these.
-CALLS = (
-    ["renameat"]
-    if not LONG
-    else [
-        "renameat",
-        "renameat2",
-        "rename",
-        "fsync",
-        "fdatasync",
-        "setxattr",
-        "removexattr",
-        "unlinkat",
-        "unlink",
-        "rmdir",
-        "mkdirat",
-        "mkdir",
-        "openat",
-        "openat2",
-        "close",
-        "write",
-        "pwrite64",
-        "pwritev",
-        "fchmod",
-        "chmod",
-        "ftruncate",
-        "fallocate",
-        "copy_file_range",
-        "fcntl",
-        "newfstatat",
-        "lseek",
-    ]
+# What changes nothing that anybody else could see, so that a kill there is one at the call after it.
+HARMLESS = frozenset(
+    ["brk", "mmap", "munmap", "mprotect", "madvise", "mremap", "futex", "getpid", "gettid", "getrandom", "clock_gettime", "getcwd"]
+    + ["rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sched_yield", "sched_getaffinity", "prlimit64", "getrusage", "uname"]
+    + ["set_robust_list", "rseq", "getuid", "geteuid", "getgid", "getegid", "exit", "exit_group"]
 )
+SHORT = ("renameat",)
+# Of each kind of call of a job: all, if there are no more than so many; else that many, the first and the last ones among them.
+OF_EACH = 12
 LENGTHS = [0, 4096, 70_000, 1_200_000] if LONG else [70_000]
-MOST = 400
+TRACERS = 3 if LONG else 1
 # What stayed that should not, and does no harm.
 LEFT: Counter[str] = Counter()
 
@@ -85,8 +63,10 @@ class Tracer:
 
     def end(self, jobs: Sequence[Job], kind: str, number: int) -> list[int]:
         """How each job ended: 0, or minus SIGKILL."""
-        inject = ["-e", f"trace={kind}", "-e", f"inject={kind}:signal=KILL:when={number}"]
-        command = ["strace", "-q", "-f", "-o", "/dev/null", *inject, "-p", str(self._process.pid)]
+        return self._traced(jobs, ["-o", "/dev/null", "-e", f"trace={kind}", "-e", f"inject={kind}:signal=KILL:when={number}"])
+
+    def _traced(self, jobs: Sequence[Job], how: Sequence[str]) -> list[int]:
+        command = ["strace", "-q", "-f", *how, "-p", str(self._process.pid)]
         strace = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         try:
             while not re.search(rf"TracerPid:\s+{strace.pid}\n", Path(f"/proc/{self._process.pid}/status").read_text(encoding="utf-8")):
@@ -98,23 +78,35 @@ class Tracer:
             strace.send_signal(signal.SIGINT)
             strace.wait()
 
+    def count(self, jobs: Sequence[Job], log: Path) -> list[Counter[str]]:
+        """How often each job makes each kind of call."""
+        counts = []
+        for job in jobs:
+            assert self._traced([job], ["-o", str(log)]) == [0]
+            made = re.findall(r"^(\d+) +(\w+)\(", log.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+            # Not the process that bears them: who would say how they ended?
+            others = {name for pid, name in made if int(pid) == self._process.pid}
+            counts.append(Counter(name for _, name in made if name not in HARMLESS | others))
+        return counts
+
     def close(self) -> None:
         self._line.close()
         self._process.wait(10)
 
 
 @pytest.fixture
-def tracer() -> Iterator[Tracer]:
+def tracers() -> Iterator[list[Tracer]]:
     reason = lack("strace")
     if reason is not None:
         pytest.skip(reason)
-    made = Tracer()
+    made = [Tracer() for _ in range(TRACERS)]
     yield made
-    made.close()
+    for one in made:
+        one.close()
 
 
-def prepared(scratch: Path) -> list[Job]:
-    """All jobs, each in a fresh directory with what has to be there before."""
+def prepared(scratch: Path, chosen: Container[int] = range(1000)) -> list[Job]:
+    """All jobs, or those whose numbers are *chosen*, each in a fresh directory with what has to be there before."""
     jobs = []
     for length in LENGTHS:
         for old in (False, True):
@@ -122,7 +114,7 @@ def prepared(scratch: Path) -> list[Job]:
             jobs += [Job("complete", "", length, old=old)] if length > 1 else []
     jobs += [Job(act, "", xattrs=xattrs) for act in ("tags", "delete") for xattrs in (True, False)]
     jobs += [Job("fill", "")]
-    return [_placed(job, scratch / str(number)) for number, job in enumerate(jobs)]
+    return [_placed(job, scratch / str(number)) for number, job in enumerate(jobs) if number in chosen]
 
 
 def _placed(job: Job, place: Path) -> Job:
@@ -240,24 +232,67 @@ def _examined_pages(job: Job, *, done: bool) -> str | None:
         store.close()
 
 
-def test_killed_at_every_call(tmp_path: Path, tracer: Tracer) -> None:
-    """The old or the new object, whole, all attributes too, listed once; nothing is left over; an upload can be completed, or is."""
-    killed: Counter[str] = Counter()
+def turns(count: int) -> set[int]:
+    """At which of *count* calls to kill."""
+    if count <= OF_EACH:
+        return set(range(1, count + 1))
+    third = OF_EACH // 3
+    between = {third + (count - 2 * third) * step // third for step in range(1, third)}
+    return {*range(1, third + 1), *between, *range(count - third + 1, count + 1)}
+
+
+@frozen
+class Round:
+    """A kill of some jobs, by their numbers, each before its *number*-th call of a *kind*."""
+
+    kind: str
+    number: int
+    jobs: Collection[int]
+
+
+def rounds(counts: Sequence[Counter[str]]) -> list[Round]:
+    """All that there is to do."""
+    found: dict[tuple[str, int], set[int]] = defaultdict(set)
+    for job, count in enumerate(counts):
+        for kind in count if LONG else SHORT:
+            for number in turns(count[kind]):
+                found[kind, number].add(job)
+    return [Round(kind, number, jobs) for (kind, number), jobs in sorted(found.items())]
+
+
+def killed_in(given: Round, tracer: Tracer, scratch: Path) -> tuple[int, list[str]]:
+    """How many were killed, and what was wrong then."""
+    jobs = prepared(scratch, given.jobs)
+    ended = tracer.end(jobs, given.kind, given.number)
+    assert set(ended) <= {0, -signal.SIGKILL}, ended
     wrong = []
-    for kind in CALLS:
-        for number in range(1, MOST):
-            jobs = prepared(tmp_path / f"{kind}-{number}")
-            ended = tracer.end(jobs, kind, number)
-            assert set(ended) <= {0, -signal.SIGKILL}, ended
-            killed[kind] += sum(one != 0 for one in ended)
-            for job, status in zip(jobs, ended, strict=True):
-                problem = examined(job, done=status == 0)
-                if problem is not None:
-                    wrong.append(f"{job.act} of {job.length}, old {job.old}, xattrs {job.xattrs}, {kind} {number}: {problem}")
-            subprocess.run(["rm", "-rf", str(tmp_path / f"{kind}-{number}")], check=True)
-            if not any(ended):
-                break
+    for job, status in zip(jobs, ended, strict=True):
+        problem = examined(job, done=status == 0)
+        if problem is not None:
+            wrong.append(f"{job.act} of {job.length}, old {job.old}, xattrs {job.xattrs}, {given.kind} {given.number}: {problem}")
+    shutil.rmtree(scratch)
+    return sum(one != 0 for one in ended), wrong
+
+
+def test_killed_at_every_call(tmp_path: Path, tracers: list[Tracer]) -> None:
+    """The old or the new object, whole, all attributes too, listed once; nothing is left over; an upload can be completed, or is."""
+    counts = tracers[0].count(prepared(tmp_path / "count"), tmp_path / "trace")
+    todo = rounds(counts)
+    killed: Counter[str] = Counter()
+    wrong: list[str] = []
+
+    def work(tracer: Tracer) -> None:
+        while todo:
+            given = todo.pop()
+            count, found = killed_in(given, tracer, tmp_path / f"{given.kind}-{given.number}")
+            killed[given.kind] += count
+            wrong.extend(found)
+
+    with ThreadPoolExecutor(len(tracers)) as threads:
+        for one in [threads.submit(work, tracer) for tracer in tracers]:
+            one.result()
     assert wrong == [], "\n".join(wrong)
     assert killed["renameat"] > 10
-    told = f"{sum(killed.values())} kills at {dict(killed)}: 0 lost, 0 torn, 0 temporary files, 0 stuck uploads"
-    report("A4, A5", f"{told}; harmless leftovers: {dict(LEFT)}")
+    calls = sum(sum(count.values()) for count in counts)
+    told = f"{sum(killed.values())} kills of {len(counts)} jobs that make {calls} calls, at {dict(sorted(killed.items()))}"
+    report("A4, A5", f"{told}: 0 lost, 0 torn, 0 temporary files, 0 stuck uploads; harmless leftovers: {dict(LEFT)}")
