@@ -34,10 +34,10 @@ from tests.faults.load import ROOT
 from tests.faults.victims import KEY, Job, Shelf, attributes, encoded, pages_of, result_of
 
 # What changes nothing that anybody else could see, so that a kill there is one at the call after it.
-HARMLESS = frozenset(
-    ["brk", "mmap", "munmap", "mprotect", "madvise", "mremap", "futex", "getpid", "gettid", "getrandom", "clock_gettime", "getcwd"]
-    + ["rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sched_yield", "sched_getaffinity", "prlimit64", "getrusage", "uname"]
-    + ["set_robust_list", "rseq", "getuid", "geteuid", "getgid", "getegid", "exit", "exit_group"]
+HARMLESS = (
+    {"brk", "mmap", "munmap", "mprotect", "madvise", "mremap", "futex", "getpid", "gettid", "getrandom", "clock_gettime", "getcwd"}
+    | {"rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sched_yield", "sched_getaffinity", "prlimit64", "getrusage", "uname"}
+    | {"set_robust_list", "rseq", "getuid", "geteuid", "getgid", "getegid", "exit", "exit_group"}
 )
 SHORT = ("renameat",)
 # Of each kind of call of a job: all, if there are no more than so many; else that many, the first and the last ones among them.
