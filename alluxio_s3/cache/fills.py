@@ -24,14 +24,15 @@ from alluxio_s3.interfaces import IUnderFileSystem
 from alluxio_s3.storage import StorageError, Unavailable
 from alluxio_s3.threads import Threads
 
-# The most that one ranged read of the store asks for, where pages are smaller.
-RUN_BYTES = 8 << 20
+# The most that one ranged read of the store asks for, where pages are smaller; and of a store that has been fast, for a client that waits:
+# each costs a request.
+RUN_BYTES, LONG_RUN_BYTES = 8 << 20, 64 << 20
 # The memory of all pages that are on their way.
 BUDGET_BYTES = 64 << 20
 # A store that gives nothing for so long has failed.
 STALL_SECONDS = 30.0
-# A store whose first byte or whole run takes longer than that is read from by several runs at once. Of one that is faster the bytes would
-# only be cold when their client takes them.
+# A store whose first byte, or whole run of ``RUN_BYTES``, takes longer than that is read from by several runs at once. Of one that is
+# faster the bytes would only be cold when their client takes them.
 FIRST_BYTE_SECONDS, RUN_SECONDS = 0.01, 0.1
 # When the disks took no page, how long nobody tries again.
 REFUSED_SECONDS = 1.0
@@ -88,7 +89,7 @@ class Fills:
         """
         thing = source.thing
         version = thing.version
-        most = max(1, RUN_BYTES // self.store.page_bytes)
+        most = max(1, (LONG_RUN_BYTES if urgent and source.quick and not source.slow else RUN_BYTES) // self.store.page_bytes)
         pages: list[PageInFlight] = []
         for number in range(first, min(last, first + most - 1) + 1):
             if (version, number) in self._flying or not self._claim(version, number, anyway=anyway and not pages):
@@ -253,7 +254,8 @@ class Run:
         await self._charge()
         thing = self._source.thing
         offset = self._pages[0].number * self._fills.store.page_bytes
-        pieces = self._source.read(offset, sum(page.length for page in self._pages))
+        count = sum(page.length for page in self._pages)
+        pieces = self._source.read(offset, count)
         began, limit = self._fills.clock.seconds(), FIRST_BYTE_SECONDS
         async with aclosing(pieces):  # type: ignore[type-var]  # async generators, by the interface's word
             self._moved_at = began
@@ -262,7 +264,7 @@ class Run:
                 self._moved_at = None
                 if self._fills.clock.seconds() - began > limit:
                     self._source.slow = True
-                limit = RUN_SECONDS
+                limit = RUN_SECONDS * max(1.0, count / RUN_BYTES)
                 while piece:
                     page = self._pages[self._at]
                     part = piece[: page.length - page.received]
@@ -274,6 +276,7 @@ class Run:
                             return
                         await self._charge()
                 self._moved_at = self._fills.clock.seconds()
+        self._source.quick = True
         # Only now is it certain that the store gave as much as it was asked for.
         self._complete(thing, self._pages[-1])
 

@@ -30,8 +30,8 @@ class Source:
     ) -> None:
         self.thing = thing
         self.figures = figures
-        # Whether one read after another would be slower than several at once, as far as is known.
-        self.slow = False
+        # Whether one read after another would be slower than several at once, and whether a whole run has come, as far as is known.
+        self.slow = self.quick = False
         self.ufs = ufs
         self._changed = changed
         self._reader = reader

@@ -96,11 +96,9 @@ class Answer:
     body: bytes = b""
     flow: Flow | None = None
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    def pieces(self) -> AsyncIterator[bytes]:
         """The body as it comes. Raises BrokenOff."""
-        if self.flow is not None:
-            async for piece in self.flow.pieces():
-                yield piece
+        return _nothing() if self.flow is None else self.flow.pieces()
 
     def stop(self) -> None:
         """Let go of what has not been taken of the body."""
@@ -231,6 +229,12 @@ class Client:
             quote(name, safe=_SAFE) + ("=" if value is None else f"={quote(value, safe=_SAFE)}") for name, value in order.query.items()
         )
         return f"{self._base}{path}" + (f"?{query}" if query else "")
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    nothing: tuple[bytes, ...] = ()
+    for piece in nothing:
+        yield piece
 
 
 async def _watched(waiting: Deferred[T], watch: Patience) -> T:

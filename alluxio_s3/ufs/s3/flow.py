@@ -17,13 +17,14 @@ from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
 from alluxio_s3.threads import Threads
+from alluxio_s3.ufs.s3.inlet import Inlet, inlet
 
 # With so many bytes waiting the store is asked to stop; what is on its way, at most one read of the transport, comes on top.
 _HIGH_BYTES = 256 << 10
 _LOW_BYTES = 64 << 10
 _PIECE_BYTES = 256 << 10
-# What is read at once of a body that is larger than that; Twisted's 64 KiB mean four times as many turns of all that it passes through.
-_READ_BYTES = 256 << 10
+# A body that is larger than that comes by an inlet.
+_SMALL_BYTES = 128 << 10
 
 
 class BrokenOff(Exception):
@@ -46,26 +47,36 @@ class Flow(Protocol):
         self._size = 0
         self._paused = False
         self._over: Failure | None = None
+        self._inlet: Inlet | None = None
+        # Who waits for more, since when, and what looks whether that is too long ago.
         self._wanted: Deferred[None] | None = None
+        self._since = 0.0
+        self._watch: IDelayedCall | None = None
 
     def connectionMade(self) -> None:  # noqa: N802
-        connection: Any = getattr(self._proxy, "_producer", None)
-        if self.length is not None and self.length > _READ_BYTES and hasattr(connection, "bufferSize"):
-            connection.bufferSize = _READ_BYTES
+        if self.length is not None and self.length > _SMALL_BYTES:
+            self._inlet = inlet(getattr(self._proxy, "_producer", None), self.dataReceived, self.length)
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
         self._received += len(data)
         self._held.append(data)
         self._size += len(data)
+        # Most often it is taken at once.
+        self._wake()
         # At the end of the body the connection goes back to the pool, where it must not be paused.
-        if self._size >= _HIGH_BYTES and not self._paused and self.length is not None and self._received < self.length:
+        more = self._over is None and self.length is not None and self._received < self.length
+        if more and self._size >= _HIGH_BYTES and not self._paused:
             self._paused = True
             self._proxy.pauseProducing()
-        self._wake()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802
         if self._over is None:
             self._over = reason
+            if self._inlet is not None:
+                self._inlet.close()
+            if self._watch is not None:
+                self._watch.cancel()
+                self._watch = None
             self._ended()
             self._wake()
 
@@ -109,16 +120,24 @@ class Flow(Protocol):
 
     async def _more(self) -> None:
         self._wanted = Deferred()
-        timer = self._clock.callLater(self._idle, self._give_up)
+        self._since = self._clock.seconds()
+        if self._watch is None:
+            self._watch = self._clock.callLater(self._idle, self._look)
         try:
             await self._wanted
         finally:
             self._wanted = None
-            if timer.active():
-                timer.cancel()
 
-    def _give_up(self) -> None:
-        self.stop()
+    def _look(self) -> None:
+        """Give up if somebody has waited for too long. One look serves many waits: to begin and end one for each costs more."""
+        self._watch = None
+        if self._wanted is None:
+            return
+        left = self._since + self._idle - self._clock.seconds()
+        if left > 0:
+            self._watch = self._clock.callLater(left, self._look)
+        else:
+            self.stop()
 
     def _wake(self) -> None:
         if self._wanted is not None:
