@@ -8,15 +8,24 @@ import re
 import shutil
 import signal
 import subprocess
+import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import boto3
 import pytest
 import yaml
+from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from tests.certificates import Authority
+from tests.cluster.servers.etcd import SCRIPT, EtcdNode, is_installed
+from tests.cluster.trio import free_ports
 from tests.daemon.test_admin import Admin, properties
+from tests.faults.disks import Disk, lack
+from tests.faults.test_a24_clocks import FAKETIME, Wall
 from tests.running import ROOT, Daemon, properties_text
 from tests.wire import Wire
 from tools import print_metrics
@@ -61,13 +70,29 @@ def faulty(tmp_path: Path) -> Iterator[Faulty]:
 
 
 def test_the_store_is_down(faulty: Faulty) -> None:
-    """Requests fail and are counted, and no others should come."""
-    wire = faulty.start()
+    """Requests fail and are counted, each is in the log with its id, and no others should come."""
+    nobody = free_ports(1)[0]
+    wire = faulty.start(
+        alluxio__dora__client__ufs__root="s3://storage",
+        alluxio__dora__client__ufs__root__option__s3a__accessKeyId="a",
+        alluxio__dora__client__ufs__root__option__s3a__secretKey="b",
+        **{"alluxio.dora.client.ufs.root.option.alluxio.underfs.s3.endpoint": f"http://127.0.0.1:{nobody}"},
+    )
+    answer = wire("GET", "bucket", "k")
+    assert (answer.status, answer.code) == (503, "ServiceUnavailable")
+    faulty.logs(rf"{answer.headers['x-amz-request-id']} GetObject: The S3 store did not answer")
+    assert faulty.figure("alluxio_s3_errors_total", "ServiceUnavailable") == 1
+    assert sum(value for key, value in faulty.admin.figures().items() if key[0] == "alluxio_s3_ufs_calls_total" and "ok" not in key) >= 1
+    assert faulty.admin.get("/ready")[0] == 503
+    assert list(faulty.said()["reasons"]) == ["store"]
+
+
+def test_the_directory_is_gone(faulty: Faulty) -> None:
+    """Where the root is a directory, that it is not there keeps requests away, too."""
+    faulty.start()
     shutil.rmtree(faulty.directory / "data")
     faulty.wait(lambda: "store" in faulty.said()["reasons"])
     assert faulty.admin.get("/ready")[0] == 503
-    assert wire("GET", "bucket", "k").status in (404, 500, 503)
-    assert sum(value for key, value in faulty.admin.figures().items() if key[0] == "alluxio_s3_errors_total") >= 1
 
 
 def test_a_mount_is_broken(faulty: Faulty) -> None:
@@ -127,6 +152,115 @@ def test_the_certificate_expires(faulty: Faulty) -> None:
     os.kill(faulty.daemon.pid, signal.SIGHUP)
     faulty.wait(lambda: "certificate" not in faulty.said()["warnings"])
     assert faulty.figure("alluxio_s3_certificate_expires_timestamp_seconds") > ends
+
+
+@pytest.mark.skipif(not FAKETIME.exists(), reason="libfaketime is not installed")
+def test_the_clock_is_off(faulty: Faulty, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That it was set is logged, counted and warned of; who signs by another clock is refused, and counted by the code for that."""
+    wall = Wall(faulty.directory / "offset")
+    (faulty.directory / "keys").write_text("[alice]\naws_access_key_id=alice\naws_secret_access_key=canary\n")
+    for name, value in wall.environment.items():
+        monkeypatch.setenv(name, value)
+    faulty.start(
+        alluxio__worker__s3__authentication__type="SIGV4", alluxio__worker__s3__authentication__keys__file=faulty.directory / "keys"
+    )
+    monkeypatch.undo()
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=re.findall(r"Serving S3 at (\S+)", faulty.daemon.log)[-1],
+        region_name="us-east-1",
+        aws_access_key_id="alice",
+        aws_secret_access_key="canary",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+    assert s3.head_bucket(Bucket="bucket")
+    steps = faulty.figure("alluxio_s3_clock_steps_total")
+    wall.set("+1d")
+    faulty.logs(r"clock: the machine's clock was set by \+86[34]\d\d\.\d s")
+    faulty.wait(lambda: faulty.figure("alluxio_s3_clock_steps_total") == steps + 1)
+    assert "was set by +86" in faulty.said()["warnings"]["clock"]
+    assert faulty.figure("alluxio_s3_warnings", "clock") == 1
+    assert faulty.figure("alluxio_s3_clock_unsynchronized") in (0, 1)
+    with pytest.raises(ClientError, match="RequestTimeTooSkewed"):
+        s3.list_objects_v2(Bucket="bucket")
+    assert faulty.figure("alluxio_s3_errors_total", "RequestTimeTooSkewed") >= 1
+    assert faulty.admin.ready()[0]
+
+
+@pytest.mark.skipif(not is_installed(), reason=f"etcd is not installed: {SCRIPT} install")
+def test_etcd_is_away(faulty: Faulty) -> None:
+    """It is logged, warned of and a figure, while requests are answered; and all is well when it is back."""
+    with EtcdNode(faulty.directory / "etcd") as node:
+        wire = faulty.start(
+            alluxio__etcd__endpoints=node.endpoint,
+            alluxio__cluster__name="faults",
+            alluxio__worker__failure__detection__timeout="5sec",
+        )
+        faulty.logs("registered in etcd")
+        faulty.wait(lambda: faulty.figure("alluxio_s3_cluster_frozen") == 0)
+        assert "cluster" not in faulty.said()["warnings"]
+        node.kill()
+        faulty.wait(lambda: faulty.figure("alluxio_s3_cluster_frozen") == 1)
+        faulty.wait(lambda: "cluster" in faulty.said()["warnings"])
+        faulty.logs("this worker goes on with the members that it knows")
+        assert faulty.admin.ready()[0]
+        assert wire("PUT", "bucket", "k", body=b"x").status == 200
+        node.start()
+        faulty.wait(lambda: faulty.figure("alluxio_s3_cluster_frozen") == 0)
+        faulty.wait(lambda: "cluster" not in faulty.said()["warnings"])
+        faulty.logs("etcd answers again")
+
+
+def test_the_event_loop_is_late(faulty: Faulty) -> None:
+    """Who asks for health has no answer in time, and the delay is a figure afterwards."""
+    faulty.start()
+    late = ("alluxio_s3_loop_lag_seconds_bucket", "1.0")
+    faulty.wait(lambda: faulty.figure("alluxio_s3_loop_lag_seconds_count") >= 1)
+    os.kill(faulty.daemon.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(TimeoutError):
+            urllib.request.urlopen(f"{faulty.admin.endpoint}/ready", timeout=2.5)
+    finally:
+        os.kill(faulty.daemon.pid, signal.SIGCONT)
+    faulty.wait(lambda: faulty.figure("alluxio_s3_loop_lag_seconds_count") > faulty.figure(*late))
+
+
+@pytest.mark.skipif(lack("mkfs.ext4", "fsfreeze") is not None, reason="root freezes a disk for this, with fsfreeze")
+def test_calls_wait_for_threads(faulty: Faulty) -> None:
+    """On a disk that takes no writes for a while they wait, which is a figure; and are done when it goes on."""
+    disk = Disk("ext4", faulty.directory)
+    why_not = disk.make()
+    if why_not:
+        disk.close()
+        pytest.skip(why_not)
+    try:
+        (disk.place / "bucket").mkdir()
+        faulty.start(alluxio__dora__client__ufs__root=disk.place)
+        endpoint = re.findall(r"Serving S3 at (\S+)", faulty.daemon.log)[-1]
+        subprocess.run(["fsfreeze", "--freeze", disk.place], check=True)
+        try:
+            with ThreadPoolExecutor(30) as clients:
+                writing = [clients.submit(Wire(endpoint), "PUT", "bucket", f"k{number}", body=b"x") for number in range(30)]
+                faulty.wait(lambda: faulty.figure("alluxio_s3_threads_waiting") >= 1)
+                subprocess.run(["fsfreeze", "--unfreeze", disk.place], check=True)
+                assert {one.result().status for one in writing} == {200}
+        finally:
+            subprocess.run(["fsfreeze", "--unfreeze", disk.place], check=False, capture_output=True)
+        faulty.wait(lambda: faulty.figure("alluxio_s3_threads_waiting") == 0)
+        faulty.daemon.stop()
+    finally:
+        disk.close()
+
+
+def test_a_process_ends(faulty: Faulty) -> None:
+    """The log says which and how, another is started and counted, and requests are answered all the while or soon."""
+    faulty.start(alluxio__worker__s3__processes=2)
+    faulty.wait(lambda: faulty.figure("alluxio_s3_starts_total") == 2)
+    children = Path(f"/proc/{faulty.daemon.pid}/task/{faulty.daemon.pid}/children").read_text().split()
+    os.kill(int(children[0]), signal.SIGKILL)
+    faulty.logs(r"Process \d has ended \(SIGKILL\)")
+    faulty.wait(lambda: faulty.figure("alluxio_s3_starts_total") == 3)
+    faulty.wait(lambda: faulty.admin.get("/ready")[0] == 200)
 
 
 def test_a_changed_file_is_no_good(faulty: Faulty) -> None:

@@ -52,6 +52,7 @@ class S3UnderFileSystem:
     async def status(self, path: str) -> Status:
         """See IUnderFileSystem."""
         if not path:
+            await list_keys(self._bucket, "", "", 1, "")  # there is always a root, but whoever asks for it asks how the store is
             return Status("", 0, 0, "root", "root")
         if self._options.buckets and path.endswith("/") and path.count("/") == 1:
             return await self._buckets.bucket(path[:-1])
