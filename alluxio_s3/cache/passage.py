@@ -10,7 +10,7 @@ from typing import cast
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from alluxio_s3.cache.fills import RUN_BYTES, Fills
+from alluxio_s3.cache.fills import RUN_BYTES, STALL_SECONDS, Fills
 from alluxio_s3.cache.flight import PageInFlight, Stage
 from alluxio_s3.cache.page import Page
 from alluxio_s3.cache.source import Source
@@ -22,8 +22,9 @@ from alluxio_s3.storage import ObjectChanged
 RUNS = 3
 # How many pages before the end of what is on its way more is asked for, of a store that is fast.
 NEAR = 2
-# How long a client waits for a page that another process fetches, before this one does too, and how often it looks.
-PATIENCE_SECONDS = 5.0
+# How long a client waits for a page that another process fetches, before this one does too, and how often it looks. The claim of a
+# process that dies is gone at once; one whose store has stalled gives up by then. Who has waited so long in vain waits no more.
+PATIENCE_SECONDS = STALL_SECONDS
 POLL_SECONDS = 0.005
 # How many pages are opened in one turn of a thread, once a client goes from page to page.
 OPENED_TOGETHER = 4
@@ -48,9 +49,10 @@ class Passage:
         self._opened = False
         # Where the bytes that were waited for went to the disk, and perhaps from there, before they were read.
         self._lost = -1
-        # Pages that the index has and the disk has not; that another process fetches, and until when that is waited for; and no longer.
-        self._unreadable = self._awaited = self._waited_for = self._overdue = -1
+        # Pages that the index has and the disk has not; that another process fetches, and until when that is waited for, or no longer.
+        self._unreadable = self._awaited = self._waited_for = -1
         self._waits_until = 0.0
+        self._overdue = False
 
     async def spans(self) -> AsyncIterator[bytes | Span]:
         """See ISpanReader."""
@@ -117,7 +119,7 @@ class Passage:
         if flying is None:
             if self._fills.refusing:
                 return None
-            begun = self._begin(number, anyway=number in (self._unreadable, self._overdue))
+            begun = self._begin(number, anyway=self._overdue or number == self._unreadable)
             if not begun:
                 self._awaited = number
                 return None
@@ -163,7 +165,7 @@ class Passage:
         if clock.seconds() < self._waits_until:
             await deferLater(clock, POLL_SECONDS)
         else:
-            self._overdue = number
+            self._overdue = True
 
     def _has_come(self) -> bool:
         """Whether the store has given anything of what is wanted: until then it is busy with the first bytes."""

@@ -154,11 +154,12 @@ def test_writes_are_seen_at_once_by_other_processes(properties: dict[str, object
 
 def test_processes_fetch_each_page_once(properties: dict[str, object], tmp_path: Path) -> None:
     """Fifty clients that read one object at once through a daemon of two processes cost the store one read of each of its pages."""
-    body = os.urandom((10 << 20) + 321)
+    body = os.urandom((640 << 10) + 321)
     (tmp_path / "data" / "store").mkdir()
     (tmp_path / "data" / "store" / "k").write_bytes(body)
     log = tmp_path / "origin.log"
     kept = {name: value for name, value in properties.items() if "page.store" in name}
+    kept["alluxio.worker.page.store.page.size"] = "64KB"
     plain = {name: value for name, value in properties.items() if name not in kept and "freshness" not in name}
     with Daemon(tmp_path / "origin") as origin, Daemon(tmp_path / "front") as front:
         store = origin.start(plain | {"alluxio.worker.s3.access.log.path": log})
