@@ -43,6 +43,17 @@ MIX: Mapping[str, int] = {
 }
 """How often each thing is done, in any unit."""
 
+SIZES: Mapping[str, float] = {"none": 1, "tiny": 2, "small": 2, "around": 1, "middle": 1, "large": 1}
+"""How often a body is of each size, in any unit: `large` is of a MiB up to the largest."""
+
+_LENGTHS = {
+    "none": (0, 0),
+    "tiny": (1, 200),
+    "small": (1000, 20_000),
+    "around": (65_000, 66_000),
+    "middle": (100_000, 400_000),
+    "million": (400_000, 1 << 20),
+}
 _NO_WRITES = frozenset({"read", "head", "list", "read_tags"})
 
 
@@ -52,7 +63,7 @@ class Options:
 
     *endpoints*: of the daemon, or of several that show the same buckets: each request goes to one of them at random. *writers*, if
     given, takes the writes, and *endpoints* the reads. *buckets* are there already. *seconds* 0: until it is told to end. *rate*: requests
-    a second at most, 0: as many as go. *keys*: how many of its own in each bucket. *largest*: bytes of a body. *mix*: see MIX.
+    a second at most, 0: as many as go. *keys*: how many of its own in each bucket. *largest*: bytes of a body. *mix*, *sizes*: MIX, SIZES.
     *agent*: the program that it says it is, if any.
     """
 
@@ -71,6 +82,7 @@ class Options:
     user: str = "tester"
     agent: str = ""
     mix: Mapping[str, int] = field(factory=lambda: MIX)
+    sizes: Mapping[str, float] = field(factory=lambda: SIZES)
 
     def encode(self) -> str:
         """As an argument."""
@@ -124,9 +136,8 @@ class Generator:
         return self._own()
 
     def _length(self) -> int:
-        kind = self.random.choice(("none", "tiny", "tiny", "small", "small", "around", "middle", "large"))
-        ranges = {"none": (0, 0), "tiny": (1, 200), "small": (1000, 20_000), "around": (65_000, 66_000), "middle": (100_000, 400_000)}
-        low, high = ranges.get(kind, (1 << 20, max(self.options.largest, 1 << 20)))
+        kind = self.random.choices(list(self.options.sizes), list(self.options.sizes.values()))[0]
+        low, high = _LENGTHS.get(kind, (1 << 20, max(self.options.largest, 1 << 20)))
         return min(self.random.randint(low, high), self.options.largest)
 
     def _version(self) -> str:
@@ -255,7 +266,7 @@ class Generator:
 
     def _read(self) -> None:
         bucket, key = self._bucket(), self._any()
-        call = self.ledger.begin(op="read", bucket=bucket, key=key)
+        call = self.ledger.begin(flushed=False, op="read", bucket=bucket, key=key)
         headers = {}
         if self.random.random() < 0.25:
             start = self.random.choice((0, self.random.randrange(1 << 17)))
@@ -265,23 +276,23 @@ class Generator:
 
     def _head(self) -> None:
         bucket, key = self._bucket(), self._any()
-        call = self.ledger.begin(op="read", bucket=bucket, key=key)
+        call = self.ledger.begin(flushed=False, op="read", bucket=bucket, key=key)
         reader = self._reader()
         self._told(call, looked_at(reader.ask("HEAD", f"{bucket}/{key}"), head=True) | {"via": reader.endpoint})
 
     def _list(self) -> None:
         bucket, prefix = self._bucket(), f"w{self.options.number}/"
-        call = self.ledger.begin(op="list", bucket=bucket, prefix=prefix)
+        call = self.ledger.begin(flushed=False, op="list", bucket=bucket, prefix=prefix)
         self._told(call, listing(self._reader(), bucket, prefix, self.random.choice((3, 10, 1000))))
 
     def _read_tags(self) -> None:
         bucket, key = self._bucket(), self._own()
-        call = self.ledger.begin(op="read_tags", bucket=bucket, key=key)
+        call = self.ledger.begin(flushed=False, op="read_tags", bucket=bucket, key=key)
         self._told(call, tag_of(self._reader().ask("GET", f"{bucket}/{key}", {"tagging": ""})))
 
     def _told(self, call: str, told: Mapping[str, Any]) -> None:
         status = told["status"]
-        self.ledger.end(call, OK if 200 <= status < 300 else NO if 400 <= status < 500 else MAYBE, **told)
+        self.ledger.end(call, OK if 200 <= status < 300 else NO if 400 <= status < 500 else MAYBE, flushed=False, **told)
 
 
 def main() -> None:

@@ -52,13 +52,17 @@ class Register:
     writes: list[Write] = field(factory=lambda: [Write("", None, -math.inf, -math.inf, -math.inf, OK, {})])
     _times: list[float] = field(factory=list)
     _newest: list[float] = field(factory=list)
+    _by_value: dict[Any, list[Write]] = field(factory=lambda: defaultdict(list))
 
     def of(self, value: Any) -> list[Write]:
-        """The writes that show *value*."""
-        return [one for one in self.writes if one.value == value]
+        """The writes that show *value*. No more may come then."""
+        if not self._by_value:
+            for one in self.writes:
+                self._by_value[one.value].append(one)
+        return self._by_value.get(value, [])
 
     def settle(self) -> None:
-        """No more comes; look-ups may begin."""
+        """No more comes, and nothing more is learned of those that came; look-ups may begin."""
         newest = -math.inf
         for one in sorted(self.writes, key=lambda one: one.known):
             newest = max(newest, one.start)

@@ -30,16 +30,16 @@ class Ledger:
         self._name = name
         self._number = 0
 
-    def begin(self, **fields: Any) -> str:
-        """Write that a call begins, with *fields*; its id."""
+    def begin(self, *, flushed: bool = True, **fields: Any) -> str:
+        """Write that a call begins, with *fields*; its id. What no line is missed of need not be *flushed*: what only reads."""
         self._number += 1
         call = f"{self._name}.{self._number}"
-        self._write({"begin": call, "at": time.monotonic_ns(), **fields})
+        self._write({"begin": call, "at": time.monotonic_ns(), **fields}, flushed=flushed)
         return call
 
-    def end(self, call: str, outcome: str, **fields: Any) -> None:
+    def end(self, call: str, outcome: str, *, flushed: bool = True, **fields: Any) -> None:
         """Write how the call with the id *call* ended: OK, NO or MAYBE, and what was answered."""
-        self._write({"end": call, "at": time.monotonic_ns(), "outcome": outcome, **fields})
+        self._write({"end": call, "at": time.monotonic_ns(), "outcome": outcome, **fields}, flushed=flushed)
 
     def event(self, kind: str, **fields: Any) -> None:
         """Write that something happened to the daemon, *at* some time, by default just now.
@@ -51,9 +51,10 @@ class Ledger:
         now = time.monotonic_ns()
         self._write({"event": kind, "at": now, "over": now, **fields})
 
-    def _write(self, fields: Fields) -> None:
+    def _write(self, fields: Fields, *, flushed: bool = True) -> None:
         os.write(self._file, json.dumps(fields, separators=(",", ":")).encode() + b"\n")
-        os.fdatasync(self._file)
+        if flushed:
+            os.fdatasync(self._file)
 
     def close(self) -> None:
         """Let go of the file."""
