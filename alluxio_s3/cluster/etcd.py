@@ -92,8 +92,16 @@ class Etcd:
     async def transact(self, comparisons: Sequence[Body], then: Sequence[Body], otherwise: Sequence[Body] = ()) -> Outcome:
         """Do ``then`` if all comparisons hold, else ``otherwise``, in one step."""
         answer = await self.call("kv/txn", {"compare": list(comparisons), "success": list(then), "failure": list(otherwise)})
-        found = tuple(entries_of(one["response_range"]) for one in answer.get("responses", ()) if "response_range" in one)
-        return Outcome(bool(answer.get("succeeded")), revision_of(answer), found)
+        ranges = [one["response_range"] for one in answer.get("responses", ()) if "response_range" in one]
+        header = answer.get("header") or {}
+        return Outcome(
+            bool(answer.get("succeeded")),
+            revision_of(answer),
+            tuple(entries_of(one) for one in ranges),
+            tuple(number(one, "count") for one in ranges),
+            number(header, "cluster_id"),
+            number(header, "raft_term"),
+        )
 
     async def grant(self, seconds: int) -> int:
         """A lease of so many seconds; its id."""
@@ -137,6 +145,10 @@ class Etcd:
             raise
         except Exception as problem:  # noqa: BLE001  # whatever a network can do
             raise WatchEnded(message=f"etcd at {endpoint} tells of no more changes: {_in_words(problem)}") from None
+
+    def watch_anew(self) -> None:
+        """End all watches: they are behind, and whoever watches is to list again."""
+        self._end_watches("it is behind")
 
     async def call(self, method: str, body: Body) -> dict[str, Any]:
         """The answer of ``/v3/<method>``."""

@@ -52,11 +52,18 @@ class Found:
 
 @frozen
 class Outcome:
-    """How a transaction ended: whether its comparisons held, at which revision, and what the reads of the branch taken have found."""
+    """How a transaction ended: whether its comparisons held, at which revision, and what the reads of the branch taken have found.
+
+    ``counts`` are how many keys there are in what each of them read, those too that were not asked for. ``term`` grows with each start of
+    etcd's, and ``cluster`` is the same as long as its data are.
+    """
 
     held: bool
     revision: int
     found: tuple[tuple[Entry, ...], ...]
+    counts: tuple[int, ...] = ()
+    cluster: int = 0
+    term: int = 0
 
 
 @frozen
@@ -90,6 +97,11 @@ def get_of(key: str) -> Body:
 def list_of(prefix: str, since: int) -> Body:
     """A step of a transaction that reads all under ``prefix`` that was changed at revision ``since`` or later."""
     return {"request_range": range_of(prefix) | {"min_mod_revision": str(since)}}
+
+
+def names_of(prefix: str, since: int) -> Body:
+    """The same without what is there. Its count is of all keys under ``prefix``."""
+    return {"request_range": range_of(prefix) | {"min_mod_revision": str(since), "keys_only": True}}
 
 
 def delete_of(key: str) -> Body:

@@ -109,6 +109,9 @@ class EtcdMembers:
             marks=marks,
             mine=f"{marks}{self.me.worker}.{self.slot}/",
             prepare=self._agree,
+            workers=self.watched.prefix + WORKERS,
+            knows=self._knows,
+            followed=lambda: self.watched.revision,
         )
         self.watched.subscribe(WORKERS, self._workers_changed)
         self.watched.subscribe(MARKS, self._marks_changed)
@@ -185,6 +188,14 @@ class EtcdMembers:
     def on_mark(self, forget: Forget) -> None:
         """See ``IMembers``."""
         self._registration.forgetful.append(forget)
+
+    def _knows(self, changed: Collection[Entry], count: int) -> bool:
+        """Whether ``changed`` are known here as they are, and as many as are there."""
+        entries = self.watched.entries
+        known = (entries.get(one.key.removeprefix(self.watched.prefix)) for one in changed)
+        return len(self.watched.under(WORKERS)) == count and all(
+            mine is not None and mine.changed >= one.changed for mine, one in zip(known, changed, strict=True)
+        )
 
     def _workers_changed(self, keys: Collection[str]) -> None:
         members, self._longest = _members(self.watched.under(WORKERS))

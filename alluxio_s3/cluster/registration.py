@@ -2,14 +2,15 @@
 
 The lease is renewed in rounds. A round sends the renewal, then in one step of etcd makes sure that the key is still this worker's and
 reads the marks that others have left. Only when what is marked has been forgotten is the worker certain, and only until the lease that
-was asked for when the round began must have ended by any clock. So a worker that was stopped, or cut off, is not certain any more
+was asked for when the round began must have ended by any clock; and only if it knows of everybody who is there, as that step of etcd says:
+not to be told any more who comes and goes is to be cut off, too. So a worker that was stopped, or cut off, is not certain any more
 before anybody who has left a mark goes on, whatever it believes.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from attrs import define, field
@@ -18,12 +19,14 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from alluxio_s3.cluster.etcd import Etcd
-from alluxio_s3.cluster.etcd_words import EtcdError, get_of, list_of, unchanged
+from alluxio_s3.cluster.etcd_words import Entry, EtcdError, EtcdRefused, Outcome, get_of, list_of, names_of, unchanged
 
 # What is marked stays so long at least: longer than any lease that is still renewed in rounds.
 MARKED_SECONDS = 60
 # How soon a worker whose key is gone tries to have it again.
 AGAIN_SECONDS = 0.1
+# How long news of a member may be on their way: it is looked after each of these.
+FOLLOW_SECONDS = (0.01, 0.05, 0.3)
 # Everything, as a path that is marked.
 EVERYTHING = ""
 
@@ -41,6 +44,8 @@ class Registration:
     """Keeps ``value`` at ``key``, under a lease of ``ttl`` seconds. Marks are under ``marks``, those of this process under ``mine`` there.
 
     ``now`` tells seconds by a clock that runs while the machine sleeps. ``prepare`` is awaited before each time that the key is put.
+    Who is there is under ``workers``, and ``knows`` tells whether this worker has heard of keys that were changed there, and how many
+    there are; ``followed`` is the revision up to which it has heard of changes.
     """
 
     etcd: Etcd
@@ -52,6 +57,9 @@ class Registration:
     marks: str
     mine: str
     prepare: Callable[[], Awaitable[None]]
+    workers: str
+    knows: Callable[[Collection[Entry], int], bool]
+    followed: Callable[[], int]
     # Until when this worker is certain, and when etcd was last heard of, by ``now``.
     certain_until: float = field(default=-math.inf, init=False)
     heard: float = field(default=-math.inf, init=False)
@@ -61,6 +69,8 @@ class Registration:
     _granted: int = field(default=0, init=False)
     _revision: int = field(default=0, init=False)
     _seen: int = field(default=0, init=False)
+    # Of which data of etcd that revision is: their name, and the term.
+    _data: tuple[int, int] = field(default=(0, 0), init=False)
     _mark_lease: tuple[int, float] = field(default=(0, -math.inf), init=False)
     _work: Deferred[None] | None = field(default=None, init=False)
     _first: list[Deferred[None]] = field(factory=list, init=False)
@@ -108,7 +118,11 @@ class Registration:
     async def mark(self, path: str, seconds: float) -> None:
         """Leave word that ``path`` has changed, and return when that is ``seconds`` ago. Raises Unavailable."""
         lease = await self._lease_of_marks()
-        await self.etcd.put(self.mine + path, b"", lease)
+        try:
+            await self.etcd.put(self.mine + path, b"", lease)
+        except EtcdRefused:  # it has lost its data, and knows no such lease
+            self._mark_lease = (0, -math.inf)
+            await self.etcd.put(self.mine + path, b"", await self._lease_of_marks())
         end = self.now() + seconds
         while (left := end - self.now()) > 0:
             await deferLater(self.clock, min(left, 0.5))
@@ -126,8 +140,14 @@ class Registration:
             pause = self.ttl / 3
             try:
                 await self._round()
+            except CancelledError:
+                raise
             except EtcdError as problem:
                 self._say(str(problem))
+                pause = min(1.0, pause)
+            except Exception:  # noqa: BLE001  # whatever it was, the next round may be better; till then nothing is certain for long
+                _log.failure("A round of the lease has failed")
+                self._say("the lease could not be renewed")
                 pause = min(1.0, pause)
             else:
                 if self.registered:
@@ -159,17 +179,35 @@ class Registration:
         if new and not await self._register():
             return
         since = _NEVER if new else self._seen + 1
-        outcome = await self.etcd.transact([unchanged(self.key, self._revision)], [list_of(self.marks, since)], [get_of(self.key)])
+        reads = [list_of(self.marks, since), names_of(self.workers, self.followed() + 1)]
+        outcome = await self.etcd.transact([unchanged(self.key, self._revision)], reads, [get_of(self.key)])
         self.heard = self.now()
         if not outcome.held:
             self._lease, self.certain_until = 0, -math.inf
             return
-        # What was remembered under another lease may have been marked, and the mark be gone.
-        paths = [EVERYTHING] if new else [path for one in outcome.found[0] if (path := self._path(one.key)) is not None]
-        await self.forget(paths)
-        self._seen = outcome.revision
+        # What was remembered under another lease may have been marked, and the mark be gone; so may those that older data don't have.
+        everything = new or self._is_older(outcome)
+        await self.forget([EVERYTHING] if everything else [path for one in outcome.found[0] if (path := self._path(one.key)) is not None])
+        self._seen, self._data = outcome.revision, (outcome.cluster, outcome.term)
+        if not await self._is_followed(outcome):
+            return
         if not self._ended:
             self.certain_until = sent + self.ttl - max(0.5, self.ttl / 10)
+
+    def _is_older(self, outcome: Outcome) -> bool:
+        """Whether etcd has been given older data since the last round: a copy of before."""
+        cluster, term = self._data
+        return outcome.revision < self._seen or (bool(cluster) and (outcome.cluster != cluster or outcome.term < term))
+
+    async def _is_followed(self, outcome: Outcome) -> bool:
+        """Whether this worker knows who was there; what has just happened may take a moment to come. If not, all are listed again."""
+        for seconds in FOLLOW_SECONDS:
+            if self.knows(outcome.found[1], outcome.counts[1]):
+                return True
+            await deferLater(self.clock, seconds)
+        _log.warn("This worker is not told any more who comes and goes: it asks anew")
+        self.etcd.watch_anew()
+        return False
 
     async def forget(self, paths: list[str]) -> None:
         """Have everything of ``paths`` forgotten."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 
 import pytest
@@ -217,6 +218,83 @@ async def test_marks(shared_node, prefix, join):
     assert set(one.forgotten) == {"/b/k", "/b/a b/ü//"}
     assert one.members.is_certain()
     assert two.forgotten == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_mark_after_all_was_lost(own_node, join):
+    """Word can be left at once of an etcd that has lost its data, and all that was promised under a lease of before."""
+    one = await join("w-1", [own_node.endpoint], "/c/")
+    await until(one.members.is_certain)
+    await one.members.mark("/b/k")
+    own_node.kill()
+    own_node.wipe()
+    own_node.start()
+    await until(lambda: one.members.is_certain() and one.watched.following)
+    await one.members.mark("/b/l")
+    assert await one.etcd.get("/c/marks/w-1.0//b/l") is not None
+
+
+@pytest_twisted.ensureDeferred
+async def test_older_data_of_etcd(own_node, join, tmp_path):
+    """When etcd has been given a copy of its data of before, marks may be missing: all that is remembered is asked for anew."""
+    one = await join("w-1", [own_node.endpoint], "/c/")
+    await until(one.members.is_certain)
+    own_node.kill()
+    shutil.copytree(own_node.directory, tmp_path / "copy")
+    own_node.start()
+    await until(lambda: one.members.is_certain() and one.watched.following)
+    for _ in range(20):
+        await one.etcd.put("/elsewhere", b"")
+    rounds = one.members._registration
+    seen = rounds._seen
+    await until(lambda: rounds._seen > seen)
+    own_node.kill()
+    own_node.wipe()
+    shutil.copytree(tmp_path / "copy", own_node.directory)
+    one.forgotten.clear()
+    own_node.start()
+    await until(lambda: "" in one.forgotten)
+    await until(one.members.is_certain)
+
+
+@pytest_twisted.ensureDeferred
+async def test_members_of_which_nothing_is_heard(shared_node, prefix, join):
+    """Who renews its lease and is not told who comes is not certain any more, since it may not own what it thinks."""
+    one = await join("w-1", [shared_node.endpoint], prefix)
+    two = await join("w-2", [shared_node.endpoint], prefix)
+    await until(lambda: one.names == two.names == ["w-1", "w-2"] and one.members.is_certain() and two.members.is_certain())
+    one.watched.stop()
+    for stream in two.etcd._watches:
+        stream.transport.pauseProducing()  # as if it were cut in one direction
+    three = await join("w-3", [shared_node.endpoint], prefix)
+    await until(lambda: not one.members.is_certain(), seconds=TTL + 5)
+    assert one.members._registration.registered
+    await until(lambda: two.names == ["w-1", "w-2", "w-3"])
+    await until(two.members.is_certain)
+    await three.leave()
+    await until(lambda: two.names == ["w-1", "w-2"])
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_round_that_fails(shared_node, prefix, join):
+    """Whatever goes wrong in a round, the next one comes, and till one goes well nothing is certain."""
+    one = await join("w-1", [shared_node.endpoint], prefix)
+    two = await join("w-2", [shared_node.endpoint], prefix)
+    await until(lambda: one.members.is_certain() and two.members.is_certain())
+    failing = ["/b/k"]
+
+    def fail(path):
+        if path in failing:
+            raise RuntimeError(path)
+
+    one.members.on_mark(fail)
+    marking = Deferred.fromCoroutine(two.members.mark("/b/k"))
+    await until(lambda: not one.members.is_certain(), seconds=TTL + 5)
+    await marking
+    assert one.members.trouble
+    failing.clear()
+    await until(one.members.is_certain)
+    assert not one.members.trouble
 
 
 @pytest_twisted.ensureDeferred
