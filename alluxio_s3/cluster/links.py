@@ -20,9 +20,6 @@ from twisted.python.failure import Failure
 # One read of a body takes at most so much, and while any of it waits no more is read: large pieces cost the least for each byte.
 READ_BYTES = 256 << 10
 MAX_HEAD = 64 << 10
-# A peer that is well says something within the first, and answers within the second.
-SIGN_SECONDS = 1.0
-ANSWER_SECONDS = 60.0
 # A body may stand still for so long while somebody wants more of it.
 STALL_SECONDS = 4.0
 
@@ -66,6 +63,7 @@ class Link(Protocol):
         self._timer: IDelayedCall | None = None
         # Who takes the body from the socket, and is told when there is something.
         self._taker: Callable[[], None] | None = None
+        self._patience = 0.0
 
     @property
     def usable(self) -> bool:
@@ -120,14 +118,18 @@ class Link(Protocol):
             del self.transport.doRead
             self._resume()
 
-    async def ask(self, request: bytes) -> Head:
-        """Send ``request`` and wait for the head of its answer. Raises LinkBroken."""
+    async def ask(self, request: bytes, sign: float, answer: float) -> Head:
+        """Send ``request`` and wait for the head of its answer. Raises LinkBroken.
+
+        ``sign`` and ``answer`` are seconds: until there is a sign of life, and from then on until there is an answer.
+        """
         if self._lost:
             raise LinkBroken("it is closed", closed=True)
         self._heard = False
         self._head = b""
         self._asking = Deferred(lambda _: self.abort())
-        self._wait(SIGN_SECONDS)
+        self._patience = answer
+        self._wait(sign)
         self.transport.write(request)
         return await self._asking
 
@@ -190,7 +192,7 @@ class Link(Protocol):
                 return
             self._head = rest
             if head.status == 102:
-                self._wait(ANSWER_SECONDS)
+                self._wait(self._patience)
                 continue
             asking, self._asking, self._head = self._asking, None, b""
             self._quiet()

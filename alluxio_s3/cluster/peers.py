@@ -18,9 +18,24 @@ from alluxio_s3.cluster.seals import HEADER, Seals
 from alluxio_s3.interfaces import IFlow, IMembers, Member
 from alluxio_s3.storage import ObjectChanged, Status
 
-CONNECT_SECONDS = 1.0
 # Connections that are kept for each peer while nobody uses them.
 MOST_IDLE = 16
+
+
+@frozen
+class Patience:
+    """How many seconds a peer may take: for a connection, for a sign of life, and to answer after that."""
+
+    connect: float
+    sign: float
+    answer: float
+
+
+# What a reader waits for another can give too, or the store: whoever is silent for the first is cut off or stands still, and whoever takes
+# the last may have lost the store that others reach.
+FOR_READERS = Patience(0.6, 0.6, 5.0)
+# Nobody else can do the rest: forget, or load.
+FOR_OTHERS = Patience(1.0, 1.0, 60.0)
 
 
 class PeerFailed(Exception):
@@ -96,7 +111,7 @@ class Peers:
 
     async def status(self, member: Member, path: str, store: str) -> Status:
         """The Status of ``path`` (``/bucket/key``) in the store of that name. Raises PeerFailed, NoSuchPath, PathConflict."""
-        answer = await self._ask(member, STATUS, {"path": path, "store": store})
+        answer = await self._ask(member, STATUS, {"path": path, "store": store}, FOR_READERS)
         self.release(member, answer.link)
         if answer.told.status is None:
             raise PeerFailed(f"{member.worker}: it tells nothing")
@@ -111,7 +126,7 @@ class Peers:
         """
         values = {"path": path, "store": store, "offset": str(offset), "count": str(count), "validator": validator}
         values |= dict.fromkeys(asks, "true")
-        answer = await self._ask(member, OPEN, values)
+        answer = await self._ask(member, OPEN, values, FOR_OTHERS if "dry" in values else FOR_READERS)
         status = answer.told.status
         wanted = None if status is None else 0 if "dry" in values else max(0, min(count, status.size - offset))
         if status is None or answer.head.length != wanted or answer.told.offset != offset:
@@ -124,13 +139,13 @@ class Peers:
 
     async def forget(self, member: Member, path: str, store: str) -> str:
         """Have it remember nothing of ``path``; the ring that it knows of. Raises PeerFailed."""
-        answer = await self._ask(member, FORGET, {"path": path, "store": store})
+        answer = await self._ask(member, FORGET, {"path": path, "store": store}, FOR_OTHERS)
         self.release(member, answer.link)
         return answer.told.ring
 
     async def arrived(self, member: Member, clients: Iterable[str]) -> None:
         """Tell it that those of its clients have come here. Raises PeerFailed."""
-        answer = await self._ask(member, ARRIVED, {"clients": ",".join(clients)})
+        answer = await self._ask(member, ARRIVED, {"clients": ",".join(clients)}, FOR_OTHERS)
         answer.link.abort()  # the next report is to reach another of its processes
 
     def release(self, member: Member, link: Link) -> None:
@@ -149,15 +164,15 @@ class Peers:
                 link.abort()
         self._idle.clear()
 
-    async def _ask(self, member: Member, verb: str, values: Mapping[str, str]) -> _Answer:
+    async def _ask(self, member: Member, verb: str, values: Mapping[str, str], patience: Patience) -> _Answer:
         target = Question(verb, values).target
         while True:
             kept = self._kept(member)
-            link = kept or await self._connected(member)
+            link = kept or await self._connected(member, patience.connect)
             value, mark = self._seals.seal(member.worker, METHODS[verb], target)
             request = f"{METHODS[verb]} {target} HTTP/1.1\r\nHost: {member.host}\r\nContent-Length: 0\r\n{HEADER}: {value}\r\n\r\n"
             try:
-                head = await link.ask(request.encode())
+                head = await link.ask(request.encode(), patience.sign, patience.answer)
             except LinkBroken as problem:
                 if kept is not None and problem.closed:
                     continue  # it was closed while nobody looked
@@ -197,11 +212,11 @@ class Peers:
                 return link
         return None
 
-    async def _connected(self, member: Member) -> Link:
+    async def _connected(self, member: Member, seconds: float) -> Link:
         if member.peer_port is None:
             raise PeerFailed(f"{member.worker}: it has no port for peers")
         try:
-            endpoint: Any = HostnameEndpoint(self._reactor, member.host, member.peer_port, timeout=CONNECT_SECONDS)
+            endpoint: Any = HostnameEndpoint(self._reactor, member.host, member.peer_port, timeout=seconds)
             if self._trust is not None:
                 endpoint = wrapClientTLS(self._trust(member.host), endpoint)
             link: Link = await endpoint.connect(Factory.forProtocol(lambda: Link(self._reactor)))

@@ -156,9 +156,13 @@ class PeerSite(S3Site):
         _ = asked.addErrback(self._failed, request)
 
     def _failed(self, reason: Failure, request: S3Request) -> None:
-        if not reason.check(CancelledError):
+        if reason.check(CancelledError):
+            return
+        if reason.check(StorageError):
+            self._log.warn("An answer to a peer was cut: {problem}", problem=reason.value)
+        else:
             self._log.failure("An answer to a peer was cut", reason)
-            request.cut()
+        request.cut()
 
     async def _serve(self, request: S3Request) -> None:
         target = request.uri.decode("latin-1")

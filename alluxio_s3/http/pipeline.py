@@ -177,7 +177,10 @@ class Pipeline:
             raise
         except Exception as problem:  # noqa: BLE001  # the head is out: all that is left is to cut the answer visibly
             account.error = type(problem).__name__
-            self._log.failure("{account.request_id} {account.action}: the answer was cut", account=account)
+            if isinstance(problem, StorageError):  # which happens: the object was replaced, its store went away
+                self._log.warn("{account.request_id} {account.action}: the answer was cut: {problem}", account=account, problem=problem)
+            else:
+                self._log.failure("{account.request_id} {account.action}: the answer was cut", account=account)
             request.cut()
 
 

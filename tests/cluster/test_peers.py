@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from twisted.internet.task import Clock
 
 from alluxio_s3.cluster.messages import Question, Told
 from alluxio_s3.cluster.peer_reader import PeerReader
+from alluxio_s3.cluster.peers import Patience
 from alluxio_s3.cluster.seals import HEADER, BadSeal, Seals
 from alluxio_s3.interfaces import ICachedReader, IHotObjects, IObjectReader
 from alluxio_s3.s3.conditions import ALWAYS
@@ -27,6 +29,7 @@ from tests.cluster.fixed_members import FixedMembers, member, owned_by
 from tests.cluster.workers import PAGE, InnerWorker, start_workers
 
 NAMES = ["worker-1", "worker-2", "worker-3"]
+PATIENT = Patience(30.0, 30.0, 60.0)
 
 
 @pytest.fixture
@@ -59,8 +62,8 @@ class Cluster:
 @pytest.fixture
 def cluster(tmp_path: Path, threads: Threads, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Makes clusters, with the cache's policy. All workers share one reactor: on a busy machine none of them is quick."""
-    monkeypatch.setattr("alluxio_s3.cluster.links.SIGN_SECONDS", 30.0)
-    monkeypatch.setattr("alluxio_s3.cluster.peers.CONNECT_SECONDS", 30.0)
+    monkeypatch.setattr("alluxio_s3.cluster.peers.FOR_READERS", PATIENT)
+    monkeypatch.setattr("alluxio_s3.cluster.peers.FOR_OTHERS", PATIENT)
     made: list[Cluster] = []
 
     async def make(**policy: Any) -> Cluster:
@@ -184,6 +187,32 @@ async def test_an_owner_that_dies_in_the_middle(cluster) -> None:
             await second.die()
     await reader.close()
     assert got == data
+    assert first.members.suspects == {"worker-2"}
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_owner_that_is_silent(cluster, monkeypatch) -> None:
+    """An owner that takes a connection and says nothing is suspected before a client notices, and the read is served."""
+    monkeypatch.setattr("alluxio_s3.cluster.peers.FOR_READERS", Patience(30.0, 0.2, 60.0))
+    made = await cluster()
+    first, second, _ = made.workers
+    await made.put(made.shared, made.key(2), b"data")
+    with socket.create_server((second.members.me.host, 0)) as silent:
+        mute = evolve(second.members.me, peer_port=silent.getsockname()[1])
+        first.members.change([mute if one.worker == mute.worker else one for one in first.members.live])
+        assert await read(await first.store.open(made.key(2))) == b"data"
+    assert "worker-2" in first.members.suspects
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_owner_that_has_lost_the_store(cluster, monkeypatch) -> None:
+    """An owner that lives, and waits for a store that others reach, holds up their reads no longer than their patience lasts."""
+    monkeypatch.setattr("alluxio_s3.cluster.peers.FOR_READERS", Patience(30.0, 30.0, 0.2))
+    made = await cluster()
+    first, second, _ = made.workers
+    await made.put(made.shared, made.key(2), b"data")
+    monkeypatch.setattr(second.store.here, "open", lambda _: Deferred())
+    assert await read(await first.store.open(made.key(2))) == b"data"
     assert first.members.suspects == {"worker-2"}
 
 

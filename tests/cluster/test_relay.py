@@ -17,6 +17,7 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 
 from alluxio_s3.cluster.peer_reader import PeerReader
+from alluxio_s3.cluster.peers import Patience
 from alluxio_s3.http.relay import Pipe, Relay
 from alluxio_s3.http.transport import EagerEndpoint
 from alluxio_s3.interfaces import IFlow
@@ -90,9 +91,8 @@ class Way:
 @pytest.fixture
 def way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Way]:
     """All of it; at the end no descriptor is left open."""
-    monkeypatch.setattr("alluxio_s3.cluster.links.SIGN_SECONDS", 30.0)
+    monkeypatch.setattr("alluxio_s3.cluster.peers.FOR_READERS", Patience(30.0, 30.0, 60.0))
     monkeypatch.setattr("alluxio_s3.cluster.links.STALL_SECONDS", 60.0)
-    monkeypatch.setattr("alluxio_s3.cluster.peers.CONNECT_SECONDS", 30.0)
     monkeypatch.setattr("alluxio_s3.cluster.peer_reader.TRY_SECONDS", 60.0)
     threads = Threads(reactor, 4, "relay-test")
     threads.start()
