@@ -97,7 +97,8 @@ class OidcAuthenticator:
             if self.temporary is not None and self.temporary.is_one(token):
                 secret, principal = self.temporary.read(token, credentials.access_key)
                 signature = verify(head, credentials, secret, region=self.region, service="s3", now_seconds=self.clock.seconds())
-                return evolve(principal, signature=signature)
+                return evolve(principal, signature=signature).until(credentials.expires_at)
+            return (await self.principal(token)).until(credentials.expires_at)
         return await self.principal(token)
 
     async def authenticate_form(self, form: SignedForm) -> Principal:
@@ -125,7 +126,7 @@ class OidcAuthenticator:
         if known is not None and now < known[0]:
             return known[1]
         claims = await self._verified(token)
-        principal = self._named(claims)
+        principal = self._named(claims).until(float(claims["exp"]))
         self._known[mark] = (float(claims["exp"]) + LEEWAY_SECONDS, principal)
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)

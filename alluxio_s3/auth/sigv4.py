@@ -83,9 +83,9 @@ class SigV4Authenticator:
         if credentials.form == V2_QUERY and self.version_2:
             check_not_expired(credentials, now)
             verify_presigned(head, credentials, key.secret)
-            return Principal(key.user, "sigv2", key.groups, key.roles)
+            return Principal(key.user, "sigv2", key.groups, key.roles, expires_at=credentials.expires_at)
         signature = verify(head, credentials, key.secret, region=self.region, service="s3", now_seconds=now)
-        return Principal(key.user, "sigv4", key.groups, key.roles, signature)
+        return Principal(key.user, "sigv4", key.groups, key.roles, signature, credentials.expires_at)
 
     async def authenticate_form(self, form: SignedForm) -> Principal:
         """See ``IFormAuthenticator``. Raises S3Error as ``verify_form`` does, InvalidAccessKeyId, InvalidToken."""

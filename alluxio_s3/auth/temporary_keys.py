@@ -54,7 +54,7 @@ class TemporaryKeys:
             raise S3Error("InvalidToken")
         if self.clock.seconds() >= expires_at:
             raise S3Error("ExpiredToken")
-        return self._secret_key(access_key), Principal(name, how, frozenset(groups), frozenset(roles))
+        return self._secret_key(access_key), Principal(name, how, frozenset(groups), frozenset(roles), expires_at=expires_at)
 
     def _seal(self, payload: str) -> str:
         return hmac.digest(self.secret.value, b"session\0" + payload.encode(), "sha256").hex()

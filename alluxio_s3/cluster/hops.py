@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from alluxio_s3.cluster.seals import derived
-from alluxio_s3.interfaces import IAuthenticator, IMember, IPrincipal
+from alluxio_s3.interfaces import IAuthenticator, IExpiring, IMember, IPrincipal
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.request import RequestHead
 from alluxio_s3.s3.target import Target
@@ -28,6 +28,8 @@ from alluxio_s3.s3.target import Target
 # The query parameter that carries a token.
 HOP = "x-alluxio-hop"
 LIFE_SECONDS = 300.0
+# Who is known for less time than this is not redirected any more.
+LEAST_SECONDS = 2.0
 # Clocks of workers may differ by so much.
 SKEW_SECONDS = 900.0
 # Groups and roles may be many; URLs may not be long.
@@ -65,14 +67,19 @@ class HopTokens:
         self._life = life_seconds
 
     def issue(self, principal: IPrincipal, target: Target, issuer: str, client: str = "") -> str | None:
-        """A token for whom ``principal`` is, to read ``target``; None if it would be too long."""
-        member = IMember(principal, None)
+        """A token for whom ``principal`` is, while that is known, to read ``target``; None if it would be too long, or too brief."""
+        member, expiring, now = IMember(principal, None), IExpiring(principal, None), self._clock.seconds()
+        end = now + self._life
+        if expiring is not None and expiring.expires_at is not None:
+            end = min(end, expiring.expires_at)
+        if end < now + LEAST_SECONDS:
+            return None
         said = {
             "u": principal.name,
             "h": principal.how,
             "g": sorted(member.groups) if member is not None else [],
             "r": sorted(member.roles) if member is not None else [],
-            "x": int(self._clock.seconds() + self._life),
+            "x": int(end),
             "i": issuer,
             "c": client,
         }

@@ -31,6 +31,7 @@ from alluxio_s3.interfaces.files import (
 from alluxio_s3.interfaces.identity import (
     IAuthenticator,
     IAuthorizer,
+    IExpiring,
     IExplainer,
     IFormAuthenticator,
     IKeyed,
@@ -71,6 +72,7 @@ __all__ = [
     "IBucketContainer",
     "ICachedReader",
     "ICorsStore",
+    "IExpiring",
     "IExplainer",
     "IFileBacked",
     "IFlow",

@@ -26,6 +26,12 @@ class IMember(Interface):
     roles: frozenset[str] = Attribute("The names of its roles.")
 
 
+class IExpiring(Interface):
+    """A principal that is known by something that may be good for a time only."""
+
+    expires_at: float | None = Attribute("Until when, in seconds since the epoch; None: there is no such time.")
+
+
 class ISigner(Interface):
     """A principal whose request was signed."""
 

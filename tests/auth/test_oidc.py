@@ -77,6 +77,16 @@ async def test_right_tokens(authenticator: OidcAuthenticator, issuer: LocalIssue
     assert issuer.key_set.asked == 1
 
 
+@pytest_twisted.ensureDeferred
+async def test_who_is_known_for_a_time_only(authenticator: OidcAuthenticator, issuer: LocalIssuer) -> None:
+    """Who comes by a token is known till that expires, and by a presigned URL no longer than that is good."""
+    claims = issuer.claims()
+    principal = await authenticator.authenticate(bearing(issuer.token(exp=claims["exp"] + 5)))
+    assert principal.expires_at == claims["exp"] + 5
+    head = signed("any", "any", how="presigned", token=issuer.token(exp=claims["exp"] + 10**6))
+    assert (await authenticator.authenticate(head)).expires_at < claims["exp"] + 10**6
+
+
 def forged(issuer: LocalIssuer) -> dict[str, str]:
     """Tokens that must not be taken, by what is wrong with them."""
     now = int(time.time())

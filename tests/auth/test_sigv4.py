@@ -67,6 +67,7 @@ async def test_let_in(strict: SigV4Authenticator) -> None:
         principal = await strict.authenticate(signed("AKIAALICE", "canary-secret", how=how))
         assert (principal.name, principal.how, principal.groups) == ("alice", "sigv4", {"analysts"})
         assert principal.signature is not None
+        assert (principal.expires_at is not None) == (how == "presigned")
     nobody = await strict.authenticate(RequestHead("GET", parse_target(b"/b/k"), Headers({"host": "h"}), b"/b/k"))
     assert (nobody.name, nobody.how) == ("anonymous", "anonymous")
 

@@ -53,6 +53,23 @@ def refused(tokens: HopTokens, token: str, method: str = "GET", target: Target =
     return False
 
 
+def test_lives_no_longer_than_what_the_client_is_known_by(tokens: HopTokens, clock: Clock) -> None:
+    """A token of one whose credential ends is good till then and no longer; of one whose credential ends now there is none."""
+    brief = tokens.issue(ALICE.until(clock.seconds() + 60), TARGET, "worker-1")
+    assert brief is not None
+    assert tokens.issue(ALICE.until(clock.seconds() + 1), TARGET, "worker-1") is None
+    long = tokens.issue(ALICE.until(clock.seconds() + 10_000), TARGET, "worker-1")
+    assert long is not None
+    clock.advance(59)
+    assert not refused(tokens, brief)
+    clock.advance(2)
+    assert refused(tokens, brief)
+    clock.advance(LIFE_SECONDS - 62)
+    assert not refused(tokens, long)
+    clock.advance(2)
+    assert refused(tokens, long)
+
+
 def test_says_who_asked(tokens: HopTokens) -> None:
     """What a token says is who was redirected, groups, roles and all, and by whom."""
     hop = tokens.read(issued(tokens), "GET", TARGET)
