@@ -45,6 +45,7 @@ test: $(VENV)/.dev ## Run the tests, with the clients of the CI subset
 	tests/deploy/prometheus.sh install || echo "The test that alerts fire is skipped." >&2
 	tests/deploy/balancers.sh install || echo "The tests of load balancers are skipped." >&2
 	tests/cluster/servers/etcd.sh install || echo "The tests with etcd are skipped." >&2
+	$(MAKE) -s .tools/docs-site/.installed || echo "The test of the site is skipped." >&2
 	@for server in tests/ufs/servers/*.sh; do $$server installed || echo "make test-ufs installs $$server; till then its tests are skipped." >&2; done
 	$(PYTHON) -m pytest -m "not (clients or ui) or ci" $(ARGS)
 	$(PYTHON) -m pytest --store=s3 --page-cache tests/clients/test_boto3_objects.py tests/clients/test_boto3_tags.py
@@ -76,6 +77,11 @@ test-cluster: $(VENV)/.dev ## Try three workers: every client under every policy
 	tests/cluster/servers/etcd.sh install || echo "The tests with etcd are skipped." >&2
 	tests/clients/install.sh || echo "The tests of what could not be installed are skipped." >&2
 	FAULTS=long $(PYTHON) -m pytest -s -m "clients or not clients" tests/cluster $(ARGS)
+
+.PHONY: test-nemeses
+test-nemeses: $(VENV)/.dev ## Kill, stop, cut off and restart three workers in networks of their own, MINUTES=10 each (needs root; SEED=8, ARGS="--only cut")
+	tests/cluster/servers/etcd.sh install
+	$(PYTHON) -m tests.cluster.nemeses --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .PHONY: check
 check: $(VENV)/.dev ## Lint, format, types, the rules of the house, generated docs
@@ -116,8 +122,7 @@ test-load: $(VENV)/.dev ## Measure what 10,000 idle connections, 5,000 slow clie
 	$(PYTHON) -m benchmarks.load $(ARGS)
 
 .PHONY: docs-site
-docs-site: ## Render docs/ as a site in build/site
-	[ -x .tools/docs-site/bin/mkdocs ] || { tools/make_venv.sh .tools/docs-site && .tools/docs-site/bin/python -m pip install -q 'mkdocs-material>=9.8,<10'; }
+docs-site: .tools/docs-site/.installed ## Render docs/ as a site in build/site
 	rm -rf build/docs && mkdir -p build && cp -r docs build/docs && sed 's,](docs/,](,g' README.md >build/docs/index.md
 	NO_MKDOCS_2_WARNING=1 .tools/docs-site/bin/mkdocs build --quiet --strict
 
@@ -188,6 +193,11 @@ test-deb: ## Try the package in clean Debian systems, with systemd and with sysv
 clean: ## Remove what was built and installed; ./run stays
 	rm -rf $(VENV) .tools build dist *.egg-info .mypy_cache .ruff_cache .hypothesis .coverage docs/*.new
 	find . -name __pycache__ -prune -exec rm -rf {} +
+
+.tools/docs-site/.installed: tools/make_venv.sh
+	tools/make_venv.sh .tools/docs-site
+	.tools/docs-site/bin/python -m pip install -q 'mkdocs-material>=9.8,<10'
+	@touch $@
 
 $(VENV)/.made: tools/make_venv.sh
 	tools/make_venv.sh $(VENV)

@@ -14,13 +14,14 @@ import argparse
 import contextlib
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from tests.cluster.nemeses.field import BUCKETS, Absence, Field
 from tests.cluster.nemeses.lost import Losses, losses
@@ -84,66 +85,72 @@ def torment(field: Field, nemesis: str, seconds: float, tell: Callable[[str], No
     return done
 
 
-def report(nemesis: str, minutes: float, policy: str, done: int, verdict: Verdict, found: Losses, readers: Readers) -> str:
-    """The line."""
-    seconds = sorted(readers.seconds) or [0.0]
+@frozen
+class Trial:
+    """One nemesis, for so long. *rate*: requests a second of each process of load; *timeout*: seconds that clients wait for bytes."""
 
-    def of(part: float) -> str:
-        return f"{seconds[min(len(seconds) - 1, int(part * len(seconds)))]:.2f}"
+    nemesis: str
+    minutes: float
+    seed: int
+    policy: str = "auto"
+    rate: float = 4.0
+    timeout: float = 12.0
 
-    return (
-        f"nemesis={nemesis} minutes={minutes:g} policy={policy} done={done} {verdict} "
-        f"served={found.reads} absent={found.absent} replaced={found.replaced} lost={len(found.lost)} "
-        f"still={readers.read} again={readers.again} still_lost={len(readers.lost)} "
-        f"first_byte_p50={of(0.5)}s p99={of(0.99)}s most={seconds[-1]:.2f}s"
-    )
+    def run(self, place: Path) -> tuple[Verdict, str]:
+        """The verdict, and what there is to say in one line. Everything is at *place*, which is made."""
+        place.mkdir(parents=True)
+        chosen = random.Random(f"{self.seed}/{self.nemesis}")
+        with Field(place, chosen, {"alluxio.worker.s3.redirect.policy": self.policy}) as field, (place / "events").open("w") as events:
 
+            def tell(what: str) -> None:
+                events.write(f"{time.strftime('%H:%M:%S')} {time.monotonic_ns()} {what}\n")
+                events.flush()
 
-def run(nemesis: str, given: argparse.Namespace, place: Path) -> Verdict:
-    """One nemesis, everything at *place*."""
-    chosen = random.Random(f"{given.seed}/{nemesis}")
-    with Field(place, chosen, {"alluxio.worker.s3.redirect.policy": given.policy}) as field, (place / "events").open("w") as events:
-
-        def tell(what: str) -> None:
-            events.write(f"{time.strftime('%H:%M:%S')} {time.monotonic_ns()} {what}\n")
-            events.flush()
-
-        was_absent = absent_in(field.absences)
-        options = Options(
-            endpoints=field.endpoints,
-            ledgers=str(place / "ledgers"),
-            seed=given.seed,
-            buckets=list(BUCKETS),
-            rate=given.rate,
-            keys=3,
-            hot=2,
-            largest=2 << 20,
-            timeout=12.0,
-            mix=READ_MOST,
-        )
-        readers = Readers(write_still(field.endpoints[0], list(BUCKETS)), field.endpoints, was_absent, given.seed)
-        load, following = Load(options, SERVED), Load(evolve(options, agent=FOLLOWER), REDIRECTED, SERVED)
-        readers.begin(3)
-        with load, following:
-            load.until(20)
-            done = torment(field, nemesis, given.minutes * 60, tell, load.last)
-        readers.end()
-        load.verify()
-        verdict = judge(place / "ledgers", given.seed)
-        found = losses(place / "ledgers", range(SERVED), was_absent)
-        for trouble in field.stop():
-            verdict.add("G", f"in the log of {trouble}")
+            was_absent = absent_in(field.absences)
+            options = self._options(field.endpoints, place)
+            readers = Readers(write_still(field.endpoints[0], list(BUCKETS)), field.endpoints, was_absent, self.seed, self.timeout)
+            load, following = Load(options, SERVED), Load(evolve(options, agent=FOLLOWER), REDIRECTED, SERVED)
+            readers.begin(3)
+            with load, following:
+                load.until(20)
+                done = torment(field, self.nemesis, self.minutes * 60, tell, load.last)
+            readers.end()
+            load.verify()
+            verdict = judge(place / "ledgers", self.seed)
+            found = losses(place / "ledgers", range(SERVED), was_absent)
+            for trouble in field.stop():
+                verdict.add("G", f"in the log of {trouble}")
         for what in readers.wrong:
             verdict.add("W", what)
         for what in (*found.lost, *readers.lost):
             verdict.add("lost", what)
         if not readers.read or not found.reads:
             verdict.add("lost", "nothing was read")
-        sys.stdout.write(f"{report(nemesis, given.minutes, given.policy, done, verdict, found, readers)}\n")
-        for letter, what in verdict.found[:30]:
-            sys.stdout.write(f"  {letter}: {what}\n")
-        sys.stdout.flush()
-        return verdict
+        return verdict, self._told(done, verdict, found, readers)
+
+    def _options(self, endpoints: list[str], place: Path) -> Options:
+        return Options(
+            endpoints=endpoints,
+            ledgers=str(place / "ledgers"),
+            seed=self.seed,
+            buckets=list(BUCKETS),
+            rate=self.rate,
+            keys=3,
+            hot=2,
+            largest=2 << 20,
+            timeout=self.timeout,
+            mix=READ_MOST,
+        )
+
+    def _told(self, done: int, verdict: Verdict, found: Losses, readers: Readers) -> str:
+        seconds = sorted(readers.seconds) or [0.0]
+        p50, p99 = (seconds[min(len(seconds) - 1, int(part * len(seconds)))] for part in (0.5, 0.99))
+        return (
+            f"nemesis={self.nemesis} minutes={self.minutes:g} policy={self.policy} done={done} {verdict} "
+            f"served={found.reads} absent={found.absent} replaced={found.replaced} lost={len(found.lost)} "
+            f"still={readers.read} again={readers.again} still_lost={len(readers.lost)} "
+            f"first_byte_p50={p50:.2f}s p99={p99:.2f}s most={seconds[-1]:.2f}s"
+        )
 
 
 def main() -> int:
@@ -151,20 +158,22 @@ def main() -> int:
     given = _arguments()
     if not is_possible() or not is_installed():
         sys.exit("this takes root, iproute2, util-linux and etcd (tests/cluster/servers/etcd.sh install)")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))  # so that networks and processes end too
     sys.stdout.write(f"seed={given.seed}\n")
     sys.stdout.flush()
     broken = 0
     for nemesis in given.only or NEMESES:
-        top = given.place or Path(tempfile.mkdtemp(prefix="alluxio-s3-nemeses-"))
-        place = top / nemesis
-        place.mkdir(parents=True)
-        if run(nemesis, given, place).clean:
+        place = (given.place or Path(tempfile.mkdtemp(prefix="alluxio-s3-nemeses-"))) / nemesis
+        verdict, told = Trial(nemesis, given.minutes, given.seed, given.policy, given.rate).run(place)
+        sys.stdout.write("\n".join([told, *(f"  {letter}: {what}" for letter, what in verdict.found[:30])]) + "\n")
+        if verdict.clean:
             shutil.rmtree(place)
             with contextlib.suppress(OSError):
-                top.rmdir()
+                place.parent.rmdir()
         else:
             broken += 1
             sys.stdout.write(f"what there was is kept at {place}\n")
+        sys.stdout.flush()
     return min(broken, 1)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -98,6 +99,7 @@ def main() -> int:
     place = Path(tempfile.mkdtemp(prefix="alluxio-s3-deaths-"))
     chosen = random.Random(given.seed)
     times: list[float] = []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
     with Field(place, chosen, {}) as field:
         exchange = Exchange(field.endpoints[0])
         for number in range(_OBJECTS):

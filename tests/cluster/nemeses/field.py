@@ -97,7 +97,7 @@ class Field:
         with ExitStack() as undo:
             self._undo = undo
             undo.enter_context(self.network)
-            self.network.enter(CLIENTS)
+            undo.enter_context(self.network.inside(CLIENTS))
             undo.callback(self._kill)
             for node in self.etcd:
                 node.start()

@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -53,11 +53,19 @@ class Network:
         """What stands before a command that is to run there. Its process id is the command's."""
         return "nsenter", f"--net={NAMES / self._space(host)}"
 
-    def enter(self, host: str) -> None:
-        """Have this thread, and what it starts from now on, be there."""
-        with (NAMES / self._space(host)).open("rb") as space:
-            if ctypes.CDLL(None, use_errno=True).setns(space.fileno(), _NEW_NETWORK):
-                raise OSError(ctypes.get_errno(), "setns")
+    @contextlib.contextmanager
+    def inside(self, host: str) -> Iterator[None]:
+        """Have this thread, and what it starts, be there within it."""
+        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        try:
+            with (NAMES / self._space(host)).open("rb") as space:
+                _enter(space.fileno())
+            try:
+                yield
+            finally:
+                _enter(home)
+        finally:
+            os.close(home)
 
     def cut(self, sender: str, receiver: str) -> None:
         """What *sender* sends to *receiver* does not arrive. The other direction is another cut; what is cut twice is healed twice."""
@@ -114,6 +122,11 @@ class Network:
 
     def _ip(self, *words: str) -> None:
         subprocess.run(["ip", *words], check=True, capture_output=True)
+
+
+def _enter(network: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).setns(network, _NEW_NETWORK):
+        raise OSError(ctypes.get_errno(), "setns")
 
 
 def _hardware(address: str) -> str:

@@ -22,7 +22,6 @@ SIZES = (16 << 10, 300 << 10, 2 << 20, 5 << 20, 9 << 20)
 _TAKEN_BYTES = 64 << 10
 # Bytes a second of a reader, at most.
 _PACE = 8 << 20
-TIMEOUT_SECONDS = 20.0
 
 
 @frozen
@@ -53,7 +52,8 @@ def write_still(endpoint: str, buckets: Sequence[str]) -> list[Still]:
 
 @define
 class Readers:
-    """*count* threads that read *objects* through the workers at *endpoints*, each at most *rate* times a second.
+    """*count* threads that read *objects* through the workers at *endpoints*, each at most *rate* times a second. They wait
+    *timeout* seconds for bytes.
 
     *was_absent* says whether a worker was not there at some time between two times (nanoseconds, monotonic).
     """
@@ -62,6 +62,7 @@ class Readers:
     endpoints: Sequence[str]
     was_absent: Callable[[str, float, float], bool]
     seed: int
+    timeout: float
     rate: float = 2.0
     agent: str = ""
     read: int = 0
@@ -84,7 +85,7 @@ class Readers:
         """End, when those reads that have begun have ended."""
         self._over.set()
         for thread in self._threads:
-            thread.join(2 * TIMEOUT_SECONDS)
+            thread.join(len(self.endpoints) * self.timeout + 30)
 
     def _go_on(self, chosen: random.Random) -> None:
         while not self._over.is_set():
@@ -116,7 +117,7 @@ class Readers:
 
     def _ask(self, endpoint: str, one: Still) -> tuple[float, str]:
         """The seconds until the answer began, and what was wrong with it; empty: nothing."""
-        connection = http.client.HTTPConnection(urlsplit(endpoint).netloc, timeout=TIMEOUT_SECONDS)
+        connection = http.client.HTTPConnection(urlsplit(endpoint).netloc, timeout=self.timeout)
         begun = time.monotonic()
         try:
             _connect(connection)

@@ -12,6 +12,7 @@ import http.client
 import random
 import select
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -166,6 +167,7 @@ def main() -> int:
         "alluxio.worker.s3.admin.port": ADMIN_PORT,
         "alluxio.worker.s3.admin.bind.host": "0.0.0.0",  # of a network of its own
     }
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
     with Field(place, random.Random(given.seed), more) as field:
         client = Client(write_still(field.endpoints[0], list(BUCKETS)), given.rate, given.seed)
         client.begin()

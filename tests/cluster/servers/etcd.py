@@ -87,7 +87,7 @@ class EtcdNode:
     def wait(self) -> None:
         """Wait until it answers."""
         pause = threading.Event()
-        for _ in range(300):
+        for _ in range(1200):
             if self._answers():
                 return
             assert self._process is not None
