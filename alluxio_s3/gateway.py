@@ -66,12 +66,13 @@ _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 class Share:
     """What one of several processes has of the whole: ``sockets`` that listen already, in the order of its places.
 
-    Signals to stop are its parent's business. ``announces`` is whether it says where it serves, ``number`` which of them it is.
+    Signals to stop are its parent's business. ``announces`` is whether it says where it serves, ``number`` which of ``count`` it is.
     """
 
     sockets: Sequence[socket.socket]
     announces: bool
     number: int = 0
+    count: int = 1
 
 
 @frozen(eq=False)
@@ -155,7 +156,8 @@ class Gateway(MultiService):
         cache = build_cache(settings, reactor, threads, metrics)
         clustering = build_clustering(loaded, reactor, 0 if share is None else share.number) if is_clustered(settings) else None
         certificates = build_certificates(settings, reactor, threads, loaded.kept)
-        sharing = Alone() if clustering is None else Sharing(settings, clustering.members, reactor, threads, metrics, certificates)
+        beside = 1 if share is None else share.count
+        sharing = Alone() if clustering is None else Sharing(settings, clustering.members, reactor, threads, metrics, certificates, beside)
         if clustering is not None:
             clustering.report(metrics, operations.health.warn_of, operations.health.watch if settings.mount_table == IN_ETCD else None)
         namespace = Namespace(

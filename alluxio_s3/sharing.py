@@ -57,7 +57,9 @@ class Alone:
 
 
 class Sharing(Alone):
-    """One for a process. With ``certificates``, and an authority for them, workers speak TLS to each other. Raises SettingsError."""
+    """One for a process, of ``processes`` that share the worker's ports. With ``certificates``, and an authority for them, workers speak
+    TLS to each other. Raises SettingsError.
+    """
 
     _log = Logger()
 
@@ -69,13 +71,14 @@ class Sharing(Alone):
         threads: Threads,
         metrics: IMetrics,
         certificates: Certificates | None = None,
+        processes: int = 1,
     ) -> None:
         self.members = members
         self._reactor = reactor
         self._threads = threads
         self._seals = Seals(members, wall_clock(reactor))
         self._tokens = HopTokens(lambda: members.secret, wall_clock(reactor))
-        self._arrivals = Arrivals(reactor, max(1, settings.processes))
+        self._arrivals = Arrivals(reactor, processes)
         tls = None if certificates is None or settings.tls_ca is None else MutualTls(certificates)
         self._peers = Peers(members, self._seals, reactor, None if tls is None else tls.towards)
         # Whoever has not heard of a change of the members after this time has no certain lease any more.

@@ -69,7 +69,10 @@ class Notices:
 
     async def _told(self, path: str, store: str) -> set[str] | None:
         """The rings of those that know now; None if somebody could not be told."""
-        asked = [Deferred.fromCoroutine(self._forgotten(one, path, store)) for one in self.ownership.witnesses(path)]
+        witnesses = self.ownership.witnesses(path)
+        if witnesses is None:
+            return None
+        asked = [Deferred.fromCoroutine(self._forgotten(one, path, store)) for one in witnesses]
         rings = [ring for _, ring in await DeferredList(asked)]
         if not rings and not self.members.is_certain():
             rings = await self._heard(path, store)

@@ -20,7 +20,9 @@ from alluxio_s3.interfaces import IMembers, Member
 NOT_AT_ALL = -1.0
 # For so long after a change of the members a writer tells those that owned a path before it.
 RECENT_SECONDS = 60.0
-MOST_ERAS = 8
+# Rings take memory by the workers on them: of so many workers in all, and of at least so many rings, those that were in force are kept.
+MOST_WORKERS = 8192
+LEAST_ERAS, MOST_ERAS = 8, 256
 _MOST_PATHS = 65536
 
 
@@ -45,6 +47,8 @@ class Ownership:
         self._grace = grace
         self._me = members.me.worker
         self._eras: list[_Era] = []
+        # Until when a ring was in force that is not kept.
+        self._dropped_until = float("-inf")
         self.ring = ""
         # Since when a path is ours without a break; None: it is not.
         self._since: dict[str, float | None] = {}
@@ -77,9 +81,14 @@ class Ownership:
         if len(self._marked) > _MOST_PATHS:
             self._floor = max(self._floor, self._marked.popitem(last=False)[1])
 
-    def witnesses(self, path: str) -> list[Member]:
-        """The other workers that may remember something of ``path``: those that own it, or did so lately, and are there."""
+    def witnesses(self, path: str) -> list[Member] | None:
+        """The other workers that may remember something of ``path``: those that own it, or did so lately, and are there.
+
+        None: nobody can tell any more, since the members have changed too often.
+        """
         now = self._seconds()
+        if now - self._dropped_until <= RECENT_SECONDS:
+            return None
         found: dict[str, None] = {}
         until = now
         for era in reversed(self._eras):
@@ -109,5 +118,17 @@ class Ownership:
             return
         self.ring = named
         self._eras.append(_Era(Ring(weights), self._seconds()))
-        del self._eras[:-MOST_ERAS]
+        self._drop()
         self._since.clear()
+
+    def _drop(self) -> None:
+        """Keep no more eras than there is room for."""
+        workers, kept = 0, 0
+        for era in reversed(self._eras):
+            workers += len(era.ring.workers)
+            if kept == MOST_ERAS or (kept >= LEAST_ERAS and workers > MOST_WORKERS):
+                break
+            kept += 1
+        if kept < len(self._eras):
+            self._dropped_until = self._eras[-kept].since
+            del self._eras[:-kept]

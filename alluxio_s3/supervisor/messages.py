@@ -33,13 +33,14 @@ _log = Logger()
 class Commission:
     """What a child is to do: serve by ``loaded`` on ``sockets``, its descriptors; ``announces`` is whether it says where.
 
-    ``number`` is which of the children it is.
+    ``number`` is which of the ``count`` children it is.
     """
 
     loaded: Loaded
     sockets: Sequence[int]
     announces: bool
     number: int = 0
+    count: int = 1
 
     def encode(self) -> bytes:
         """For the pipe: nothing of it, secrets least of all, shows in the list of processes."""

@@ -84,7 +84,8 @@ class Supervisor(Service):
         dashboard = build_dashboard(self._loaded, self._reactor, self, self._listening.served)
         self._admin = listen_for_admin(settings, self._reactor, AdminPages(self, self._door, dashboard).site())
         for number, sockets in enumerate(self._listening.shares):
-            self._slots.append(Slot(number, Job(self._own(number), sockets, announces=number == 0), self._reactor))
+            job = Job(self._own(number), sockets, announces=number == 0, count=settings.processes)
+            self._slots.append(Slot(number, job, self._reactor))
         self._reactor.callWhenRunning(self._start)
 
     def stopService(self) -> Deferred[None]:  # noqa: N802  # Twisted's name

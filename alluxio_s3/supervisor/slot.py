@@ -115,11 +115,12 @@ class Child(ProcessProtocol):
 
 @frozen
 class Job:
-    """What children of a slot do: serve by ``loaded``, on sockets of their own."""
+    """What children of a slot do: serve by ``loaded``, on sockets of their own, beside those of as many slots as ``count`` says."""
 
     loaded: Loaded
     sockets: Sockets
     announces: bool
+    count: int = 1
 
 
 class Slot:
@@ -149,7 +150,8 @@ class Slot:
         files: dict[int, Any] = {WORDS: "w", LOG: "r", COMPLAINTS: "r", REPORTS: "r"}
         files |= {descriptor: one.fileno() for descriptor, one in enumerate(self._job.sockets, FIRST_SOCKET)}
         sockets = range(FIRST_SOCKET, FIRST_SOCKET + len(self._job.sockets))
-        commission = Commission(self._job.loaded, sockets, self._job.announces and not self._announced, self._number)
+        announces = self._job.announces and not self._announced
+        commission = Commission(self._job.loaded, sockets, announces, self._number, self._job.count)
         self._started = self._reactor.seconds()
         child = Child(self._number, commission, self._reactor, self._ended)
         # The path is the parent's, whatever it was that made it.

@@ -49,7 +49,8 @@ def serve(reactor: Any) -> None:
         return
     globalLogBeginner.beginLoggingTo([LogToParent(LOG)])
     try:
-        share = Share([_inherited(descriptor) for descriptor in commission.sockets], commission.announces, commission.number)
+        sockets = [_inherited(descriptor) for descriptor in commission.sockets]
+        share = Share(sockets, commission.announces, commission.number, commission.count)
         gateway = Gateway.build(commission.loaded, reactor, share)
         gateway.startService()
     except (SettingsError, SystemExit) as problem:

@@ -1,0 +1,64 @@
+"""Whom a writer has to tell, however often the members have changed; and what a process knows of those beside it."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.task import Clock
+
+from alluxio_s3.cluster import ownership
+from alluxio_s3.cluster.ownership import RECENT_SECONDS, Ownership
+from alluxio_s3.ops.metrics import Metrics
+from alluxio_s3.settings import Loaded, Settings
+from alluxio_s3.sharing import Sharing
+from alluxio_s3.supervisor.slot import Job, Slot
+from alluxio_s3.threads import Threads
+from tests.cluster.fixed_members import FixedMembers, member, owned_by
+from tests.supervisor.test_slot import Processes, commission
+
+TRIO = [member(f"worker-{number}") for number in (1, 2, 3)]
+
+
+def turbulent(clock: Clock, changes: int) -> tuple[FixedMembers, Ownership, str]:
+    """Members that change so often in a little while, so that worker-2 is gone; and a path that it owned before."""
+    members = FixedMembers("worker-1", TRIO)
+    found = Ownership(members, clock.seconds, 0.0)
+    path = f"/b/{owned_by(members, 'worker-2')}"
+    for number in range(changes):
+        clock.advance(0.5)
+        members.change([TRIO[0], member(f"worker-{10 + number}"), TRIO[2]])
+    members.change([TRIO[0], member("worker-9"), *TRIO[2:]])
+    members.live = (*members.live, TRIO[1])  # it is reached again
+    return members, found, path
+
+
+def test_all_that_owned_a_path_within_a_minute_are_told() -> None:
+    """However many members came and went meanwhile, who owned a path within the last minute is told of a write."""
+    clock = Clock()
+    _, found, path = turbulent(clock, 40)
+    witnesses = found.witnesses(path)
+    assert witnesses is not None
+    assert "worker-2" in [one.worker for one in witnesses]
+
+
+def test_when_there_were_too_many_to_remember(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where not all that were in force within the last minute are known, nobody claims to know whom to tell; later they do again."""
+    monkeypatch.setattr(ownership, "MOST_WORKERS", 24)
+    clock = Clock()
+    _, found, path = turbulent(clock, 40)
+    assert found.witnesses(path) is None
+    clock.advance(RECENT_SECONDS + 1)
+    assert found.witnesses(path) is not None
+
+
+def test_children_know_how_many_they_are() -> None:
+    """A child is told how many share its ports, and waits for as many reports of clients as that takes."""
+    processes = Processes()
+    Slot(0, Job(Loaded(Settings(), None, ()), [], announces=True, count=3), processes).start()
+    assert commission(processes.children[0]).count == 3
+    clock = Clock()
+    sharing = Sharing(Settings(), FixedMembers("worker-1", TRIO), clock, Threads(clock, 1, "none"), Metrics(), None, 3)
+    for _ in range(5):
+        assert not sharing._arrivals.stops("client")
+        sharing._arrivals.sent("client")
+        clock.advance(60)
+    assert not sharing._arrivals.stops("client")
