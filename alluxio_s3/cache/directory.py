@@ -35,6 +35,24 @@ _NOT_THE_DISK = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _log = Logger()
 
 
+class Mishaps:
+    """Errors of what is given up after three of them within a minute; ``clock`` is monotonic, in seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._at: deque[float] = deque(maxlen=ERRORS)
+
+    def add(self) -> bool:
+        """One more; whether it is to be given up."""
+        now = self._clock()
+        self._at.append(now)
+        return len(self._at) == ERRORS and now - self._at[0] <= WINDOW_SECONDS
+
+    def clear(self) -> None:
+        """Forget them."""
+        self._at.clear()
+
+
 class Directory:
     """The directory ``path``, whose pages may take ``size`` bytes of disk; ``number`` is its own in the index.
 
@@ -50,7 +68,7 @@ class Directory:
         # What this process has counted, inside changes of the index, of which there is one at a time.
         self.evicted = self.damaged = 0
         self._clock = clock
-        self._errors: deque[float] = deque(maxlen=ERRORS)
+        self._errors = Mishaps(clock)
         self._tried_at = clock()
         self._device: int | None = None
         self._block = 4096
@@ -99,11 +117,9 @@ class Directory:
         """Count an error of its disk."""
         if isinstance(problem, OSError) and problem.errno in _NOT_THE_DISK:
             return
-        now = self._clock()
-        self._errors.append(now)
-        if self.on and len(self._errors) == ERRORS and now - self._errors[0] <= WINDOW_SECONDS:
+        if self._errors.add() and self.on:
             self.on = False
-            self._tried_at = now
+            self._tried_at = self._clock()
             _log.error("The cache does without {path} for now: {problem}", path=self.path, problem=str(problem))
 
     def wants_retry(self) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import resource
 from collections import OrderedDict
 from threading import Lock
 
 from alluxio_s3.cache.page import Page
+
+MOST_OPEN = 4096
 
 Key = tuple[bytes, int]
 
@@ -76,3 +79,9 @@ class OpenPages:
             self._pages.clear()
         for page in pages:
             page.drop()
+
+
+def most_open() -> int:
+    """How many pages this process may keep open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_OPEN if soft == resource.RLIM_INFINITY else min(MOST_OPEN, soft // 8)

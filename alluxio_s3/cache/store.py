@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -21,11 +20,11 @@ from twisted.logger import Logger
 from alluxio_s3.cache import listing
 from alluxio_s3.cache.alarm import FIRST_WORD, Alarm
 from alluxio_s3.cache.claims import Claims
-from alluxio_s3.cache.directory import FULL, Directory
+from alluxio_s3.cache.directory import FULL, Directory, Mishaps
 from alluxio_s3.cache.index import Found, Tally, page_key
 from alluxio_s3.cache.keys import CachedObject, CachedVersion, Freed, Known, NewPage
 from alluxio_s3.cache.knowledge import Knowledge, Learned, believe, settle
-from alluxio_s3.cache.open_pages import Key, OpenPages
+from alluxio_s3.cache.open_pages import Key, OpenPages, most_open
 from alluxio_s3.cache.page import Page, verified_size
 from alluxio_s3.cache.session import Session
 from alluxio_s3.cache.stats import PlaceStats, Stats
@@ -33,7 +32,8 @@ from alluxio_s3.cache.stock import Stock
 from alluxio_s3.cache.upkeep import Upkeep
 from alluxio_s3.storage import Status
 
-MOST_OPEN = 4096
+# What the index may raise after which it is made anew.
+_LOST = (lmdb.CorruptedError, lmdb.PanicError, lmdb.PageNotFoundError, lmdb.InvalidError)
 # A process that has run for so long is not ended by a damaged index.
 LASTING_SECONDS = 2.0
 # The index is tried again so long after it failed.
@@ -72,7 +72,7 @@ class PageStore:
         self._places = tuple(places)
         self._clock = clock
         self._wall_ns = wall_ns
-        self._open = OpenPages(_open_files() if open_files is None else open_files)
+        self._open = OpenPages(most_open() if open_files is None else open_files)
         self._lock = Lock()
         self._touched: set[Key] = set()
         self._hits = self._misses = 0
@@ -81,6 +81,7 @@ class PageStore:
         self._tried_at = clock()
         self._settled = b""
         self._lasted = False
+        self._mishaps = Mishaps(clock)
         self._begin()
         self.claims = Claims(str(Path(self._places[0].path, "index", "claims")))
 
@@ -375,7 +376,8 @@ class PageStore:
 
     def _index_failed(self, problem: lmdb.Error) -> None:
         _log.error("The index of the cache failed: {problem}", problem=str(problem))
-        if isinstance(problem, lmdb.CorruptedError | lmdb.PanicError | lmdb.PageNotFoundError | lmdb.InvalidError):
+        # What LMDB has no name for is the disk's; one that is full is no reason to do without what is there.
+        if isinstance(problem, _LOST) or (type(problem) is lmdb.Error and self._mishaps.add()):
             self._index_lost(str(problem))
 
     def _index_lost(self, reason: str) -> None:
@@ -391,9 +393,3 @@ class PageStore:
         self._open.clear()
         if stock.session.is_in_place():
             stock.session.distrust()
-
-
-def _open_files() -> int:
-    """How many pages may be kept open."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MOST_OPEN if soft == resource.RLIM_INFINITY else min(MOST_OPEN, soft // 8)

@@ -14,6 +14,7 @@ from alluxio_s3.cache.directory import Directory
 from alluxio_s3.cache.store import PageStore, Place
 from alluxio_s3.storage import Attributes, Status
 from tests.cache.page_files import PAGE_BYTES, body, files, later_ns, on_disk, put, read, thing
+from tests.faults.disks import Disk, lack
 
 
 class Clock:
@@ -278,3 +279,27 @@ def test_what_is_known_is_bounded(made, tmp_path):
     known = [number for number in range(500) if store.recall("mem://a", f"{number}").status is not None]
     assert 36 <= len(known) <= 100
     assert not store.learn("mem://a", "first", first.generation, None, 1)
+
+
+def test_an_index_on_a_disk_that_turns_read_only(made, clock, tmp_path):
+    """A cache whose index cannot be written any more is given up after three errors; reads find nothing, and nothing fails."""
+    disk = Disk("ext4", tmp_path / "mortal")
+    reason = lack("mkfs.ext4", "losetup") or disk.make()
+    if reason:
+        pytest.skip(reason)
+    try:
+        disk.place.chmod(0o700)
+        store = made(disk.place)
+        assert put(store, thing("a"), 0)
+        assert read(store, thing("a"), 0) == body(thing("a"), 0)
+        disk.turn_read_only()
+        for number in range(1, 4):
+            assert store.stats().places[0].on
+            assert not put(store, thing("a"), number)
+        assert not store.stats().places[0].on
+        assert read(store, thing("a"), 0) is None
+        clock.now += 61
+        store.tend()
+        assert not store.stats().places[0].on
+    finally:
+        disk.close()

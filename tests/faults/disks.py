@@ -100,6 +100,11 @@ class Disk:
         finally:
             os.close(descriptor)
 
+    def turn_read_only(self) -> None:
+        """Have it take no more writes, from files that are open either, as ext4 does when its disk fails; what is there can be read."""
+        done = _run("mount", "-o", "remount,abort", self.place)
+        assert done.returncode == 0, done.stderr
+
     def unmount(self) -> None:
         """Unmount it, once nobody has a file open there."""
         done = _run("umount", self.place)

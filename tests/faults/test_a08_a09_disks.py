@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -139,33 +140,50 @@ def mortal(tmp_path: Path) -> Iterator[Disk]:
         made.close()
 
 
-@pytest.mark.parametrize("fault", ["full", "dead", "emptied", "unmounted"] if LONG else ["dead", "emptied"])
+def is_off(daemon: Daemon) -> bool:
+    """Whether the daemon says that it does without the directory of its cache."""
+    where = re.search(r"Metrics at (http://\S+)/metrics", daemon.log)
+    assert where is not None
+    with urlopen(f"{where[1]}/metrics", timeout=30) as answer:
+        found = re.search(rb"^alluxio_s3_cache_directory_disabled\{.*\} ([0-9.]+)$", answer.read(), re.MULTILINE)
+    assert found is not None
+    return float(found[1]) == 1
+
+
+@pytest.mark.parametrize("fault", ["full", "dead", "read-only", "emptied", "unmounted"] if LONG else ["dead", "read-only", "emptied"])
 def test_a09_dead_cache(tmp_path: Path, disk: MemoryDisk, mortal: Disk, fault: str) -> None:
     """Whatever becomes of the disk of the cache under load, no read fails, and none is wrong."""
     data = tmp_path / "data"
     data.mkdir()
-    place = mortal.place if fault == "dead" else disk.place
+    dying = fault in ("dead", "read-only")
+    place = mortal.place if dying else disk.place
     place.chmod(0o700)
     cached = {
         "alluxio.dora.client.ufs.root.option.freshness": "strong",
         "alluxio.worker.page.store.dirs": place,
         "alluxio.worker.page.store.sizes": "64MB" if fault == "full" else "8MB",
         "alluxio.worker.s3.durability": "rename",
+        "alluxio.worker.s3.admin.port": 0,
     }
     with Daemon(tmp_path / "conf") as daemon:
         endpoint = daemon.start(properties(free_port(), data, cached))
+        assert not is_off(daemon)
         make_bucket(endpoint, "ledger")
         options = Options([endpoint], str(tmp_path / "ledgers"), seed=SEED, keys=10, largest=2 << 20)
         with Load(options, 3) as load:
             load.until(100)
-            if fault == "dead":
-                mortal.cut()
+            if dying:
+                (mortal.cut if fault == "dead" else mortal.turn_read_only)()
             for _ in range(5 if LONG else 1):
                 _break(disk, fault)
                 load.last(12 if LONG else 0.7)
+            while dying and not is_off(daemon):
+                load.last(0.1)
+            load.last(1)
         load.verify()
         verdict = judge(tmp_path / "ledgers", SEED)
         assert verdict.clean, verdict.told()
+        assert daemon.alive
         assert failed_reads(tmp_path / "ledgers") == []
     report("A9", f"cache {fault}: 0 failed reads: {verdict}")
 
