@@ -271,6 +271,7 @@ class Gateway(MultiService):
             self._pipeline.services = evolve(self._pipeline.services, limits=limits_of(settings))
             self._site.fast.renew()
             self._pipeline.gate.limits.replace(ClientLimits.of(settings))
+            self._site.allow_stalls(settings.body_stall_ms / 1000 or None)
 
         return [
             PlainPart("connections", "connections", connections),

@@ -45,13 +45,25 @@ class S3Site(Site):
         self.fast = fast
         self.timeOut = idle_seconds
         self.keep_alive = keep_alive
-        self.body_stall_seconds = body_stall_seconds
+        self.body_stall_seconds: float | None = None
+        self._stalls: Stalls | None = None
         self.gate = fast.gate
         self.connections = Connections(self.gate, reactor)
         self.arrivals = Arrivals(self.gate, reactor)
         self._asked = 0
         self.crowd = Crowd(reactor.seconds)
-        self._stalls = None if body_stall_seconds is None else Stalls(self.connections, reactor, body_stall_seconds)
+        self.allow_stalls(body_stall_seconds)
+
+    def allow_stalls(self, seconds: float | None) -> None:
+        """From now on clients may stand still for so long; what has begun to come in has its time already."""
+        if seconds == self.body_stall_seconds:
+            return
+        if self._stalls is not None:
+            self._stalls.stop()
+        self.body_stall_seconds = seconds
+        self._stalls = None if seconds is None else Stalls(self.connections, self.reactor, seconds)
+        if self._stalls is not None and self.numPorts:
+            self._stalls.start()
 
     def startFactory(self) -> None:
         """The first port listens."""

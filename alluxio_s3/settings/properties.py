@@ -124,6 +124,7 @@ class Connections:
         "30sec",
         "How long a client may neither send nor take a byte in the middle of a body. `0`: forever.",
         ours=True,
+        reload="limits",
     )
     drain_ms: int = setting(
         "alluxio.worker.s3.drain.timeout",
@@ -140,6 +141,7 @@ class Connections:
         "How long the daemon, told to stop, still serves while `/ready` says that it is not ready, so that load balancers send what is"
         " new elsewhere before it is refused. A second signal ends it.",
         ours=True,
+        reload="connections",
     )
     processes: int = setting(
         "alluxio.worker.s3.processes",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,6 +103,23 @@ def test_properties_are_read_again(daemon: Changing) -> None:
             assert daemon.daemon.alive, daemon.daemon.log
         assert wire("PUT", "bucket", "k", body=b"", headers=headers).status == 400
     assert daemon.daemon.log.count("log level: read again") == before
+    daemon.daemon.stop()
+
+
+def test_how_long_clients_may_stand_still_changes(daemon: Changing) -> None:
+    """A body and an answer that stand still are given up after the time that the file says now."""
+    host, _, port = urlsplit(daemon.start(alluxio__worker__s3__body__stall__timeout="0sec")).netloc.partition(":")
+    (Path(str(daemon.properties["alluxio.dora.client.ufs.root"])) / "bucket" / "large").write_bytes(bytes(64 << 20))
+    daemon.change("limits: read again", alluxio__worker__s3__body__stall__timeout="1sec")
+    with socket.create_connection((host, int(port)), timeout=60) as sending, socket.socket() as taking:
+        sending.sendall(b"PUT /bucket/k HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf")
+        taking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        taking.settimeout(60)
+        taking.connect((host, int(port)))
+        taking.sendall(b"GET /bucket/large HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert b"RequestTimeout" in sending.recv(1 << 16)
+        while daemon.admin.figures()["alluxio_s3_connections",]:
+            pass
     daemon.daemon.stop()
 
 
