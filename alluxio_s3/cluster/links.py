@@ -48,6 +48,8 @@ class Link(Protocol):
     """
 
     transport: Any
+    # Which process of the peer answers it.
+    process = ""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock

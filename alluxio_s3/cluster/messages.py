@@ -16,10 +16,11 @@ from attrs import asdict, astuple, fields_dict, frozen
 
 from alluxio_s3.storage import Attributes, NoSuchPath, ObjectChanged, PathConflict, Provenance, Status, StorageError, Unavailable
 
-VERSION = "1"
+VERSION = "2"
 TOLD = "alluxio-told"
-STATUS, OPEN, FORGET, ARRIVED = "status", "open", "forget", "arrived"
-METHODS: Mapping[str, str] = {STATUS: "GET", OPEN: "GET", FORGET: "POST", ARRIVED: "POST"}
+HELLO, STATUS, OPEN, FORGET, ARRIVED = "hello", "status", "open", "forget", "arrived"
+METHODS: Mapping[str, str] = {HELLO: "GET", STATUS: "GET", OPEN: "GET", FORGET: "POST", ARRIVED: "POST"}
+GREETING = f"/{VERSION}/{HELLO}?"
 # What is longer is not told: who asked asks the store.
 MAX_TOLD = 24 << 10
 _PROVENANCE = frozenset(fields_dict(Provenance))
@@ -46,14 +47,15 @@ class Question:
         _, version, verb = path.split("/")
         if version != VERSION or verb not in METHODS:
             raise ValueError(f"there is no {path}")
-        return cls(verb, dict(parse_qsl(query, keep_blank_values=True, strict_parsing=True)))
+        return cls(verb, dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))))
 
 
 @frozen
 class Told:
     """What an answer says. ``ring`` is what the peer takes the ring to be (``Ownership.ring``).
 
-    ``resident`` is how many of the bytes asked for were in the cache, if that was asked.
+    ``resident`` is how many of the bytes asked for were in the cache, if that was asked; ``process`` the name of the one that answers, if
+    it was greeted.
     """
 
     ring: str
@@ -62,10 +64,13 @@ class Told:
     resident: int | None = None
     offset: int = 0
     error: str = ""
+    process: str = ""
 
     def text(self) -> str:
         """As it is in the header. Raises Unavailable for what does not fit."""
         said: dict[str, Any] = {"ring": self.ring, "offset": self.offset, "error": self.error, "resident": self.resident}
+        if self.process:
+            said["process"] = self.process
         if self.status is not None:
             said["status"] = _plain(self.status)
             said["seen"] = None if self.status.provenance is None else asdict(self.status.provenance)
@@ -84,7 +89,7 @@ class Told:
         if "status" in said:
             status = _status(said["status"], None if said["seen"] is None else _provenance(said["seen"]))
         provenance = _provenance(said["provenance"]) if "provenance" in said else None
-        return cls(said["ring"], status, provenance, said["resident"], said["offset"], said["error"])
+        return cls(said["ring"], status, provenance, said["resident"], said["offset"], said["error"], said.get("process", ""))
 
 
 def name_of(identity: str) -> str:

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 
 from alluxio_s3.cluster.flows import Flow
 from alluxio_s3.cluster.links import Head, Link, LinkBroken
-from alluxio_s3.cluster.messages import ANSWERS, ARRIVED, FORGET, METHODS, OPEN, STATUS, TOLD, Question, Told
+from alluxio_s3.cluster.messages import ANSWERS, ARRIVED, FORGET, HELLO, METHODS, OPEN, STATUS, TOLD, Question, Told
 from alluxio_s3.cluster.seals import HEADER, Seals
 from alluxio_s3.interfaces import IFlow, IMembers, Member
 from alluxio_s3.storage import ObjectChanged, Status
@@ -165,20 +165,35 @@ class Peers:
         self._idle.clear()
 
     async def _ask(self, member: Member, verb: str, values: Mapping[str, str], patience: Patience) -> _Answer:
-        target = Question(verb, values).target
+        question = Question(verb, values)
         while True:
             kept = self._kept(member)
-            link = kept or await self._connected(member, patience.connect)
-            value, mark = self._seals.seal(member.worker, METHODS[verb], target)
-            request = f"{METHODS[verb]} {target} HTTP/1.1\r\nHost: {member.host}\r\nContent-Length: 0\r\n{HEADER}: {value}\r\n\r\n"
+            link = kept or await self._greeted(member, patience)
             try:
-                head = await link.ask(request.encode(), patience.sign, patience.answer)
+                return await self._exchanged(member, link, question, patience)
             except LinkBroken as problem:
                 if kept is not None and problem.closed:
                     continue  # it was closed while nobody looked
                 self._suspect(member, problem)
                 raise PeerFailed(f"{member.worker}: {problem}") from None
-            return self._checked(member, link, head, mark)
+
+    async def _greeted(self, member: Member, patience: Patience) -> Link:
+        """A new connection, of which it is known which process has it."""
+        link = await self._connected(member, patience.connect)
+        try:
+            answer = await self._exchanged(member, link, Question(HELLO, {}), patience)
+        except LinkBroken as problem:
+            self._suspect(member, problem)
+            raise PeerFailed(f"{member.worker}: {problem}") from None
+        link.process = answer.told.process
+        return link
+
+    async def _exchanged(self, member: Member, link: Link, question: Question, patience: Patience) -> _Answer:
+        """The answer, if it is a member's. Raises LinkBroken, PeerFailed."""
+        method, target = METHODS[question.verb], question.target
+        value, mark = self._seals.seal(member.worker, method, target, link.process)
+        request = f"{method} {target} HTTP/1.1\r\nHost: {member.host}\r\nContent-Length: 0\r\n{HEADER}: {value}\r\n\r\n"
+        return self._checked(member, link, await link.ask(request.encode(), patience.sign, patience.answer), mark)
 
     def _checked(self, member: Member, link: Link, head: Head, mark: str) -> _Answer:
         text = head.headers.get(TOLD, "")

@@ -1,8 +1,9 @@
 """How workers know each other on the peers' port: each request, and the head of each answer, carries a seal that only members can make.
 
-A seal of a request is over its method and target (such requests have no body), who sends it and to whom, the sender's epoch, the
-time, and a number that each process of a sender uses once. It is good for some minutes, and once: a receiver remembers for each sender
-the highest number that it saw and which of those below it, in a window, so what it remembers does not grow with the requests.
+A seal of a request is over its method and target (such requests have no body), who sends it and to which process of whom, the sender's
+epoch, the time, and a number that each process of a sender uses once. It is good for some minutes, and once: a receiver remembers for each
+sender the highest number that it saw and which of those below it, in a window, so what it remembers does not grow with the requests. Which
+process answers a connection is asked first; so what one has taken is no good for another, nor for the one that comes after it.
 """
 
 from __future__ import annotations
@@ -53,24 +54,28 @@ class Seals:
     def __init__(self, members: IMembers, clock: IReactorTime) -> None:
         self._members = members
         self._clock = clock
-        self._sender = os.urandom(8).hex()
+        # The name of this process among all that there ever are.
+        self.process = os.urandom(8).hex()
         self._numbers = count(1)
         # For each sender: the highest number, and a bit for each of those in the window below it.
         self._seen: OrderedDict[str, tuple[int, int]] = OrderedDict()
 
-    def seal(self, receiver: str, method: str, target: str) -> tuple[str, str]:
-        """The value of the header for a request to the worker ``receiver``, and the mark that the answer to it will have."""
-        mine = self._members.me.worker
-        mark = f"{self._sender}-{next(self._numbers)}"
-        fields = [quote(mine, safe=""), str(self._members.epoch), str(int(self._clock.seconds())), mark]
-        return f"{' '.join(fields)} {self._mac('request', receiver, method, target, *fields)}", mark
+    def seal(self, receiver: str, method: str, target: str, process: str = "") -> tuple[str, str]:
+        """The value of the header for a request to a process of the worker ``receiver``, and the mark that the answer to it will have.
 
-    def open(self, value: str, method: str, target: str) -> Sealed:
-        """Whose request it is. Raises BadSeal."""
+        Without a ``process`` it is good for the question which one it is.
+        """
+        mine = self._members.me.worker
+        mark = f"{self.process}-{next(self._numbers)}"
+        fields = [quote(mine, safe=""), str(self._members.epoch), str(int(self._clock.seconds())), mark]
+        return f"{' '.join(fields)} {self._mac('request', receiver, process, method, target, *fields)}", mark
+
+    def open(self, value: str, method: str, target: str, *, greeting: bool = False) -> Sealed:
+        """Whose request it is. Raises BadSeal. A ``greeting`` asks which process this is."""
         *fields, mac = value.split(" ")
-        if len(fields) != 4 or not hmac.compare_digest(
-            mac.encode(), self._mac("request", self._members.me.worker, method, target, *fields).encode()
-        ):
+        process = "" if greeting else self.process
+        right = self._mac("request", self._members.me.worker, process, method, target, *fields)
+        if len(fields) != 4 or not hmac.compare_digest(mac.encode(), right.encode()):
             raise BadSeal("the seal is no member's")
         worker, epoch, seconds, mark = fields
         if abs(self._clock.seconds() - int(seconds)) > GOOD_SECONDS:

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
 from alluxio_s3.actions.exchange import ReaderBody, Response
-from alluxio_s3.cluster.messages import ANSWERS, ARRIVED, FORGET, METHODS, STATUS, TOLD, Question, Told
+from alluxio_s3.cluster.messages import ANSWERS, ARRIVED, FORGET, GREETING, HELLO, METHODS, STATUS, TOLD, Question, Told
 from alluxio_s3.cluster.ownership import Ownership
 from alluxio_s3.cluster.seals import HEADER, BadSeal, Sealed, Seals
 from alluxio_s3.cluster.store import ClusterStore
@@ -168,7 +168,7 @@ class PeerSite(S3Site):
         target = request.uri.decode("latin-1")
         method = request.method.decode("latin-1")
         try:
-            sealed = self._seals.open(request.getHeader(HEADER) or "", method, target)
+            sealed = self._seals.open(request.getHeader(HEADER) or "", method, target, greeting=target == GREETING)
         except (BadSeal, ValueError) as problem:
             self._log.warn("{peer}: {problem}", peer=getattr(request.client, "host", ""), problem=str(problem) or "no seal")
             await send(request, Response(403), b"", self._threads)
@@ -188,6 +188,8 @@ class PeerSite(S3Site):
             question = Question.read(target)
             if METHODS[question.verb] != method:
                 raise ValueError(method)  # noqa: TRY301
+            if question.verb == HELLO:
+                return 200, Told(self._desk.ownership.ring, process=self._seals.process), None
             told, body = await self._desk.answer(question)
         except (StorageError, S3Error) as problem:
             known = type(problem).__name__ if type(problem).__name__ in ANSWERS else f"{type(problem).__name__}: {problem}"

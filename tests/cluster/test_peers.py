@@ -16,7 +16,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 
-from alluxio_s3.cluster.messages import Question, Told
+from alluxio_s3.cluster.messages import VERSION, Question, Told
 from alluxio_s3.cluster.peer_reader import PeerReader
 from alluxio_s3.cluster.peers import Patience
 from alluxio_s3.cluster.seals import HEADER, BadSeal, Seals
@@ -521,22 +521,27 @@ async def test_strangers_are_told_nothing(cluster) -> None:
     key = made.key(2)
     await made.put(made.shared, key, b"data")
     target = Question("open", {"path": f"/b/{key}", "store": second.store.name, "offset": "0", "count": "9", "validator": ""}).target
-    good, _ = first.seals.seal("worker-2", "GET", target)
+    process = second.seals.process
+    good, _ = first.seals.seal("worker-2", "GET", target, process)
     assert (await ask(second, target, good)).startswith(b"HTTP/1.1 200 ")
     for seal in (
         good,
         "",
         "x",
         "a b c d e",
-        first.seals.seal("worker-3", "GET", target)[0],
-        first.seals.seal("worker-2", "GET", target + "&x=1")[0],
+        first.seals.seal("worker-3", "GET", target, process)[0],
+        first.seals.seal("worker-2", "GET", target + "&x=1", process)[0],
+        # What another process of it, or the one before it, may have taken already; and what is good for a greeting only.
+        first.seals.seal("worker-2", "GET", target, "another")[0],
+        first.seals.seal("worker-2", "GET", target)[0],
     ):
         answer = await ask(second, target, seal)
         assert answer.startswith(b"HTTP/1.1 403 ")
         assert b"data" not in answer
         assert b"alluxio-told" not in answer
-    wrong, _ = first.seals.seal("worker-2", "GET", "/1/nothing?a=b")
-    assert (await ask(second, "/1/nothing?a=b", wrong)).startswith(b"HTTP/1.1 400 ")
+    nothing = f"/{VERSION}/nothing?a=b"
+    wrong, _ = first.seals.seal("worker-2", "GET", nothing, process)
+    assert (await ask(second, nothing, wrong)).startswith(b"HTTP/1.1 400 ")
 
 
 @pytest_twisted.ensureDeferred
@@ -561,18 +566,35 @@ async def test_clients_that_arrive_are_told_of(cluster) -> None:
     assert second.arrived == ["a", "b"]
 
 
+def test_a_seal_is_for_one_process() -> None:
+    """What one process of a worker has opened is no good for another of the same worker; a greeting is for all, and for nothing else."""
+    clock = Clock()
+    members = [member("worker-1"), member("worker-2")]
+    one = Seals(FixedMembers("worker-1", members), clock)
+    two, sibling = (Seals(FixedMembers("worker-2", members), clock) for _ in range(2))
+    seal = one.seal("worker-2", "GET", "/t", two.process)[0]
+    two.open(seal, "GET", "/t")
+    with pytest.raises(BadSeal):
+        sibling.open(seal, "GET", "/t")
+    hello = one.seal("worker-2", "GET", "/h")[0]
+    for process in (two, sibling):
+        process.open(hello, "GET", "/h", greeting=True)
+        with pytest.raises(BadSeal):
+            process.open(hello, "GET", "/h")
+
+
 def test_seals_are_good_once() -> None:
     """A seal opens once, in any order within the window, not when it is old, and not for anything else."""
     clock = Clock()
     members = [member("worker-1"), member("worker-2")]
     one, two = (Seals(FixedMembers(name, members), clock) for name in ("worker-1", "worker-2"))
-    sealed = [one.seal("worker-2", "GET", "/t")[0] for _ in range(50)]
+    sealed = [one.seal("worker-2", "GET", "/t", two.process)[0] for _ in range(50)]
     for seal in [*sealed[25:], *sealed[:25]]:
         assert two.open(seal, "GET", "/t").worker == "worker-1"
     for seal in sealed:
         with pytest.raises(BadSeal):
             two.open(seal, "GET", "/t")
-    late = one.seal("worker-2", "GET", "/t")[0]
+    late = one.seal("worker-2", "GET", "/t", two.process)[0]
     for method, target in (("POST", "/t"), ("GET", "/u")):
         with pytest.raises(BadSeal):
             two.open(late, method, target)
