@@ -103,7 +103,7 @@ def reads(connections: list[Connection], mount: str, size: int) -> list[Read]:
     found = []
     for number in range(OBJECTS):
         target = f"/{mount}/{key(size, number)}"
-        owner = next(one for one in connections if one.get(target, FOLLOWER)[0] == 200)
+        owner = next(one for one in connections if "detail=proxy" not in one.get(target)[1]["cache-status"])
         other = next(one for one in connections if one is not owner)
         found.append(Read(target, size, owner, other))
     for read in found:
