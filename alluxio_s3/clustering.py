@@ -254,7 +254,13 @@ def _fixed(settings: Settings) -> FixedMembers:
     if secret is None:
         raise SettingsError("alluxio.worker.s3.cluster.secret.file: workers that know each other from a file need one.")
     try:
-        found = parse_members(Path(settings.static_members).read_text(encoding="utf-8"), settings.rest_port, settings.peer_port)
+        found = parse_members(
+            Path(settings.static_members).read_text(encoding="utf-8"),
+            settings.rest_port,
+            settings.peer_port,
+            settings.https_port if settings.tls_enabled else None,
+            plain=not settings.only_https,
+        )
     except (OSError, ValueError) as problem:
         raise SettingsError(f"{file}: {settings.static_members}: {getattr(problem, 'strerror', None) or problem}") from None
     host = host_of(settings)

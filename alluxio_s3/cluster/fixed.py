@@ -13,13 +13,15 @@ from alluxio_s3.cluster.owners import Owners
 from alluxio_s3.cluster.registration import Forget
 from alluxio_s3.interfaces import IMembers, Member
 
-_LINE = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+)(?::([0-9]{1,5}))?(?:/([0-9]{1,5}))?", re.ASCII)
+_LINE = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+)(?::([0-9]{1,5}))?(?:/([0-9]{1,5})(?:/([0-9]{1,5}))?)?", re.ASCII)
 
 
-def parse_members(text: str, http_port: int, peer_port: int) -> Mapping[str, Member]:
-    """The members of a file, by id, which is ``host:port``: a line for each, ``host``, ``host:port`` or ``host:port/peer-port``.
+def parse_members(text: str, http_port: int, peer_port: int, https_port: int | None = None, *, plain: bool = True) -> Mapping[str, Member]:
+    """The members of a file, by id, which is ``host:port``: a line for each, ``host``, ``host:port``, ``host:port/peer-port`` or
+    ``host:port/peer-port/https-port``.
 
-    What follows ``#`` is not read. The ports are what a line that does not say means. Raises ValueError.
+    What follows ``#`` is not read. The ports are what a line that does not say means; with no ``https_port`` nobody serves HTTPS, whatever
+    a line says, and if it is not ``plain`` nobody serves HTTP, and their ports there are only names. Raises ValueError.
     """
     found: dict[str, Member] = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -27,13 +29,14 @@ def parse_members(text: str, http_port: int, peer_port: int) -> Mapping[str, Mem
         if not words:
             continue
         match = _LINE.fullmatch(words)
-        ports = [int(match[group] or default) for group, default in ((2, http_port), (3, peer_port))] if match else []
+        defaults = ((2, http_port), (3, peer_port), (4, https_port or 1))
+        ports = [int(match[group] or default) for group, default in defaults] if match else []
         if match is None or not all(0 < port < 65536 for port in ports):
-            raise ValueError(f"line {number}: expected host, host:port or host:port/peer-port, not {words[:100]!r}")
+            raise ValueError(f"line {number}: expected host[:port[/peer-port[/https-port]]], not {words[:100]!r}")
         worker = f"{match[1]}:{ports[0]}"
         if worker in found:
             raise ValueError(f"line {number}: {worker} is there twice")
-        found[worker] = Member(worker, "", match[1].strip("[]"), ports[0], None, ports[1])
+        found[worker] = Member(worker, "", match[1].strip("[]"), ports[0] if plain else None, ports[2] if https_port else None, ports[1])
     return found
 
 

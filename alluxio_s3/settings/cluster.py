@@ -48,7 +48,8 @@ class Cluster:
         "alluxio.worker.static.membership.manager.config.file",
         location(),
         "",
-        "The file of all workers if they know each other from one: a line for each, `host`, `host:port` or `host:port/peer-port`.",
+        "The file of all workers if they know each other from one: a line for each, `host`, `host:port`, `host:port/peer-port` or"
+        " `host:port/peer-port/https-port`.",
     )
     worker_host: str | None = setting(
         "alluxio.worker.hostname",

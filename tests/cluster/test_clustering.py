@@ -98,7 +98,25 @@ async def test_workers_of_a_file(tmp_path):
         build_clustering(loaded(tmp_path, properties | {"alluxio.worker.s3.bind.host": "10.0.0.9"}), reactor)
 
 
-@pytest.mark.parametrize("text", ["a b", "a:0", "a:70000", "a:1/0", "a:x", "a/b/c", "a\na:29998", "user@a"])
+def test_ports_of_https():
+    """Where HTTPS is served, workers of a file have that port too, their own or that of all; where HTTP is not, no port of it."""
+    text = "a\nb:80/81/444\nc:80/81"
+    plain = parse_members(text, 29998, 29995)
+    assert {one.https_port for one in plain.values()} == {None}
+    both = parse_members(text, 29998, 29995, 29996)
+    assert [(one.http_port, one.peer_port, one.https_port) for one in both.values()] == [
+        (29998, 29995, 29996),
+        (80, 81, 444),
+        (80, 81, 29996),
+    ]
+    only = parse_members(text, 29998, 29995, 29996, plain=False)
+    assert only.keys() == both.keys() == plain.keys()
+    assert [(one.http_port, one.https_port) for one in only.values()] == [(None, 29996), (None, 444), (None, 29996)]
+
+
+@pytest.mark.parametrize(
+    "text", ["a b", "a:0", "a:1/2/0", "a:1/2/3/4", "a:1/2/x", "a:70000", "a:1/0", "a:x", "a/b/c", "a\na:29998", "user@a"]
+)
 def test_what_is_no_worker(text):
     """A line that makes no sense is an error that says which."""
     with pytest.raises(ValueError, match="line"):
