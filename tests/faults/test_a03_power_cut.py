@@ -18,12 +18,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.daemons import LONG, SEED, Daemon, free_port, properties, report
+from tests.faults.daemons import LONG, SEED, free_port, properties, report
 from tests.faults.disks import KINDS, Disk, lack, private_mounts
 from tests.faults.generator import MIX, Options
 from tests.faults.judgement import Verdict, judge
 from tests.faults.leftovers import passing
 from tests.faults.load import Load
+from tests.faults.nursery import Nursery
 
 ROUNDS = int(os.environ.get("ROUNDS", "100")) if LONG else 2
 # What may be lost of what was answered before the cut, in seconds; None: all of it.
@@ -100,7 +101,8 @@ def test_power_cuts(tmp_path: Path, disks: dict[str, Disk]) -> None:
     served = properties(port, None, {"alluxio.worker.s3.mount.table": mount_table(tmp_path / "mounts.json", disks)})
     endpoint = f"http://127.0.0.1:{port}"
     writes = torn = 0
-    with Daemon(tmp_path / "conf") as daemon:
+    with Nursery(tmp_path / "conf") as nursery:
+        daemon = nursery.daemon("one")
         daemon.start(served)
         for round_ in range(ROUNDS):
             ledgers = tmp_path / "ledgers" / str(round_)
