@@ -120,6 +120,15 @@ class Attributes:
 
 
 @frozen
+class PartPlace:
+    """Where a part of a multipart object is: ``count`` bytes from ``offset``, one of ``parts``; ``count`` is 0 if there is no such part."""
+
+    offset: int
+    count: int
+    parts: int
+
+
+@frozen
 class Provenance:
     """How the cache before a store came by what it gives, in the words of RFC 9211 (Cache-Status).
 

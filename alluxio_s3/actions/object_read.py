@@ -11,14 +11,14 @@ from alluxio_s3.actions.exchange import Call, ReaderBody, Response
 from alluxio_s3.actions.multipart import part_number
 from alluxio_s3.actions.provenance import LOAD, RESIDENCY, asks, cache_headers, prepared
 from alluxio_s3.actions.registry import OBJECT, Action, action
-from alluxio_s3.interfaces import IObjectReader
+from alluxio_s3.interfaces import IObjectReader, IPartLocator
 from alluxio_s3.namespace.mounts import Place
 from alluxio_s3.s3.conditions import check_read, parse_http_date
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.metadata import object_headers, response_overrides
 from alluxio_s3.s3.ranges import Range, parse_range
 from alluxio_s3.s3.target import Query
-from alluxio_s3.storage import ObjectChanged, Status, StorageError
+from alluxio_s3.storage import ObjectChanged, PartPlace, Status, StorageError
 
 _ACCEPTS = (
     "partNumber",
@@ -40,7 +40,7 @@ class GetObject(Action):
         place = call.services.namespace.locate(call.bucket)
         path = place.path(call.key)
         if path.endswith("/"):
-            found = _found(call, await place.ufs.status(path))
+            found = await _found(call, place, await place.ufs.status(path))
             return Response(found.status, found.headers)
         try:
             reader, found, told = await _opened(call, place, path, begins=True)
@@ -57,17 +57,22 @@ class HeadObject(Action):
         """The store is asked for the status only; for the number of tags too, where that is not in the status."""
         place = call.services.namespace.locate(call.bucket)
         path = place.path(call.key)
-        if any(asks(call.headers, name) for name in (LOAD, RESIDENCY)) and not path.endswith("/"):
-            reader, found, told = await _opened(call, place, path)
-            status = reader.status
-            await reader.close()
-        else:
-            status = await place.ufs.status(path)
-            found, told = _found(call, status), {}
+        try:
+            status, found, told = await self._look(call, place, path)
+        except ObjectChanged:  # as above
+            status, found, told = await self._look(call, place, path)
         headers = {**found.headers, **told, "Content-Length": str(found.count)}
         if not call.services.tags.travels:
             headers |= await _tag_count(call, place, status)
         return Response(found.status, headers)
+
+    async def _look(self, call: Call, place: Place, path: str) -> tuple[Status, Found, dict[str, str]]:
+        if any(asks(call.headers, name) for name in (LOAD, RESIDENCY)) and not path.endswith("/"):
+            reader, found, told = await _opened(call, place, path)
+            await reader.close()
+            return reader.status, found, told
+        status = await place.ufs.status(path)
+        return status, await _found(call, place, status), {}
 
 
 @frozen
@@ -87,7 +92,7 @@ async def _opened(call: Call, place: Place, path: str, *, begins: bool = False) 
     """
     reader = await place.ufs.open(path)
     try:
-        found = _found(call, reader.status)
+        found = await _found(call, place, reader.status)
         told = await prepared(reader, call.headers, found.offset, found.count)
         return await begun(reader, found.offset, found.count) if begins else reader, found, told
     except Exception:
@@ -95,10 +100,11 @@ async def _opened(call: Call, place: Place, path: str, *, begins: bool = False) 
         raise
 
 
-def describe(headers: Mapping[str, str], query: Query, status: Status) -> Found:
+def describe(headers: Mapping[str, str], query: Query, status: Status, part: PartPlace | None = None) -> Found:
     """What a read of ``status`` finds, by the request's headers and query.
 
-    Raises S3Error when a condition, the range or the part is at fault.
+    ``part``: where the part is that is asked for, if the status does not tell. Raises S3Error when a condition, the range or the part is
+    at fault.
     """
     try:
         check_read(headers, status.etag, status.modified_ns)
@@ -108,7 +114,7 @@ def describe(headers: Mapping[str, str], query: Query, status: Status) -> Found:
     stretch: Range | None = None
     extra: dict[str, str] = {}
     if "partNumber" in query:
-        stretch, extra = _part(headers, query, status)
+        stretch, extra = _part(headers, query, status, part)
     elif _range_holds(headers, status):
         stretch = parse_range(headers.get("range"), status.size)
     checksums = stretch is None and headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
@@ -119,17 +125,25 @@ def describe(headers: Mapping[str, str], query: Query, status: Status) -> Found:
     return Found(206, told, stretch.offset, stretch.count)
 
 
-def _found(call: Call, status: Status) -> Found:
+async def _found(call: Call, place: Place, status: Status) -> Found:
     if call.principal.how == "anonymous" and response_overrides(call.query):
         raise S3Error("InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests.")
-    return describe(call.headers, call.query, status)
+    part = None
+    if "partNumber" in call.query and "range" not in call.headers and not status.attributes.part_sizes and not status.is_folder:
+        locator = IPartLocator(place.ufs, None)
+        part = None if locator is None else await locator.part(status, part_number(call.query))
+    return describe(call.headers, call.query, status, part)
 
 
-def _part(headers: Mapping[str, str], query: Query, status: Status) -> tuple[Range | None, dict[str, str]]:
+def _part(headers: Mapping[str, str], query: Query, status: Status, place: PartPlace | None) -> tuple[Range | None, dict[str, str]]:
     """Where part ``partNumber`` is, and the headers that say so. An object that was put whole is its own part 1."""
     number = part_number(query)
     if "range" in headers:
         raise S3Error("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
+    if place is not None:
+        if not place.count:
+            raise S3Error("InvalidPartNumber", ActualPartCount=str(place.parts), PartNumberRequested=str(number))
+        return Range(place.offset, place.count), {"x-amz-mp-parts-count": str(place.parts)}
     sizes = status.attributes.part_sizes
     if sum(sizes) != status.size or not sizes:  # an object that changed since is in no parts
         sizes, extra = (status.size,), {}

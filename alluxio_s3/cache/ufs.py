@@ -24,7 +24,7 @@ from alluxio_s3.cache.loading import Loading
 from alluxio_s3.cache.reader import CachedReader
 from alluxio_s3.cache.source import Source
 from alluxio_s3.cache.store import PageStore
-from alluxio_s3.cache.writes import CachedAttributes, CachedBuckets, CachedUploads, CachedWriter, changing
+from alluxio_s3.cache.writes import CachedAttributes, CachedBuckets, CachedParts, CachedUploads, CachedWriter, changing
 from alluxio_s3.interfaces import (
     IAttributeUpdater,
     IBucketContainer,
@@ -34,6 +34,7 @@ from alluxio_s3.interfaces import (
     IMultipartUploads,
     IObjectReader,
     IObjectWriter,
+    IPartLocator,
     IReadOnly,
     IRemembering,
     ITagReader,
@@ -117,7 +118,12 @@ class CachedUnderFileSystem:
             return HotObjects(self.identity, self._cache.store, self._memory, self._cache.moments, self._figures)
         if interface in (ITagReader, IReadOnly):
             return interface(self._inner, None)
-        wrap: Any = {IMultipartUploads: CachedUploads, IAttributeUpdater: CachedAttributes, IBucketContainer: CachedBuckets}.get(interface)
+        wrap: Any = {
+            IMultipartUploads: CachedUploads,
+            IAttributeUpdater: CachedAttributes,
+            IBucketContainer: CachedBuckets,
+            IPartLocator: CachedParts,
+        }.get(interface)
         found = None if wrap is None else interface(self._inner, None)
         return None if found is None else wrap(found, self._memory)
 

@@ -20,11 +20,12 @@ from alluxio_s3.interfaces import (
     IMultipartUploads,
     IObjectReader,
     IObjectWriter,
+    IPartLocator,
     IRangeCopier,
     IRepeatedCompletions,
 )
 from alluxio_s3.s3.conditions import WriteCondition
-from alluxio_s3.storage import Attributes, Part, Status, Upload
+from alluxio_s3.storage import Attributes, ObjectChanged, Part, PartPlace, Status, Upload
 
 T = TypeVar("T")
 
@@ -162,6 +163,23 @@ class PartWriter:
     async def copy_from(self, reader: IObjectReader, offset: int, count: int) -> bool:
         """See IRangeCopier."""
         return await _copy_from(self._writer, reader, offset, count)
+
+
+@implementer(IPartLocator)
+class CachedParts:
+    """``locator`` of an under-store that is asked for parts: it may say that what is remembered of an object is old."""
+
+    def __init__(self, locator: IPartLocator, memory: Memory) -> None:
+        self._locator = locator
+        self._memory = memory
+
+    async def part(self, status: Status, number: int) -> PartPlace | None:
+        """See IPartLocator. The store is asked each time."""
+        try:
+            return await self._locator.part(status, number)
+        except ObjectChanged:
+            await self._memory.forget(status.path)
+            raise
 
 
 @implementer(IAttributeUpdater)

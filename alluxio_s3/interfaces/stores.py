@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from zope.interface import Attribute, Interface
 
 from alluxio_s3.s3.conditions import WriteCondition
-from alluxio_s3.storage import Attributes, Listing, Mount, Part, Status, Upload
+from alluxio_s3.storage import Attributes, Listing, Mount, Part, PartPlace, Status, Upload
 
 
 class IUnderFileSystem(Interface):
@@ -118,6 +118,16 @@ class ITagReader(Interface):
 
     async def tags(path: str) -> Mapping[str, str]:
         """The tags of the object, folder or bucket (``"b/"``; ``""`` is the root) at ``path``. Raises NoSuchPath."""
+
+
+class IPartLocator(Interface):
+    """An under-store that knows the parts of its objects, but does not tell them with the Status: to ask for one is a request."""
+
+    async def part(status: Status, number: int) -> PartPlace | None:
+        """Where part ``number`` of the object of ``status`` is; None if the object has no parts, or the store does not know.
+
+        Raises ObjectChanged when the store has another version by now.
+        """
 
 
 class IReadOnly(Interface):

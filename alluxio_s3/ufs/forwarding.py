@@ -20,6 +20,7 @@ from alluxio_s3.interfaces import (
     IMultipartUploads,
     IObjectReader,
     IObjectWriter,
+    IPartLocator,
     IReadOnly,
     IRepeatedCompletions,
     ITagReader,
@@ -45,7 +46,16 @@ class ForwardingUnderFileSystem:
 
     def offers(self, interface: Any) -> Any:
         """What of the other store's ``interface`` shows, or None."""
-        if interface in (IAttributeUpdater, IBucketContainer, IHotObjects, IIdentified, IMultipartUploads, IReadOnly, ITagReader):
+        if interface in (
+            IAttributeUpdater,
+            IBucketContainer,
+            IHotObjects,
+            IIdentified,
+            IMultipartUploads,
+            IPartLocator,
+            IReadOnly,
+            ITagReader,
+        ):
             return interface(self.ufs, None)
         return None
 

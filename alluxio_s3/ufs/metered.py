@@ -19,13 +19,14 @@ from alluxio_s3.interfaces import (
     IMultipartUploads,
     IObjectReader,
     IObjectWriter,
+    IPartLocator,
     IRangeCopier,
     ITagReader,
     IUnderFileSystem,
 )
 from alluxio_s3.s3.conditions import WriteCondition
 from alluxio_s3.s3.errors import S3Error
-from alluxio_s3.storage import Attributes, Listing, Part, Status, StorageError, Upload
+from alluxio_s3.storage import Attributes, Listing, Part, PartPlace, Status, StorageError, Upload
 from alluxio_s3.ufs.forwarding import ForwardingBuckets, ForwardingUnderFileSystem, ForwardingUploads
 
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -105,6 +106,7 @@ class MeteredUnderFileSystem(ForwardingUnderFileSystem):
             IMultipartUploads: _Uploads,
             IBucketContainer: _Buckets,
             IAttributeUpdater: _Updater,
+            IPartLocator: _Parts,
             ITagReader: _Tags,
         }.get(interface)
         return found if wrap is None or found is None else wrap(found, self.figures)
@@ -252,6 +254,16 @@ class _Updater:
 
     async def set_tags(self, path: str, tags: Mapping[str, str]) -> None:
         await self.figures.counted("set_tags", self.updater.set_tags(path, tags))
+
+
+@implementer(IPartLocator)
+@define(eq=False)
+class _Parts:
+    locator: IPartLocator
+    figures: UfsFigures
+
+    async def part(self, status: Status, number: int) -> PartPlace | None:
+        return await self.figures.counted("part", self.locator.part(status, number))
 
 
 @implementer(ITagReader)

@@ -10,10 +10,10 @@ import pytest
 from botocore.config import Config
 from twisted.internet import reactor
 
-from alluxio_s3.interfaces import IBucketContainer, IMultipartUploads, IRangeCopier
+from alluxio_s3.interfaces import IBucketContainer, IMultipartUploads, IPartLocator, IRangeCopier
 from alluxio_s3.s3.conditions import ALWAYS, WriteCondition
 from alluxio_s3.s3.errors import S3Error
-from alluxio_s3.storage import AlreadyExists, Attributes, NotEmpty, ObjectChanged, Part, PathTooLong, Unsupported, Upload
+from alluxio_s3.storage import AlreadyExists, Attributes, NotEmpty, ObjectChanged, Part, PartPlace, PathTooLong, Unsupported, Upload
 from alluxio_s3.testing.in_reactor import in_reactor
 from alluxio_s3.testing.workbench import Workbench, outcome_of
 from alluxio_s3.threads import Threads
@@ -238,3 +238,32 @@ async def test_more_than_a_page(store, others, bucket, monkeypatch):
     assert len((await store.page(limit=20)).entries) == 20
     assert not (await store.page(limit=20)).complete
     assert (await store.page(limit=40)).complete
+
+
+def made_of_parts(others, bucket, key, *sizes):
+    """Have an object be made of parts of these sizes."""
+    upload = others.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+    parts = [
+        others.upload_part(Bucket=bucket, Key=key, UploadId=upload, PartNumber=number, Body=bytes([number]) * size)
+        for number, size in enumerate(sizes, 1)
+    ]
+    told = {"Parts": [{"PartNumber": number, "ETag": part["ETag"]} for number, part in enumerate(parts, 1)]}
+    others.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload, MultipartUpload=told)
+
+
+@in_reactor
+async def test_parts_are_where_the_store_says(store, server, others, bucket):
+    """A part is where the store says, or what is before it ends; what is no part, or of another version, is no answer."""
+    mib = 1 << 20
+    made_of_parts(others, bucket, "a", 5 * mib, 6 * mib, 1000)
+    status = await store.status("a")
+    locator = IPartLocator(store.ufs)
+    places = [await locator.part(status, number) for number in (1, 2, 3, 4)]
+    assert places == [PartPlace(0, 5 * mib, 3), PartPlace(5 * mib, 6 * mib, 3), PartPlace(11 * mib, 1000, 3), PartPlace(0, 0, 3)]
+    server.on("HEAD", lambda exchange: exchange.send(exchange.forward().with_header("Content-Range", f"bytes 7-11/{status.size}")))
+    assert await locator.part(status, 2) == PartPlace(7, 5, 3)
+    await store.put("whole", b"whole")
+    assert await locator.part(await store.status("whole"), 1) is None
+    made_of_parts(others, bucket, "a", 5 * mib, 7)
+    with pytest.raises(ObjectChanged):
+        await locator.part(status, 2)

@@ -13,12 +13,13 @@ from alluxio_s3.interfaces import (
     IBucketContainer,
     IIdentified,
     IMultipartUploads,
+    IPartLocator,
     IPluginFactory,
     ITagReader,
     IUnderFileSystem,
 )
 from alluxio_s3.s3.conditions import WriteCondition
-from alluxio_s3.storage import Attributes, Listing, PathConflict, Status
+from alluxio_s3.storage import Attributes, Listing, PartPlace, PathConflict, Status
 from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.s3 import publication, tags
 from alluxio_s3.ufs.s3.bucket import Bucket
@@ -31,7 +32,7 @@ from alluxio_s3.ufs.s3.uploads import S3Uploads
 from alluxio_s3.ufs.s3.writer import S3Writer
 
 
-@implementer(IUnderFileSystem, IAttributeUpdater, ITagReader, IIdentified)
+@implementer(IUnderFileSystem, IAttributeUpdater, IPartLocator, ITagReader, IIdentified)
 class S3UnderFileSystem:
     """A bucket of an S3 store, or what is below a prefix in it. Nothing is asked of the store before it is used."""
 
@@ -85,6 +86,10 @@ class S3UnderFileSystem:
     async def tags(self, path: str) -> Mapping[str, str]:
         """See ITagReader."""
         return await tags.get_tags(self._bucket, path)
+
+    async def part(self, status: Status, number: int) -> PartPlace | None:
+        """See IPartLocator."""
+        return await self._bucket.part(status, number)
 
     async def set_tags(self, path: str, tags_: Mapping[str, str]) -> None:
         """See IAttributeUpdater. Of the root of a mount without a prefix they are those of the bucket itself."""
