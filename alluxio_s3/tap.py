@@ -41,11 +41,13 @@ def makeService(options: Options, reactor: Any = None) -> IService:  # noqa: N80
     from alluxio_s3.ops.service_manager import ServiceManager  # noqa: PLC0415
     from alluxio_s3.settings import Loaded, SettingsError, load  # noqa: PLC0415
     from alluxio_s3.supervisor.parent import Supervisor  # noqa: PLC0415
+    from alluxio_s3.threads import give_way  # noqa: PLC0415
 
     if reactor is None:
         from twisted.internet import reactor  # noqa: PLC0415  # the one place that names the global reactor
 
         go_steadily(reactor)
+        give_way()
     directory = str(Path.cwd())
 
     def configuration() -> Loaded:
@@ -84,6 +86,8 @@ def work() -> None:
 
     from alluxio_s3.clocks import go_steadily  # noqa: PLC0415
     from alluxio_s3.supervisor.worker import serve  # noqa: PLC0415
+    from alluxio_s3.threads import give_way  # noqa: PLC0415
 
     go_steadily(reactor)
+    give_way()
     serve(reactor)

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 from threading import Lock, Thread
-from typing import Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 from weakref import WeakSet
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
-from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 LISTENING_SECONDS = 0.002
 TURN_SECONDS = 0.02
+# For how long what threads have done is taken up at once: then the connections are looked at, where others may wait.
+ANSWERING_SECONDS = 0.0003
+
+# After how long a thread that computes gives way to the reactor's, which has to come back after each of its system calls; Python's own
+# 5 ms, several times for each answer, would be all that a client waits for.
+GIVING_WAY_SECONDS = 0.0005
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def give_way() -> None:
+    """Have the threads of this process give way to each other often."""
+    sys.setswitchinterval(GIVING_WAY_SECONDS)
 
 
 class Threads:
@@ -36,6 +48,9 @@ class Threads:
         if of is not None:
             of._others.add(self)  # noqa: SLF001  # one of its kind
         self._pool = ThreadPool(minthreads=0, maxthreads=size, name=name)
+        # What is done, and for whom; and whether the reactor's thread has been told that something is.
+        self._done: deque[tuple[Deferred[Any], Any]] = deque()
+        self._told = False
         if expendable:
             self._pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]  # it is called as the class would be
 
@@ -56,8 +71,34 @@ class Threads:
 
         Cancelling gives up waiting; the function itself still runs to its end.
         """
-        deferred: Deferred[T] = deferToThreadPool(self._reactor, self._pool, function, *args, **kwargs)
-        return await deferred
+        waiting: Deferred[T] = Deferred()
+
+        def work() -> None:
+            try:
+                result: T | Failure = function(*args, **kwargs)
+            except BaseException:  # noqa: BLE001  # who waits raises it
+                result = Failure()
+            self._done.append((waiting, result))
+            self._tell_that_some_is_done()
+
+        self._pool.callInThread(work)
+        return await waiting
+
+    def _tell_that_some_is_done(self) -> None:
+        if not self._told:
+            self._told = True
+            self._reactor.callFromThread(self._take_up)
+
+    def _take_up(self) -> None:
+        self._told = False
+        end = time.perf_counter() + ANSWERING_SECONDS
+        while self._done:
+            waiting, result = self._done.popleft()
+            waiting.callback(result)
+            if time.perf_counter() >= end:
+                break
+        if self._done:
+            self._tell_that_some_is_done()
 
     def begin(self, function: Callable[[], None]) -> None:
         """Have ``function`` run in a thread; nobody is told when it has ended, and it raises nothing."""

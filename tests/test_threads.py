@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 
 import alluxio_s3.threads
 from alluxio_s3.threads import Lane, Threads
@@ -145,3 +146,36 @@ async def test_figures_count_those_of_others_too(threads):
     others.stop()
     del others
     assert threads.waiting == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_done_does_not_keep_the_reactor(threads, monkeypatch):
+    """However much threads have done at once, all of it is taken up, and the reactor's other work has its turn in between."""
+    monkeypatch.setattr(alluxio_s3.threads, "ANSWERING_SECONDS", 0.0)
+    order: list[object] = []
+    done = threading.Semaphore(0)
+
+    async def one(number: int) -> None:
+        await threads.run(done.release)
+        order.append(number)
+
+    def other(left: int) -> None:
+        order.append("other")
+        if left:
+            reactor.callLater(0, other, left - 1)  # type: ignore[attr-defined]
+
+    calls = DeferredList([Deferred.fromCoroutine(one(number)) for number in range(20)])
+    for _ in range(20):
+        assert done.acquire(timeout=60)
+    other(40)
+    await calls
+    assert sorted(item for item in order if isinstance(item, int)) == list(range(20))
+    assert not [pair for pair in itertools.pairwise(order) if all(isinstance(item, int) for item in pair)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_thread_raises_is_raised(threads):
+    """An exception in a thread is that of the call; so it is for the next call, which succeeds."""
+    with pytest.raises(ZeroDivisionError):
+        await threads.run(lambda: 1 // 0)
+    assert await threads.run(lambda: 1) == 1

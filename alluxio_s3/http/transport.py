@@ -25,6 +25,8 @@ from alluxio_s3.interfaces import IFileBacked
 from alluxio_s3.threads import Threads
 
 BACKLOG = 1024
+# How many new clients are taken at once.
+ACCEPTS = 1
 
 
 class EagerServer(tcp.Server):
@@ -105,6 +107,11 @@ class EagerPort(tcp.Port):
     """Listens for such connections."""
 
     transport = EagerServer
+
+    def doRead(self) -> None:
+        """See ``IReadDescriptor``. Twisted's takes up to a hundred new clients at once, for whom all others would have to wait."""
+        self.numberAccepts = min(self.numberAccepts, ACCEPTS)
+        super().doRead()
 
 
 @implementer(IStreamServerEndpoint)

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 # What is a moment, in seconds; how many requests of a user it has room for; and for how long a user counts as asking.
 MOMENT = 0.001
 SHARE = 4
-ACTIVE_SECONDS = 0.25
+ACTIVE_SECONDS = 10.0
 
 
 class Turns:
