@@ -23,7 +23,6 @@ _NO_FILES = "its objects are no files on this machine"
 _S3 = {
     "files": _NO_FILES,
     "directories": "it has keys, and no directories",
-    "part sizes": "it does not tell of which parts an object was made",
     "owners": "whose an object is is not kept with it",
     "long keys": "the mount's prefix counts among the 1,024 bytes of a key",
     "checksums of copies": "a copy that the store makes has the checksums that the store gives it",
@@ -39,7 +38,12 @@ LACKS: Mapping[str, Mapping[str, str]] = {
         "forms": "moto takes an object of the type application/x-www-form-urlencoded for a form, and loses it",
         "CRC32C of parts": "moto says another CRC32C of an object than of its completion",
     },
-    "ceph": {**_S3, "checksums": "Ceph 16 keeps none", "CRC32C of parts": "Ceph 16 keeps none"},
+    "ceph": {
+        **_S3,
+        "checksums": "Ceph 16 keeps none",
+        "CRC32C of parts": "Ceph 16 keeps none",
+        "part sizes": "Ceph 16 does not tell of which parts an object was made",
+    },
     "hdfs": {"files": _NO_FILES, "colons": "HDFS takes no name with a colon"},
     "fsspec": {"files": _NO_FILES, "digests as ETags": "its ETags are of the version, not of the bytes"},
 }

@@ -262,6 +262,8 @@ async def test_parts_are_where_the_store_says(store, server, others, bucket):
     assert places == [PartPlace(0, 5 * mib, 3), PartPlace(5 * mib, 6 * mib, 3), PartPlace(11 * mib, 1000, 3), PartPlace(0, 0, 3)]
     server.on("HEAD", lambda exchange: exchange.send(exchange.forward().with_header("Content-Range", f"bytes 7-11/{status.size}")))
     assert await locator.part(status, 2) == PartPlace(7, 5, 3)
+    server.on("HEAD", lambda exchange: exchange.send(exchange.forward().with_header("Content-Length", str(status.size))))
+    assert await locator.part(status, 1) is None  # a store that does not know the question
     await store.put("whole", b"whole")
     assert await locator.part(await store.status("whole"), 1) is None
     made_of_parts(others, bucket, "a", 5 * mib, 7)

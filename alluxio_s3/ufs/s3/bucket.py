@@ -92,6 +92,8 @@ class Bucket:
         told = _CONTENT_RANGE.fullmatch(answer.headers.get("content-range", ""))
         if told is not None:
             return PartPlace(int(told[1]), int(told[2]) + 1 - int(told[1]), parts)
+        if parts > 1 and count == status.size:  # the store does not know the question
+            return None
         # Some stores tell how long a part is, but not where.
         offset = 0 if number < parts else status.size - count
         for before in range(1, number if number < parts else 1):
