@@ -178,16 +178,23 @@ def _must(answer: http.client.HTTPResponse, status: int) -> None:
 
 def sampled(pid: int, pages: Path) -> Sample:
     """The daemon of that pid, which keeps its pages there, as it is now."""
-    found: list[tuple[str, int]] = []
+    found: list[tuple[str, os.stat_result]] = []
     for place in ("pages", "fills"):
         for folder, _, names in os.walk(pages / place):
             for name in names:
                 with suppress(FileNotFoundError):
-                    found.append((f"{folder}/{name}", os.lstat(f"{folder}/{name}").st_blocks * 512))
-    # Files come and go meanwhile: what is still there now was all there at one moment, when the walk had ended.
-    used = sum(size for path, size in found if os.access(path, os.F_OK))
+                    found.append((f"{folder}/{name}", os.lstat(f"{folder}/{name}")))
+    # Files come and go meanwhile: what is still there now, and no other in its place, was all there at one moment, when the walk had ended.
+    used = sum(state.st_blocks * 512 for path, state in found if _is_still(path, state))
     memory = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return Sample(used, memory, len(list(Path(f"/proc/{pid}/fd").iterdir())))
+
+
+def _is_still(path: str, state: os.stat_result) -> bool:
+    with suppress(FileNotFoundError):
+        now = os.lstat(path)
+        return (now.st_ino, now.st_mtime_ns) == (state.st_ino, state.st_mtime_ns)
+    return False
 
 
 def properties(scratch: Path, store: str, size: int) -> dict[str, object]:
