@@ -28,6 +28,7 @@ ERRORS = 3
 WINDOW_SECONDS = 60.0
 RETRY_SECONDS = 60.0
 FULL = (errno.ENOSPC, errno.EDQUOT)
+_EXTENTS_A_BLOCK = 340  # ext4: "Dynamic Structures, Extent Tree" in the kernel's documentation
 # What writev(2) takes at once.
 _MOST_PIECES = min(1024, os.sysconf("SC_IOV_MAX"))
 _NOT_THE_DISK = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -144,8 +145,13 @@ class Directory:
         """How many bytes of disk a file of that length takes."""
         return -(-length // self._block) * self._block
 
-    def write(self, path: Path, pieces: list[memoryview]) -> None:
-        """Write a file of its own for a page. Raises OSError, and leaves none then. Blocking."""
+    def most(self, length: int) -> int:
+        """How many it takes at most, where the disk is in such pieces that it has to be told where each block is (ext4)."""
+        taken = self.taken(length)
+        return taken + -(-taken // self._block // _EXTENTS_A_BLOCK) * self._block
+
+    def write(self, path: Path, pieces: list[memoryview]) -> int:
+        """Write a file of its own for a page; the bytes of disk that it takes. Raises OSError, and leaves none then. Blocking."""
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             # So there is room before there are bytes, and no more of it than they need.
@@ -159,6 +165,8 @@ class Directory:
                     at += 1
                 if count:
                     pieces[at] = pieces[at][count:]
+            state = os.fstat(descriptor)
+            return max(self.taken(state.st_size), state.st_blocks * 512)
         except BaseException:
             with suppress(OSError):
                 path.unlink()

@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 from threading import Lock
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from alluxio_s3.cache import catalogue
 from alluxio_s3.cache.directory import FULL, Directory
@@ -26,7 +26,9 @@ _PROMISE = struct.Struct("<BQ")
 
 @frozen(eq=False)
 class _Fill:
-    """A page on its way to ``temporary``, where it takes ``weight`` bytes of disk, which ``promise`` stands for in the index."""
+    """A page on its way to ``temporary``, where it takes ``weight`` bytes of disk; until it is there it may take ``most``, for which
+    ``promise`` stands in the index.
+    """
 
     page: NewPage
     key: bytes
@@ -34,6 +36,7 @@ class _Fill:
     temporary: Path
     size: int
     weight: int
+    most: int
 
 
 class Stock:
@@ -74,8 +77,7 @@ class Stock:
             try:
                 for one, room in zip(fills, rooms, strict=True):
                     if room is None:
-                        self._write(directory, one)
-                        written.append(one)
+                        written.append(evolve(one, weight=self._write(directory, one)))
             finally:
                 self._publish(directory, written, [one for one, room in zip(fills, rooms, strict=True) if room is None])
             return [room is not False for room in rooms]
@@ -153,7 +155,8 @@ class Stock:
         temporary = directory.fill(self.session.token, number)
         size = page.size
         key = page_key(page.thing.version, page.number)
-        return _Fill(page, key, self.session.token + _RESERVATION.pack(number), temporary, size, directory.taken(size + TRAILER_BYTES))
+        promise, length = self.session.token + _RESERVATION.pack(number), size + TRAILER_BYTES
+        return _Fill(page, key, promise, temporary, size, directory.taken(length), directory.most(length))
 
     def _reserve(self, directory: Directory, fills: Sequence[_Fill]) -> list[bool | None]:
         """None for what room has been promised to; True if the page is there already, False if there is no room for it."""
@@ -165,19 +168,19 @@ class Stock:
                 if found is not None and found.entry.is_page and self.directory(found.place) is not None:
                     rooms.append(True)
                     continue
-                gone = self.make_room(writing, directory, one.weight)
+                gone = self.make_room(writing, directory, one.most)
                 if gone is not None:
-                    writing.tally.place(directory.number).reserved += one.weight
-                    writing.transaction.put(one.promise, _PROMISE.pack(directory.number, one.weight) + one.key, db=self.index.reservations)
+                    writing.tally.place(directory.number).reserved += one.most
+                    writing.transaction.put(one.promise, _PROMISE.pack(directory.number, one.most) + one.key, db=self.index.reservations)
                 closed += gone or ()
                 rooms.append(None if gone is not None else False)
         self.close_gone(closed)
         return rooms
 
-    def _write(self, directory: Directory, fill: _Fill) -> None:
+    def _write(self, directory: Directory, fill: _Fill) -> int:
         page = fill.page
         try:
-            directory.write(fill.temporary, sealed(page.thing.version, page.number, page.pieces))
+            return directory.write(fill.temporary, sealed(page.thing.version, page.number, page.pieces))
         except OSError as problem:
             if problem.errno in FULL:
                 with self.index.writing() as writing:
