@@ -90,6 +90,10 @@ class FixedMembers:
         """See ``IMembers``. Never: there is no lease, so nobody can wait till it has ended."""
         return False
 
+    def is_alone(self) -> bool:
+        """See ``IMembers``."""
+        return len(self.live) == 1
+
     async def mark(self, path: str) -> None:
         """See ``IMembers``. Word is not needed where nobody is ever certain."""
 

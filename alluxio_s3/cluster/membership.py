@@ -90,6 +90,8 @@ class EtcdMembers:
     _roster: Roster = field(init=False)
     _registration: Registration = field(init=False)
     _longest: int = field(default=0, init=False)
+    # Whether there was ever anybody else.
+    _met: bool = field(default=False, init=False)
     _probing: Deferred[None] | None = field(default=None, init=False)
     _secret: bytes = field(factory=lambda: secrets.token_bytes(SECRET_BYTES), init=False, repr=False)
 
@@ -177,6 +179,10 @@ class EtcdMembers:
         """See ``IMembers``."""
         return self._registration.is_certain()
 
+    def is_alone(self) -> bool:
+        """See ``IMembers``."""
+        return not self._met and bool(self.watched.revision)
+
     async def mark(self, path: str) -> None:
         """See ``IMembers``."""
         await self._registration.mark(path, max(self.ttl, self._longest) + 1.0)
@@ -207,7 +213,9 @@ class EtcdMembers:
             self._probing = Deferred.fromCoroutine(self._ask_doubted()).addErrback(_probed)
 
     def _show(self) -> None:
-        self._owners.show({worker: one for worker, one in self._roster.live.items() if worker != self.me.worker}, self.watched.revision)
+        others = {worker: one for worker, one in self._roster.live.items() if worker != self.me.worker}
+        self._met = self._met or bool(others)
+        self._owners.show(others, self.watched.revision)
 
     async def _ask_doubted(self) -> None:
         _log.warn("{count} workers vanished at once: each is asked itself", count=len(self._roster.doubted))

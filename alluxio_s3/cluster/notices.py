@@ -80,12 +80,13 @@ class Notices:
         return None if None in rings else known
 
     async def _heard(self, path: str, store: str) -> list[str | None]:
-        """The ring of another, for who owns the path as far as it knows, and may not know; of a worker that knows no others, nothing.
+        """The ring of another, for who owns the path as far as it knows, and may not know; of a worker that is alone, nothing.
 
-        It may have been taken for gone, and what it owned be another's since.
+        It may have been taken for gone, and what it owned be another's since. Who knows of no others any more, or has not heard of any
+        yet, may be cut off from where they are.
         """
         me = self.members.me.worker
-        if all(one.worker == me for one in self.members.live):
+        if self.members.is_alone():
             return []
         for other in self.members.owners(path, OTHERS_ASKED + 1):
             ring = None if other.worker == me else await self._forgotten(other, path, store)

@@ -58,6 +58,9 @@ class IMembers(Interface):
         or has waited until it is not certain any more (promises D3).
         """
 
+    def is_alone() -> bool:
+        """Whether there has been no other worker since this one began, and that is known: who has not heard of any may be cut off."""
+
     async def mark(path: str) -> None:
         """Leave word for every owner that ``path`` has changed, and return when none can be certain without having seen it.
 

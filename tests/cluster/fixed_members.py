@@ -33,6 +33,7 @@ class FixedMembers:
         self.marked: list[str] = []
         self.certain = True
         self.can_mark = True
+        self.alone = False
         self.epoch = 0
         self.change(live)
 
@@ -61,6 +62,10 @@ class FixedMembers:
     def is_certain(self) -> bool:
         """See ``IMembers``."""
         return self.certain
+
+    def is_alone(self) -> bool:
+        """See ``IMembers``."""
+        return self.alone
 
     async def mark(self, path: str) -> None:
         """See ``IMembers``."""

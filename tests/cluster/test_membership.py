@@ -46,6 +46,7 @@ async def test_joining_and_leaving(shared_node, prefix, join):
     """Whoever joins is there for all, with its ports, and all agree on who owns what; whoever is stopped is gone at once."""
     one = await join("w-1", [shared_node.endpoint], prefix)
     assert one.names == ["w-1"]
+    assert one.members.is_alone()
     verifyObject(IMembers, one.members)
     two = await join("w-2", [shared_node.endpoint], prefix, boot="7")
     three = await join("w-3", [shared_node.endpoint], prefix)
@@ -55,6 +56,7 @@ async def test_joining_and_leaving(shared_node, prefix, join):
     assert owners(one) == owners(two) == owners(three)
     assert one.members.secret == two.members.secret == three.members.secret
     assert len(one.members.secret) >= 32
+    assert not any(worker.members.is_alone() for worker in (one, two, three))
     before = one.members.epoch
     began = boottime()
     await three.leave()

@@ -427,6 +427,21 @@ async def test_a_writer_that_was_taken_for_gone(cluster) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_writer_that_knows_nobody(cluster) -> None:
+    """Who is not certain and knows of nobody else leaves word, unless there was never anybody: others may be where it does not reach."""
+    made = await cluster(freshness="max_age", max_age=3600)
+    members = made.workers[0].members
+    key = made.key(1)
+    members.change([members.me])
+    members.certain = False
+    await made.put(made.workers[0].store, key, b"one")
+    assert members.marked == [f"/b/{key}"]
+    members.alone = True
+    await made.put(made.workers[0].store, key, b"two")
+    assert members.marked == [f"/b/{key}"]
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_second_delete_tells_too(cluster) -> None:
     """A delete that finds nothing, because another is about to tell the owner, is answered when the owner knows."""
     made = await cluster(freshness="max_age", max_age=3600)
