@@ -24,8 +24,10 @@ from alluxio_s3.storage import ObjectChanged
 
 # Below this a pipe is not worth its making.
 LEAST_BYTES = 64 << 10
-# What one transfer keeps in its pipe at most. A user may have 64 MiB in all; whoever comes after that gets small ones (pipe(7)).
-PIPE_BYTES = 256 << 10
+# What one transfer keeps in its pipe at most. A user may have 64 MiB in all; whoever comes after that gets small ones (pipe(7)), and with
+# those it is cheaper to copy.
+PIPE_BYTES = 512 << 10
+LEAST_PIPE_BYTES = 64 << 10
 _SPLICE_FLAGS = 0x1 | 0x2  # SPLICE_F_MOVE, SPLICE_F_NONBLOCK of splice(2)
 
 
@@ -40,14 +42,18 @@ class Pipe:
 
     @classmethod
     def opened(cls) -> Pipe | None:
-        """A new one; None if there are no descriptors for it."""
+        """A new one; None if there are no descriptors for it, or no room for one that is of use."""
         try:
             way_out, way_in = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError:
             return None
         with suppress(OSError):
             fcntl.fcntl(way_in, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        return cls(way_in, way_out, fcntl.fcntl(way_in, fcntl.F_GETPIPE_SZ))
+        made = cls(way_in, way_out, fcntl.fcntl(way_in, fcntl.F_GETPIPE_SZ))
+        if made.size < LEAST_PIPE_BYTES:
+            made.close()
+            return None
+        return made
 
     def close(self) -> None:
         """Let go of it, and of what is in it."""

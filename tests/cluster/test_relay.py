@@ -18,7 +18,7 @@ from twisted.internet.task import deferLater
 
 from alluxio_s3.cluster.peer_reader import PeerReader
 from alluxio_s3.cluster.peers import Patience
-from alluxio_s3.http.relay import Pipe, Relay
+from alluxio_s3.http.relay import PIPE_BYTES, Pipe, Relay
 from alluxio_s3.http.transport import EagerEndpoint
 from alluxio_s3.interfaces import IFlow
 from alluxio_s3.s3.conditions import ALWAYS
@@ -260,6 +260,16 @@ async def test_never_two_versions(way: Way) -> None:
     await reader.close()
     await way.client.has(relay.sent)
     assert DATA.startswith(way.client.received)
+
+
+def test_pipes_that_are_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the user has too many pipes already, so that new ones are tiny, there is none; nor where there are no descriptors."""
+    before = pipes()
+    monkeypatch.setattr("alluxio_s3.http.relay.LEAST_PIPE_BYTES", PIPE_BYTES + 1)
+    assert Pipe.opened() is None
+    monkeypatch.setattr("os.pipe2", lambda _: (_ for _ in ()).throw(OSError(24, "none left")))
+    assert Pipe.opened() is None
+    assert pipes() == before
 
 
 @pytest_twisted.ensureDeferred
