@@ -48,6 +48,8 @@ class Threads:
         if of is not None:
             of._others.add(self)  # noqa: SLF001  # one of its kind
         self._pool = ThreadPool(minthreads=0, maxthreads=size, name=name)
+        team = self._pool._team  # noqa: SLF001  # it has no other door
+        team._createWorker = partial(_created, self._pool, team._createWorker)  # noqa: SLF001
         # What is done, and for whom; and whether the reactor's thread has been told that something is.
         self._done: deque[tuple[Deferred[Any], Any]] = deque()
         self._told = False
@@ -67,7 +69,7 @@ class Threads:
         Thread(target=self._pool.stop, name="ending-threads", daemon=True).start()
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """``function(*args, **kwargs)`` in a thread; its result or exception.
+        """``function(*args, **kwargs)`` in a thread; its result or exception. Raises MemoryError where there is no thread to be had.
 
         Cancelling gives up waiting; the function itself still runs to its end.
         """
@@ -101,7 +103,7 @@ class Threads:
             self._tell_that_some_is_done()
 
     def begin(self, function: Callable[[], None]) -> None:
-        """Have ``function`` run in a thread; nobody is told when it has ended, and it raises nothing."""
+        """Have ``function`` run in a thread; nobody is told when it has ended, and it raises nothing. Raises MemoryError as ``run``."""
         self._pool.callInThread(function)
 
     @property
@@ -117,6 +119,18 @@ class Threads:
     def tell(self, function: Callable[[], None]) -> None:
         """From a thread: have ``function`` run on the reactor's."""
         self._reactor.callFromThread(function)
+
+
+def _created(pool: ThreadPool, create: Callable[[], Any]) -> Any:
+    """Another thread of ``pool``; None where the kernel gives no more, and those that there are have to do. Raises MemoryError."""
+    try:
+        return create()
+    except RuntimeError:
+        pool.threads.pop()  # it would be waited for at the end, and has not begun
+        there = pool._team.statistics()  # noqa: SLF001
+        if there.busyWorkerCount + there.idleWorkerCount:
+            return None
+        raise MemoryError("there is no thread to be had") from None
 
 
 def _silent_bell() -> Lock:
@@ -159,7 +173,7 @@ class Lane(Generic[T]):
             begin, self._running = not self._running, True
             ring, self._listening = self._listening, False
         if begin:
-            self._threads.begin(self._run)
+            self._begin()
         elif ring:
             self._bell.release()
         if full:
@@ -173,6 +187,15 @@ class Lane(Generic[T]):
         """Forget what is not begun: nobody wants it any more."""
         with self._lock:
             self._forget()
+
+    def _begin(self) -> None:
+        try:
+            self._threads.begin(self._run)
+        except MemoryError:
+            with self._lock:
+                self._running = False
+                self._forget()
+            raise
 
     def _check(self) -> None:
         if self._problem is not None:

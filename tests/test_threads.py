@@ -179,3 +179,29 @@ async def test_what_a_thread_raises_is_raised(threads):
     with pytest.raises(ZeroDivisionError):
         await threads.run(lambda: 1 // 0)
     assert await threads.run(lambda: 1) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_without_more_threads_those_there_are_do_the_work(threads, monkeypatch):
+    """Where the kernel gives no more threads the work waits for one of those that there are; where there are none it is refused."""
+
+    def refuse(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(MemoryError):
+            await threads.run(lambda: 1)
+        lane = Lane(threads, lambda _: None)
+        with pytest.raises(MemoryError):
+            await lane.put(1)
+        await lane.settle()
+    go = threading.Event()
+    first = Deferred.fromCoroutine(threads.run(go.wait, 60))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        second = Deferred.fromCoroutine(threads.run(lambda: 2))
+    assert (threads.busy, threads.waiting) == (1, 1)
+    go.set()
+    assert await first
+    assert await second == 2

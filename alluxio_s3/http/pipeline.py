@@ -115,6 +115,8 @@ class Pipeline:
     async def _explain(self, problem: Exception, request: S3Request, account: Account) -> S3Error:
         if isinstance(problem, S3Error):
             return problem
+        if isinstance(problem, MemoryError):
+            return self.gate.refuse("memory")
         error = S3Error("InternalError")
         if isinstance(problem, StorageError) and isinstance(request.target, Target):
             error = await translate(problem, request.target, self.services.namespace)
