@@ -97,7 +97,7 @@ class Passage:
         more = OPENED_TOGETHER if self._opened else 1
         self._opened = True
         numbers = range(number, min(number + more - 1, self._last) + 1)
-        return await _opened(self._fills, _Opening(self._store, self._version, numbers))
+        return await opened(self._fills, self._version, numbers)
 
     def _span(self, page: Page, number: int) -> Span:
         """What of ``page`` is wanted."""
@@ -260,10 +260,12 @@ class _Opening:
             page.release()
 
 
-async def _opened(fills: Fills, opening: _Opening) -> Page | None:
-    opened = Deferred.fromCoroutine(fills.threads.run(opening.run))
+async def opened(fills: Fills, version: bytes, numbers: range) -> Page | None:
+    """The first of these pages, for the caller to release; the others are hot then. None where it is not there, or no good."""
+    opening = _Opening(fills.store, version, numbers)
+    running = Deferred.fromCoroutine(fills.threads.run(opening.run))
     try:
-        await opened
+        await running
         return opening.take()
     finally:
         opening.give_up()

@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from alluxio_s3.cache.fills import Fills
 from alluxio_s3.cache.loading import Loading
-from alluxio_s3.cache.passage import Passage
+from alluxio_s3.cache.passage import Passage, opened
 from alluxio_s3.cache.source import Source
 from alluxio_s3.cache.store import PageStore
 from alluxio_s3.interfaces import IBeginner, ICachedReader, IObjectReader, ISpanReader, Span
@@ -72,6 +72,8 @@ class CachedReader:
             return looked
         numbers = self._numbers(offset, count)
         held = await self._held(numbers)
+        if held and held[0] == numbers[0] and not await self._is_good(held[0]):
+            del held[0]
         if len(held) == len(numbers):
             # The bytes need no store; whether it was asked what is there is known since the look.
             return evolve(looked, forward="stale", validated=True, stored=False) if looked.forward else looked
@@ -82,6 +84,13 @@ class CachedReader:
             await self.source.open()
         forward = "bypass" if not self._keeps else "partial" if held else "uri-miss"
         return evolve(looked, forward=forward, validated=False, stored=self._keeps and not self._fills.refusing, collapsed=collapsed)
+
+    async def _is_good(self, number: int) -> bool:
+        """Whether a page can be read. It is open then for whoever reads it next."""
+        page = self._fills.store.hot(self._version, number) or await opened(self._fills, self._version, range(number, number + 1))
+        if page is not None:
+            page.release()
+        return page is not None
 
     async def resident(self, offset: int, count: int) -> int:
         """See ICachedReader."""

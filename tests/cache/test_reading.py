@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import pytest_twisted
@@ -37,6 +38,28 @@ async def test_a_second_read_asks_the_store_for_no_byte(bench: Callable[..., Ben
         assert isinstance(span, Span)
         span.file.release()
     await reader.close()
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("pages", [1, 4])
+async def test_a_damaged_page_is_no_hit(bench: Callable[..., Bench], tmp_path: Path, pages: int) -> None:
+    """An answer whose first page is found damaged says that the store was asked, and its bytes are right; the next one is a hit."""
+    made = bench()
+    whole = BODY[: pages * PAGE]
+    made.trouble.put_now("a", whole)
+    assert await made.get("a") == whole
+    await made.settled()
+    for file in tmp_path.rglob("pages/*/*.0"):
+        raw = bytearray(file.read_bytes())
+        raw[7] ^= 1
+        file.write_bytes(raw)
+    for forward, validated in (("uri-miss" if pages == 1 else "partial", False), ("stale", True)):
+        reader = await made.ufs.open("a")
+        found = await reader.prepare(0, len(whole))
+        assert (found.forward, found.validated) == (forward, validated)
+        assert b"".join([piece async for piece in reader.read(0, len(whole))]) == whole
+        await reader.close()
+        await made.settled()
 
 
 @pytest_twisted.ensureDeferred
