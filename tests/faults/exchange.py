@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import select
 import socket
 import time
 import xml.etree.ElementTree as ET  # it reads our own answers
@@ -116,6 +117,9 @@ class Exchange:
 
     def _connected(self, netloc: str) -> http.client.HTTPConnection:
         connection = self._connections.get(netloc)
+        if connection is not None and select.select([connection.sock], [], [], 0)[0]:  # it was closed while nobody asked for anything
+            self._close(netloc)
+            connection = None
         if connection is None:
             connection = http.client.HTTPConnection(netloc, timeout=self._timeout)
             try:

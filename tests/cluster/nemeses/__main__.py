@@ -117,6 +117,7 @@ class Trial:
             readers.end()
             load.verify()
             verdict = judge(place / "ledgers", self.seed)
+            field.write_logs()
             found = losses(place / "ledgers", range(SERVED), was_absent)
             for trouble in field.stop():
                 verdict.add("G", f"in the log of {trouble}")

@@ -129,6 +129,11 @@ class Field:
                 raise TimeoutError(f"there are {self.members()} workers")
             time.sleep(0.1)
 
+    def write_logs(self) -> None:
+        """Write what the workers have logged beside their access logs."""
+        for name, worker in self.workers.items():
+            (self.place / f"{name}.log").write_text(worker.daemon.log)
+
     def stop(self) -> list[str]:
         """End the workers as one should; what they have logged that no healthy daemon does."""
         for worker in self.workers.values():
