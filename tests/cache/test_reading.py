@@ -40,6 +40,14 @@ async def test_a_second_read_asks_the_store_for_no_byte(bench: Callable[..., Ben
     await reader.close()
 
 
+def damage(directory: Path, number: int) -> None:
+    """Change a byte of the page of that number."""
+    for file in directory.rglob(f"pages/*/*.{number}"):
+        raw = bytearray(file.read_bytes())
+        raw[7] ^= 1
+        file.write_bytes(raw)
+
+
 @pytest_twisted.ensureDeferred
 @pytest.mark.parametrize("pages", [1, 4])
 async def test_a_damaged_page_is_no_hit(bench: Callable[..., Bench], tmp_path: Path, pages: int) -> None:
@@ -49,10 +57,7 @@ async def test_a_damaged_page_is_no_hit(bench: Callable[..., Bench], tmp_path: P
     made.trouble.put_now("a", whole)
     assert await made.get("a") == whole
     await made.settled()
-    for file in tmp_path.rglob("pages/*/*.0"):
-        raw = bytearray(file.read_bytes())
-        raw[7] ^= 1
-        file.write_bytes(raw)
+    damage(tmp_path, 0)
     for forward, validated in (("uri-miss" if pages == 1 else "partial", False), ("stale", True)):
         reader = await made.ufs.open("a")
         found = await reader.prepare(0, len(whole))
