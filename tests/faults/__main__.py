@@ -27,7 +27,7 @@ def _arguments() -> argparse.Namespace:
         prog="python -m tests.faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--endpoint", action="append", required=True, help="of a daemon; more than one: of workers that show the same buckets"
+        "--endpoint", action="append", default=[], help="of a daemon; more than one: of workers that show the same buckets"
     )
     parser.add_argument(
         "--writer", action="append", default=[], help="the endpoint that takes writes, when the others are to be read from only"
@@ -43,7 +43,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pid", type=int, help="of the daemon: descriptors, threads and memory are to be back when the load has ended")
     parser.add_argument("--root", type=Path, action="append", default=[], help="with --pid: the directory of an under-store")
     parser.add_argument("--judge", type=Path, help="judge the ledgers in this directory, and ask for nothing")
-    return parser.parse_args()
+    given = parser.parse_args()
+    if not given.endpoint and not given.judge:
+        parser.error("--endpoint is needed, or --judge")
+    return given
 
 
 def main() -> int:

@@ -52,6 +52,9 @@ class Register:
     writes: list[Write] = field(factory=lambda: [Write("", None, -math.inf, -math.inf, -math.inf, OK, {})])
     _times: list[float] = field(factory=list)
     _newest: list[float] = field(factory=list)
+    # In the order in which they began: when, and when the last of those up to there had ended.
+    _starts: list[float] = field(factory=list)
+    _latest: list[float] = field(factory=list)
     _by_value: dict[Any, list[Write]] = field(factory=lambda: defaultdict(list))
 
     def of(self, value: Any) -> list[Write]:
@@ -68,6 +71,12 @@ class Register:
             newest = max(newest, one.start)
             self._times.append(one.known)
             self._newest.append(newest)
+        latest = -math.inf
+        self.writes.sort(key=lambda one: one.start)
+        for one in self.writes:
+            latest = max(latest, one.end)
+            self._starts.append(one.start)
+            self._latest.append(latest)
 
     def superseded(self, one: Write, at: float) -> bool:
         """Whether at the time *at* something newer was certain."""
@@ -80,7 +89,16 @@ class Register:
 
     def values(self, start: float, end: float) -> set[Any]:
         """All that an answer given then may have shown."""
-        return {one.value for one in self.writes if one.outcome != NO and one.start < end and not self.superseded(one, start)}
+        place = bisect_left(self._times, start)
+        certain = self._newest[place - 1] if place else -math.inf
+        found = set()
+        for at in range(bisect_left(self._starts, end) - 1, -1, -1):
+            if self._latest[at] < certain:
+                break
+            one = self.writes[at]
+            if one.outcome != NO and one.end >= certain:
+                found.add(one.value)
+        return found
 
 
 @define
