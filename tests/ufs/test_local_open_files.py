@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from alluxio_s3.ufs.local.descriptor import Descriptor
 from alluxio_s3.ufs.local.identity import SETTLED_NS, SETTLED_ON_WHOLE_SECONDS_NS
 from alluxio_s3.ufs.local.kernel import is_local
-from alluxio_s3.ufs.local.open_files import IDLE_SECONDS, OpenFile, OpenFiles
+from alluxio_s3.ufs.local.open_files import BUSY_SECONDS, IDLE_SECONDS, NEWCOMERS, OpenFile, OpenFiles
 from alluxio_s3.ufs.local.reader import open_at_once, open_object
 from alluxio_s3.ufs.local.tags import set_tags
 from alluxio_s3.ufs.local.tree import Tree
@@ -47,6 +47,14 @@ class Kept:
         file.shows_changes = True  # the disk under the tests may have no extended attributes
         file.readers += 1
         self.files.keep(file, now)
+        return file
+
+    def lend(self, key: str, now: float) -> OpenFile:
+        """Open ``key`` for one reader, long after its last change, and offer it to be lent."""
+        file = open_object(self.tree, key)
+        file.looked_ns = file.found.st_ctime_ns + SETTLED_ON_WHOLE_SECONDS_NS + 1
+        file.shows_changes = True  # as above
+        assert self.files.lend(file, now)
         return file
 
     def find(self, key: str, now: float = 0.0) -> OpenFile | None:
@@ -256,6 +264,68 @@ def test_the_one_read_longest_ago_goes(kept: Kept) -> None:
     assert kept.find("a", 5) is first
     for file in (first, third):
         file.release()
+
+
+def test_what_is_in_use_is_not_closed_for_another(kept: Kept) -> None:
+    """Where all that is open is in use, another file is lent to its reader and closed after it; one of several is kept all the same."""
+    for key in ("a", "b", "c"):
+        kept.directory.joinpath(key).write_bytes(key.encode())
+    for key in ("a", "b"):
+        kept.open(key, 1).release()
+    lent = [kept.lend("c", 1 + BUSY_SECONDS / 2) for _ in range(NEWCOMERS)]
+    assert [file.dropped for file in lent] == [True] * (NEWCOMERS - 1) + [False]
+    assert all(file.is_current() for file in lent)
+    assert kept.find("b", 2) is not None
+    assert kept.find("a", 2) is None
+    for file in lent:
+        file.release()
+    assert not any(file.descriptor._open for file in lent[:-1])
+    assert kept.lend("a", 3 + 2 * BUSY_SECONDS).dropped is False
+
+
+def test_what_is_known_of_a_closed_file_holds_of_the_same_file_only(kept: Kept) -> None:
+    """A file that was closed for another is opened again as it was known; one whose bytes or record were touched since is not."""
+    path = kept.directory / "a"
+    for change in (None, lambda: path.write_bytes(b"2"), lambda: os.utime(path), lambda: set_tags(kept.tree, "a", {"k": "v"}), "replace"):
+        path.write_bytes(b"1")
+        for key in ("b", "c"):
+            (kept.directory / key).write_bytes(b"x")
+            kept.open(key, 1).release()
+        first = kept.lend("a", 1)
+        first.rendered["x"] = "y"
+        first.release()
+        known = kept.files.known("a")
+        assert known is first
+        assert kept.files.known("a") is None
+        while change is not None and path.stat().st_ctime_ns == first.found.st_ctime_ns:  # the next tick of the disk's clock
+            change() if callable(change) else (kept.directory / "new").write_bytes(b"1")
+            if change == "replace":
+                (kept.directory / "new").rename(path)
+        number = os.open(path, os.O_RDONLY)
+        again = known.opened_again(Descriptor(number), os.fstat(number))
+        if change is None:
+            assert again is not None
+            assert (again.status, again.rendered, again.readers, bytes_of(again)) == (first.status, {"x": "y"}, 0, b"1")
+        else:
+            assert again is None
+
+
+def test_what_was_dropped_is_not_known(kept: Kept) -> None:
+    """After a write of ours, after a look that failed, and when nobody has asked for long, nothing is known of a closed file."""
+    for forget in (
+        lambda _: kept.files.drop("a"),
+        kept.files.forget,
+        lambda _: kept.files.drop_idle(IDLE_SECONDS + 2),
+        lambda _: kept.files.clear(),
+    ):
+        for key in ("a", "b", "c"):
+            (kept.directory / key).write_bytes(b"x")
+            if key != "a":
+                kept.open(key, 1).release()
+        lent = kept.lend("a", 1)
+        lent.release()
+        forget(lent)
+        assert kept.files.known("a") is None
 
 
 def test_another_file_behind_a_link_is_seen(kept: Kept) -> None:

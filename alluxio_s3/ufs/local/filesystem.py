@@ -6,6 +6,7 @@ import os
 import resource
 import sys
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
@@ -15,6 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from alluxio_s3.interfaces import (
@@ -89,6 +91,7 @@ class LocalUnderFileSystem:
         self._uploads = LocalUploads(self.tree, self._writers)
         self._keeps = xattrs
         self._files = OpenFiles(self.tree.root.fd, self._close_later, _open_files() if xattrs else 0)
+        self._closing: deque[Descriptor] = deque()
         self._tidying = LoopingCall(lambda: self._files.drop_idle(time.monotonic()))
         self._flushing = LoopingCall(self._flush)
         if clock is not None:
@@ -140,13 +143,12 @@ class LocalUnderFileSystem:
         now = time.monotonic()
         file = self._files.find(path, now)
         if file is None and self._keeps:
-            file = open_at_once(self.tree, path)
-            if file is not None:
-                file.readers += 1
-                self._files.keep(file, now)
-                if file.dropped:  # it has changed just now, so a look cannot prove it
-                    file.release()
-                    return None
+            file = open_at_once(self.tree, path, self._files.known(path))
+            if file is not None and not self._files.lend(file, now):
+                # It has changed just now, so a look cannot prove it.
+                file.lent = False
+                file.release()
+                return None
         return file
 
     async def create(self, path: str, attributes: Attributes, length: int | None) -> IObjectWriter:  # noqa: ARG002 - commit brings them
@@ -199,9 +201,19 @@ class LocalUnderFileSystem:
         await self._threads.run(self.tree.close)
 
     def _close_later(self, descriptor: Descriptor) -> None:
-        # In a thread: the last descriptor of a deleted file frees its blocks.
-        closed = Deferred.fromCoroutine(self._threads.run(descriptor.close))
-        _ = closed.addErrback(partial(_log.failure, "Could not close a file"))
+        # In a thread: the last descriptor of a deleted file frees its blocks. It closes those too that come meanwhile.
+        self._closing.append(descriptor)
+        if len(self._closing) == 1:
+            self._threads.begin(self._close_all)
+
+    def _close_all(self) -> None:
+        while True:
+            try:
+                self._closing.popleft().close()
+            except IndexError:
+                return
+            except OSError:
+                self._threads.tell(partial(_log.failure, "Could not close a file", Failure()))
 
     def _flush(self) -> Deferred[None]:
         flushed = Deferred.fromCoroutine(self._writers.run(self.tree.durability.flush))

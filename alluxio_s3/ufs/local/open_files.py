@@ -24,6 +24,11 @@ from alluxio_s3.ufs.local.record import Record
 CAPACITY = 16384
 # A file that somebody deleted keeps its blocks while it is open here; so nothing stays for long that nobody reads.
 IDLE_SECONDS = 30.0
+# A file that was read within so long is not closed for another; only for one of several, so that what is asked for more gets in.
+BUSY_SECONDS = 5.0
+NEWCOMERS = 16
+# One that small is closed without a thread, even if its name went meanwhile: there is little to free.
+AT_ONCE_BYTES = 1 << 20
 # How exactly it is remembered which was read last: what is read again within so long keeps its place.
 ORDER_SECONDS = 1.0
 
@@ -47,6 +52,7 @@ class OpenFile:
     used_at: float = 0.0
     readers: int = 0
     dropped: bool = False
+    lent: bool = False
     keeper: OpenFiles | None = None
 
     def fileno(self) -> int:
@@ -68,23 +74,33 @@ class OpenFile:
             now = os.stat(self.path, dir_fd=keeper.root)
         except OSError:
             now = None
-        if (
-            now is not None
-            and now.st_ino == found.st_ino
-            and now.st_mtime_ns == found.st_mtime_ns
-            and now.st_ctime_ns == found.st_ctime_ns
-            and now.st_size == found.st_size
-            and now.st_dev == found.st_dev
-        ):
+        if now is not None and _is_same(found, now):
             return True
         keeper.forget(self)
         return False
+
+    def opened_again(self, descriptor: Descriptor, found: os.stat_result) -> OpenFile | None:
+        """The same file under ``descriptor``, if ``found`` says that it is: what is known of it holds of it still. Else None."""
+        if not (self.shows_changes and _is_same(self.found, found)):
+            return None
+        return OpenFile(self.status, self.found, descriptor, self.path, True, self.looked_ns, self.rendered)
 
     def release(self) -> None:
         """See IHotReader."""
         self.readers -= 1
         if self.dropped and self.keeper is not None:
             self.keeper.settle(self)
+
+
+def _is_same(one: os.stat_result, other: os.stat_result) -> bool:
+    """Whether nothing has touched a file, its bytes or its record, between two looks at it."""
+    return (
+        one.st_ino == other.st_ino
+        and one.st_mtime_ns == other.st_mtime_ns
+        and one.st_ctime_ns == other.st_ctime_ns
+        and one.st_size == other.st_size
+        and one.st_dev == other.st_dev
+    )
 
 
 def shows_changes(descriptor: int, record: Record | None) -> bool:
@@ -99,7 +115,8 @@ def shows_changes(descriptor: int, record: Record | None) -> bool:
 class OpenFiles:
     """The ``capacity`` files that were read last, by path. Not for threads: it belongs to the reactor's.
 
-    ``close`` closes a descriptor; it may do so later, in a thread.
+    ``close`` closes a descriptor; it may do so later, in a thread. Of as many files more as would fit in CAPACITY it is known what they
+    were when they were closed for others.
     """
 
     def __init__(self, root: int, close: Callable[[Descriptor], None], capacity: int = CAPACITY) -> None:
@@ -107,6 +124,8 @@ class OpenFiles:
         self._close = close
         self._capacity = capacity
         self._files: OrderedDict[str, OpenFile] = OrderedDict()
+        self._known: OrderedDict[str, OpenFile] = OrderedDict()
+        self._newcomers = 0
 
     def __len__(self) -> int:
         return len(self._files)
@@ -121,6 +140,25 @@ class OpenFiles:
                 self._files.move_to_end(path)
         return file
 
+    def known(self, path: str) -> OpenFile | None:
+        """What the file at ``path`` was when it was closed for another. It is forgotten here: whoever opens the file again may lend it."""
+        return self._known.pop(path, None)
+
+    def lend(self, file: OpenFile, now: float) -> bool:
+        """Have ``file`` for one reader, who has it open already; whether a look can prove it to be the object.
+
+        It is kept if there is room. If all that is open is in use, it is closed after its reader.
+        """
+        file.readers += 1
+        file.used_at = now
+        if len(self._files) >= self._capacity > 0 and next(iter(self._files.values())).used_at > now - BUSY_SECONDS:
+            self._newcomers += 1
+            if self._newcomers % NEWCOMERS:
+                file.keeper, file.lent, file.dropped = self, file.found.st_size <= AT_ONCE_BYTES, True
+                return has_settled(file.found, file.looked_ns)
+        self.keep(file, now)
+        return not file.dropped
+
     def keep(self, file: OpenFile, now: float) -> None:
         """Keep ``file`` in place of an older one of its path and of the one read longest ago; or drop it at once if it cannot be kept."""
         file.keeper = self
@@ -131,22 +169,29 @@ class OpenFiles:
         file.used_at = now
         self._files[file.path] = file
         if len(self._files) > self._capacity:
-            self.drop(next(iter(self._files)))
+            path, oldest = next(iter(self._files.items()))
+            self.drop(path)
+            self._remember(oldest)
 
     def drop(self, path: str) -> None:
         """Let go of the file at ``path``; it is closed when its last reader has closed it."""
+        self._known.pop(path, None)
         file = self._files.pop(path, None)
         if file is not None:
             file.dropped = True
             self.settle(file)
 
     def forget(self, file: OpenFile) -> None:
-        """``drop`` this very file, if it is kept."""
+        """``drop`` this very file, if it is kept; nothing is known of it any more."""
+        file.lent = False
+        self._known.pop(file.path, None)
         if self._files.get(file.path) is file:
             self.drop(file.path)
 
     def drop_idle(self, now: float) -> None:
         """Let go of what nobody has read for a while."""
+        while self._known and next(iter(self._known.values())).used_at <= now - IDLE_SECONDS:
+            self._known.popitem(last=False)
         while self._files:
             path, file = next(iter(self._files.items()))
             if file.used_at > now - IDLE_SECONDS:
@@ -156,9 +201,21 @@ class OpenFiles:
     def settle(self, file: OpenFile) -> None:
         """Close ``file`` if nobody needs it any more."""
         if file.dropped and not file.readers:
-            self._close(file.descriptor)
+            if file.lent:
+                file.descriptor.close()
+                self._remember(file)
+            else:
+                self._close(file.descriptor)
 
     def clear(self) -> None:
         """Let go of all."""
         for path in list(self._files):
             self.drop(path)
+        self._known.clear()
+
+    def _remember(self, file: OpenFile) -> None:
+        """What is known of ``file``, which is closed. Each look at the file proves it anew."""
+        if file.path not in self._files:
+            self._known[file.path] = file
+            if len(self._known) + len(self._files) > CAPACITY:
+                self._known.popitem(last=False)

@@ -38,16 +38,22 @@ def open_object(tree: Tree, path: str) -> OpenFile:
         return OpenFile(status, found, Descriptor(os.dup(descriptor)), path, shows_changes=shown, looked_ns=looked_ns)
 
 
-def open_at_once(tree: Tree, path: str) -> OpenFile | None:
-    """``open_object`` without waiting, of what came through S3 and whose name and inode are in the kernel's memory; else None."""
+def open_at_once(tree: Tree, path: str, known: OpenFile | None = None) -> OpenFile | None:
+    """``open_object`` without waiting, of what came through S3 and whose name and inode are in the kernel's memory; else None.
+
+    ``known`` is what the file at ``path`` was the last time: what holds still is not asked for again.
+    """
     looked_ns = time.time_ns()
     number = None if path.endswith("/") else tree.root.open_at_once(path, _FLAGS)
     if number is None:
         return None
     descriptor = Descriptor(number)
     try:
-        tree.check(path)
         found = os.fstat(number)
+        again = None if known is None else known.opened_again(descriptor, found)
+        if again is not None:
+            return again
+        tree.check(path)
         record = tree.records.read_own(number)
         if record is None:
             raise NoSuchPath(path)
