@@ -109,6 +109,11 @@ class Outflow:
     _done: Deferred[None] = field(factory=Deferred, init=False)
     _waiting: list[Deferred[None]] = field(factory=list, init=False)
 
+    @property
+    def begun(self) -> bool:
+        """Whether the head of the request has been sent."""
+        return self._consumer is not None
+
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:  # noqa: N802
         self._consumer = consumer
         self._wake()

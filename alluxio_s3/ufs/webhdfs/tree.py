@@ -38,6 +38,8 @@ TEMPORARY = f"{RESERVED}/writing"
 # A file on its way in has the time at which it was begun.
 _ABANDONED_MS = 3 * 86_400_000
 _TRIES = 50
+# So often a file that may still be made is looked for before it is left to the sweep: for some seconds.
+_LOOKS = 8
 _SHAPE = "/"
 _log = Logger()
 
@@ -138,10 +140,18 @@ class Tree:
                 await self._sweep()
         return f"{TEMPORARY}/{self._run}.{next(self._serial)}"
 
-    async def discard(self, temporary: str) -> None:
-        """Remove a temporary file, if it is still there. Raises nothing; what can't be removed is swept away some day."""
+    async def discard(self, temporary: str, *, coming: bool = False) -> None:
+        """Remove a temporary file, if it is still there. Raises nothing; what can't be removed is swept away some day.
+
+        ``coming``: a DataNode has been asked to make it and has not answered, so it may be made only after the first look for it.
+        """
         try:
-            await self.nodes.ask(b"DELETE", temporary, "DELETE", recursive="false")
+            for number in range(_LOOKS if coming else 1):
+                if number:
+                    await self.nodes.pause(number)
+                answer = await self.nodes.ask(b"DELETE", temporary, "DELETE", recursive="false")
+                if not answer or answer.get("boolean", True):
+                    break
         except StorageError as problem:
             _log.warn("A temporary file in HDFS could not be removed: {problem}", problem=problem)
 

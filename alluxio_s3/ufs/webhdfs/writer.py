@@ -36,6 +36,7 @@ class WebHdfsWriter:
     _ended: bool = field(default=False, init=False)
     _sent: int = field(default=0, init=False)
     _answered: bool = field(default=False, init=False)
+    _certain: bool = field(default=False, init=False)  # whether the DataNode has said what it did
 
     def __attrs_post_init__(self) -> None:
         nodes = self._tree.nodes
@@ -72,7 +73,7 @@ class WebHdfsWriter:
         if self._answer is not None and not self._answered:
             self._answer.cancel()
         if self._begun:
-            await self._tree.turns.to_the_end(self._tree.discard(self._temporary))
+            await self._tree.turns.to_the_end(self._tree.discard(self._temporary, coming=self._flow.begun and not self._certain))
 
     async def _begin(self) -> None:
         if self._answer is not None:
@@ -86,6 +87,7 @@ class WebHdfsWriter:
     async def _answer_of(self, asked: Awaitable[IResponse]) -> None:
         try:
             response = await asked
+            self._certain = True
             if response.code != 201:
                 self._problem = await self._tree.nodes.problem(response, self.path)
             else:
