@@ -30,6 +30,8 @@ _NAMES = (CLIENTS, STORE, *WORKERS, GUEST, *ETCD)
 ADDRESSES = {name: f"10.87.0.{number}" for number, name in enumerate(_NAMES, 1)}
 PORT, PEER_PORT = 29998, 29997
 LEASE_SECONDS = 5
+# On a busy machine.
+START_SECONDS = 240.0
 # What is said by name here is the same for all.
 REMEMBERED = {"cache": "always", "freshness": "max_age=1hour", "negative.max.age": "1hour"}
 STRONG = {"cache": "always", "freshness": "strong"}
@@ -65,7 +67,7 @@ class Worker:
 
     def start(self) -> None:
         """Start it."""
-        self.daemon.start(self.properties)
+        self.daemon.start(self.properties, timeout=START_SECONDS)
 
 
 class Field:
@@ -121,7 +123,7 @@ class Field:
         found = self.etcd[0].ask("kv/range", key=b64encode(key).decode(), range_end=b64encode(key[:-1] + b"0").decode())
         return len(found.get("kvs", ()))
 
-    def wait_for_members(self, count: int, seconds: float = 60.0) -> None:
+    def wait_for_members(self, count: int, seconds: float = START_SECONDS) -> None:
         """Wait till there are so many. Raises TimeoutError."""
         deadline = time.monotonic() + seconds
         while self.members() != count:
@@ -230,7 +232,8 @@ class Field:
                 "alluxio.worker.s3.durability": "rename",
                 "alluxio.proxy.s3.complete.multipart.upload.min.part.size": 0,
                 "alluxio.dora.client.ufs.root": self.place / "stored",
-            }
+            },
+            timeout=START_SECONDS,
         )
         make_bucket(endpoint, "store")
 
