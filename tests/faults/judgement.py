@@ -143,6 +143,7 @@ class _Court:
         self._objects: dict[Key, Register] = defaultdict(Register)
         self._tags: dict[Key, Register] = defaultdict(Register)
         self._etags: dict[Key, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        self._of_upload: dict[tuple[str, str, str], list[Write]] = defaultdict(list)
         self._verdict = Verdict([], {}, seed)
         self._reads = [call for call in self._calls if call["op"] in ("read", "read_tags", "list")]
 
@@ -174,13 +175,14 @@ class _Court:
         for field_, registers in (("shown", self._objects), ("tags", self._tags)):
             if field_ in call and call["op"] not in ("read", "read_tags"):
                 write = self._write(call, call[field_])
-                same = [one for one in registers[key].writes if call.get("upload") and one.call.get("upload") == call["upload"]]
+                same = self._of_upload[field_, call["bucket"], call["upload"]] if call.get("upload") else []
                 if same and write.outcome != NO:  # the same completion, asked for once more
                     one = same[0]
                     one.end, one.known = max(one.end, write.end), min(one.known, write.known)
                     one.outcome = OK if OK in (one.outcome, write.outcome) else MAYBE
                 elif not same:
                     registers[key].writes.append(write)
+                    same.append(write)
         if call["outcome"] == OK and call.get("etag") and "shown" in call and call["op"] not in ("read", "again"):
             self._etags[key][call["shown"]].add(call["etag"].strip('"'))
 

@@ -181,9 +181,9 @@ class LocalUploads:
                 self._settle(upload.upload_id, directory, flushed=flushed)
             except NoSuchUpload:
                 pass  # it has become the object
-            except (OSError, StorageError):
-                # The intent stays, and with it whoever comes next will settle it.
-                self._log.failure("The end of an upload to {path!r} could not be recorded yet", path=upload.path)
+            except (OSError, StorageError) as problem:
+                # The intent stays, and with it whoever comes next will settle it. A disk that is full is nobody's mistake here.
+                self._log.warn("The end of an upload to {path!r} could not be recorded yet: {problem}", path=upload.path, problem=problem)
 
     def _completed(self, path: str, upload_id: str) -> Status | None:
         with storage_errors(path):
