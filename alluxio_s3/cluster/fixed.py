@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from attrs import define, evolve, field
 from zope.interface import implementer
 
-from alluxio_s3.cluster.owners import Owners
+from alluxio_s3.cluster.owners import Owners, OwnersKnown
 from alluxio_s3.cluster.registration import Forget
 from alluxio_s3.interfaces import IMembers, Member
 
@@ -42,7 +42,7 @@ def parse_members(text: str, http_port: int, peer_port: int, https_port: int | N
 
 @implementer(IMembers)
 @define(eq=False)
-class FixedMembers:
+class FixedMembers(OwnersKnown):
     """``me`` and ``others``, for good. ``now`` tells seconds by a clock that never goes back."""
 
     me: Member
@@ -64,28 +64,6 @@ class FixedMembers:
     async def stop(self) -> None:
         """Nothing: the others will notice."""
 
-    @property
-    def epoch(self) -> int:
-        """See ``IMembers``."""
-        return self._owners.epoch
-
-    @property
-    def live(self) -> tuple[Member, ...]:
-        """See ``IMembers``."""
-        return self._owners.live
-
-    def owners(self, path: str, count: int = 1) -> tuple[Member, ...]:
-        """See ``IMembers``."""
-        return self._owners.owners(path, count)
-
-    def find(self, worker: str) -> Member | None:
-        """See ``IMembers``."""
-        return self._owners.find(worker)
-
-    def suspect(self, worker: str) -> None:
-        """See ``IMembers``."""
-        self._owners.suspect(worker)
-
     def is_certain(self) -> bool:
         """See ``IMembers``. Never: there is no lease, so nobody can wait till it has ended."""
         return False
@@ -96,10 +74,6 @@ class FixedMembers:
 
     async def mark(self, path: str) -> None:
         """See ``IMembers``. Word is not needed where nobody is ever certain."""
-
-    def watch(self, changed: Callable[[], None]) -> None:
-        """See ``IMembers``."""
-        self._owners.watch(changed)
 
     def on_mark(self, forget: Forget) -> None:
         """See ``IMembers``."""

@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 from alluxio_s3.cluster.etcd import Etcd
 from alluxio_s3.cluster.etcd_words import Entry, get_of, put_of, unchanged
-from alluxio_s3.cluster.owners import Owners
+from alluxio_s3.cluster.owners import Owners, OwnersKnown
 from alluxio_s3.cluster.registration import Forget, Registration
 from alluxio_s3.cluster.roster import Roster
 from alluxio_s3.cluster.watched import WatchedPrefix
@@ -72,7 +72,7 @@ def decode(worker: str, value: bytes) -> tuple[Member, int]:
 
 @implementer(IMembers)
 @define(eq=False)
-class EtcdMembers:
+class EtcdMembers(OwnersKnown):
     """``me`` and whoever else is under ``watched``; ``slot`` is the number of this process of the worker. ``now`` tells seconds by a
     clock that runs while the machine sleeps. ``shared`` is the secret, if it is not kept in etcd.
     """
@@ -134,16 +134,6 @@ class EtcdMembers:
         await self._registration.stop()
 
     @property
-    def epoch(self) -> int:
-        """See ``IMembers``."""
-        return self._owners.epoch
-
-    @property
-    def live(self) -> tuple[Member, ...]:
-        """See ``IMembers``."""
-        return self._owners.live
-
-    @property
     def secret(self) -> bytes:
         """See ``IMembers``. It may change: while etcd has not been heard of it is nobody else's."""
         return self._secret if self.shared is None else self.shared
@@ -163,18 +153,6 @@ class EtcdMembers:
         """How many seconds ago etcd was heard of; infinite if it never was."""
         return self.now() - self._registration.heard
 
-    def owners(self, path: str, count: int = 1) -> tuple[Member, ...]:
-        """See ``IMembers``."""
-        return self._owners.owners(path, count)
-
-    def find(self, worker: str) -> Member | None:
-        """See ``IMembers``."""
-        return self._owners.find(worker)
-
-    def suspect(self, worker: str) -> None:
-        """See ``IMembers``."""
-        self._owners.suspect(worker)
-
     def is_certain(self) -> bool:
         """See ``IMembers``."""
         return self._registration.is_certain()
@@ -186,10 +164,6 @@ class EtcdMembers:
     async def mark(self, path: str) -> None:
         """See ``IMembers``."""
         await self._registration.mark(path, max(self.ttl, self._longest) + 1.0)
-
-    def watch(self, changed: Callable[[], None]) -> None:
-        """See ``IMembers``."""
-        self._owners.watch(changed)
 
     def on_mark(self, forget: Forget) -> None:
         """See ``IMembers``."""

@@ -96,3 +96,35 @@ class Owners:
                 count=len(self._members),
                 changes=", ".join([*(f"{one} has come" for one in come), *(f"{one} has gone" for one in gone)][:20]),
             )
+
+
+class OwnersKnown:
+    """What of ``IMembers`` is the same, however it is known who is there."""
+
+    _owners: Owners
+
+    @property
+    def epoch(self) -> int:
+        """See ``IMembers``."""
+        return self._owners.epoch
+
+    @property
+    def live(self) -> tuple[Member, ...]:
+        """See ``IMembers``."""
+        return self._owners.live
+
+    def owners(self, path: str, count: int = 1) -> tuple[Member, ...]:
+        """See ``IMembers``."""
+        return self._owners.owners(path, count)
+
+    def find(self, worker: str) -> Member | None:
+        """See ``IMembers``."""
+        return self._owners.find(worker)
+
+    def suspect(self, worker: str) -> None:
+        """See ``IMembers``."""
+        self._owners.suspect(worker)
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """See ``IMembers``."""
+        self._owners.watch(changed)
