@@ -26,9 +26,10 @@ _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 _POLICY = b"default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>alluxio-s3: log in</title>
-<style>body {{ font: 16px system-ui, sans-serif; margin: 15vh auto; max-width: 22em; padding: 0 1em }}
+<style>body {{ background: light-dark(#fff, #14181f); color: light-dark(#111, #eee) }}
+body {{ font: 16px system-ui, sans-serif; margin: 15vh auto; max-width: 22em; padding: 0 1em }}
 label, input, button {{ display: block; font: inherit; margin: .5em 0; width: 100%; box-sizing: border-box }}
-p[role=alert] {{ color: #b00020 }} :root {{ color-scheme: light dark }}</style></head>
+p[role=alert] {{ color: #b00020; color: light-dark(#b00020, #ff8a80) }} :root {{ color-scheme: light dark }}</style></head>
 <body><main><h1>alluxio-s3</h1>{alert}
 <form method="post" action="{login}?next={next}"><label for="token">Token of the admin port</label>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus>

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 HERE = Path(__file__).resolve().parent
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 300.0
 ENVIRONMENT = ["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8"]
 
 

@@ -150,7 +150,7 @@ class Watched:
         context = self._browser.new_context(**given)
         self.contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(90_000)
         page.on("console", lambda message: self.troubles.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda problem: self.troubles.append(str(problem)))
         page.on("request", lambda request: self.asked.append(request.url))
@@ -158,7 +158,7 @@ class Watched:
         return page
 
 
-def until(page: Any, script: str, given: object = None, seconds: float = 30.0) -> None:
+def until(page: Any, script: str, given: object = None, seconds: float = 90.0) -> None:
     """Wait until ``script`` is true in ``page``. Playwright's own waiting evaluates text in the page, which its policy forbids."""
     deadline = time.monotonic() + seconds
     while not page.evaluate(script, given):
