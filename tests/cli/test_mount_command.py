@@ -48,7 +48,7 @@ class Scene:
         data = self.store("root")
         endpoint = self.daemon.start(self.properties | ({"alluxio.dora.client.ufs.root": data} if root else {}))
         # Without retries, and with a small buffer, so that a download can stand still.
-        config = Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1})
+        config = Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}, read_timeout=300, connect_timeout=300)
         keys = {"aws_access_key_id": "alice", "aws_secret_access_key": "x"}
         self.s3 = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", config=config, **keys)
 
@@ -77,7 +77,7 @@ class Scene:
     def wait(self, true: Callable[[], bool]) -> None:
         """Return when ``true`` is, and the daemon has not followed yet."""
         pause = threading.Event()
-        for _ in range(600):
+        for _ in range(2400):
             if true():
                 return
             pause.wait(0.05)

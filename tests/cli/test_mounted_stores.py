@@ -69,6 +69,9 @@ def test_a_mount_of_another_s3(scenes: tuple[Scene, Scene]) -> None:
     far.s3.put_object(Bucket="there", Key="prefix/k", Body=b"far", Metadata={"a": "b"})
     options = (
         *("--option", f"alluxio.underfs.s3.endpoint={far.s3.meta.endpoint_url}"),
+        # On a busy machine the other daemon takes its time.
+        *("--option", "alluxio.underfs.s3.request.timeout=300s"),
+        *("--option", "alluxio.underfs.s3.socket.timeout=300s"),
         *("--option", "s3a.accessKeyId=alice"),
         *("--option", "s3a.secretKey=-"),
     )
