@@ -45,10 +45,16 @@ class Machine:
         command = ["systemd-nspawn", "--register=no", "--keep-unit", "-q", "-D", self.root, "-M", name, "--private-network", "--boot"]
         with (self._directory / "console").open("wb") as console:
             self._nspawn = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True)
+        self._leader = str(self._nspawn.pid)
         children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
-        wait_until(lambda: bool(children.read_text().split()), "the machine's first process")
-        self._leader = children.read_text().split()[0]
-        wait_until(self._booted, f"the machine: {(self._directory / 'console').read_text()}")
+        try:
+            wait_until(lambda: bool(children.read_text().split()), "the machine's first process")
+            self._leader = children.read_text().split()[0]
+            wait_until(self._booted, "the machine")
+        except BaseException as problem:
+            problem.add_note((self._directory / "console").read_text(errors="replace"))
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
