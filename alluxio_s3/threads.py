@@ -29,6 +29,9 @@ GIVING_WAY_SECONDS = 0.0005
 P = ParamSpec("P")
 T = TypeVar("T")
 
+# To be raised where there is no memory to make another.
+_NO_MEMORY = Failure(MemoryError())
+
 
 def give_way() -> None:
     """Have the threads of this process give way to each other often."""
@@ -78,18 +81,24 @@ class Threads:
         def work() -> None:
             try:
                 result: T | Failure = function(*args, **kwargs)
+            except MemoryError:
+                result = _NO_MEMORY
             except BaseException:  # noqa: BLE001  # who waits raises it
                 result = Failure()
-            self._done.append((waiting, result))
-            self._tell_that_some_is_done()
+            _surely(partial(self._done.append, (waiting, result)))
+            _surely(self._tell_that_some_is_done)
 
         self._pool.callInThread(work)
         return await waiting
 
     def _tell_that_some_is_done(self) -> None:
         if not self._told:
-            self._told = True
-            self._reactor.callFromThread(self._take_up)
+            self._told = True  # before it may have been taken up
+            try:
+                self._reactor.callFromThread(self._take_up)
+            except MemoryError:
+                self._told = False
+                raise
 
     def _take_up(self) -> None:
         self._told = False
@@ -119,6 +128,17 @@ class Threads:
     def tell(self, function: Callable[[], None]) -> None:
         """From a thread: have ``function`` run on the reactor's."""
         self._reactor.callFromThread(function)
+
+
+def _surely(call: Callable[[], object]) -> None:
+    """In a thread: have ``call`` done, when there is memory for it again; somebody would wait for ever."""
+    while True:
+        try:
+            call()
+        except MemoryError:
+            time.sleep(LISTENING_SECONDS)
+        else:
+            return
 
 
 def _created(pool: ThreadPool, create: Callable[[], Any]) -> Any:

@@ -205,3 +205,23 @@ async def test_without_more_threads_those_there_are_do_the_work(threads, monkeyp
     go.set()
     assert await first
     assert await second == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_done_is_told_when_there_is_memory_for_it(threads, monkeypatch):
+    """Where there was no memory to tell the reactor of what a thread has done, or that it failed, nobody waits for ever."""
+    tell, failures = reactor.callFromThread, iter([MemoryError(), MemoryError()])
+
+    def without_memory(*given: object) -> None:
+        for problem in failures:
+            raise problem
+        tell(*given)
+
+    def exhausted() -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(reactor, "callFromThread", without_memory)
+    assert await threads.run(lambda: 1) == 1
+    assert await threads.run(lambda: 2) == 2
+    with pytest.raises(MemoryError):
+        await threads.run(exhausted)
