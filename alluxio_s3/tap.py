@@ -36,6 +36,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:  # noqa: N80
     from alluxio_s3.clocks import go_steadily  # noqa: PLC0415  # twistd imports this module for its help text too
     from alluxio_s3.clustering import SETTINGS_COPY, build_settings_copy  # noqa: PLC0415
     from alluxio_s3.gateway import Gateway  # noqa: PLC0415
+    from alluxio_s3.http.event_loop import quicken  # noqa: PLC0415
     from alluxio_s3.listening import Inherited  # noqa: PLC0415
     from alluxio_s3.ops.attendance import Attendance  # noqa: PLC0415
     from alluxio_s3.ops.service_manager import ServiceManager  # noqa: PLC0415
@@ -47,6 +48,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:  # noqa: N80
         from twisted.internet import reactor  # noqa: PLC0415  # the one place that names the global reactor
 
         go_steadily(reactor)
+        quicken(reactor)
         give_way()
     directory = str(Path.cwd())
 
@@ -85,9 +87,11 @@ def work() -> None:
     from twisted.internet import reactor  # noqa: PLC0415
 
     from alluxio_s3.clocks import go_steadily  # noqa: PLC0415
+    from alluxio_s3.http.event_loop import quicken  # noqa: PLC0415
     from alluxio_s3.supervisor.worker import serve  # noqa: PLC0415
     from alluxio_s3.threads import give_way  # noqa: PLC0415
 
     go_steadily(reactor)
+    quicken(reactor)
     give_way()
     serve(reactor)

@@ -40,6 +40,8 @@ ONE_WRITE_BYTES = 16 << 10
 # How many values of x-amz-checksum-mode are worth remembering for a file.
 MAX_RENDERED = 4
 MAX_STORES = 1024
+# For bodies that leave with their heads: a new buffer for each would be cleared first.
+_ROOM = memoryview(bytearray(ONE_WRITE_BYTES))
 _AGE = b"\r\nAge: "
 _CLOSING = b"Connection: close\r\n"
 
@@ -105,7 +107,7 @@ class FastPath:
         file = self._open(asked.target)
         if file is None:
             return False
-        body: bytes | bytearray = b""
+        body: bytes | memoryview = b""
         in_one = True
         try:
             found, fields = _described(file, recognised)
@@ -225,9 +227,12 @@ def _described(file: IHotObject, recognised: Recognised) -> tuple[Found, bytes]:
     return found, b"%b%b%d%b" % (before, _AGE, age or 0, after) if after else before
 
 
-def _read_hot(descriptor: int, offset: int, count: int) -> bytearray:
-    """``count`` bytes that are in memory. Raises BlockingIOError if they are not, or if the file has become shorter."""
-    buffer = bytearray(count)
+def _read_hot(descriptor: int, offset: int, count: int) -> memoryview:
+    """``count`` bytes that are in memory; they are there until the next call.
+
+    Raises BlockingIOError if they are not, or if the file has become shorter.
+    """
+    buffer = _ROOM[:count]
     try:
         got = os.preadv(descriptor, [buffer], offset, os.RWF_NOWAIT)
     except OSError as problem:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from attrs import field, frozen
-from twisted.internet import tcp
+from twisted.internet import main, tcp
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IPullProducer, IStreamServerEndpoint
@@ -41,6 +41,19 @@ class EagerServer(tcp.Server):
         return bool(self.connected) and not (
             self._tempDataBuffer or self.dataBuffer or self._writeDisconnected or self.disconnecting or self._aborting or self.TLS
         )
+
+    def doRead(self) -> Any:
+        """See ``IReadDescriptor``."""
+        try:
+            data = self.socket.recv(self.bufferSize)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return main.CONNECTION_LOST
+        if not data:
+            return main.CONNECTION_DONE
+        self.protocol.dataReceived(data)
+        return None
 
     def writeSomeData(self, data: bytes) -> Any:
         """See FileDescriptor. A producer's turn comes with nothing to write, which is no reason for a system call."""
