@@ -159,6 +159,10 @@ bench-cache: $(VENV)/.dev ## Measure reads through the cache
 test-cache-faults: $(VENV)/.dev ## Make 100,000 reads through the cache of a store that misbehaves, while bits of the cache flip (some minutes)
 	$(PYTHON) -m benchmarks.cache_faults $(ARGS)
 
+.PHONY: test-cache-faults-http
+test-cache-faults-http: $(VENV)/.dev ## The same over HTTP: daemons, a proxy that misbehaves before the store, objects that change
+	$(PYTHON) -m benchmarks.cache_faults_http $(ARGS)
+
 .PHONY: soak-cache
 soak-cache: $(VENV)/.dev ## Read and write 10 GiB through a cache of 2 GiB for an hour (MINUTES=): quota, memory, descriptors, bytes
 	$(PYTHON) -m benchmarks.cache_soak --minutes $(or $(MINUTES),60) $(ARGS)
