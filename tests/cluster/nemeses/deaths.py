@@ -99,7 +99,8 @@ def main() -> int:
     place = Path(tempfile.mkdtemp(prefix="alluxio-s3-deaths-"))
     chosen = random.Random(given.seed)
     times: list[float] = []
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
+    over: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: over.append(number))  # ends after the next death
     with Field(place, chosen, {}) as field:
         exchange = Exchange(field.endpoints[0])
         for number in range(_OBJECTS):
@@ -107,13 +108,15 @@ def main() -> int:
         exchange.close()
         before = []
         for _ in range(given.count):
+            if over:
+                break
             await_acquaintance(field)
             dying = field.workers[chosen.choice(WORKERS)]
             reader = next(name for name in WORKERS if name != dying.name)
             before.append(ask(field.workers[reader].endpoint, chosen.choice(keys_of(dying.name)))[0])
             times += death(field, dying, given.how, chosen)
     shutil.rmtree(place)
-    for what, found in (("before", sorted(before)), ("first", sorted(times))):
+    for what, found in (("before", sorted(before)), ("first", sorted(times))) if times else ():
         p50, p99 = (found[min(len(found) - 1, int(part * len(found)))] for part in (0.5, 0.99))
         sys.stdout.write(f"{what}: how={given.how} seed={given.seed} n={len(found)} p50={p50:.3f}s p99={p99:.3f}s most={found[-1]:.3f}s\n")
     return 0
