@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -46,10 +47,7 @@ class Machine:
         with (self._directory / "console").open("wb") as console:
             self._nspawn = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True)
         self._leader = str(self._nspawn.pid)
-        children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
         try:
-            wait_until(lambda: bool(children.read_text().split()), "the machine's first process")
-            self._leader = children.read_text().split()[0]
             wait_until(self._booted, "the machine")
         except BaseException as problem:
             problem.add_note((self._directory / "console").read_text(errors="replace"))
@@ -62,7 +60,9 @@ class Machine:
         try:
             self._nspawn.wait(20)
         except subprocess.TimeoutExpired:
-            os.kill(int(self._leader), signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(int(self._leader), signal.SIGKILL)
+            self._nspawn.kill()
             self._nspawn.wait()
         shutil.rmtree(self._directory, ignore_errors=True)
 
@@ -89,6 +89,11 @@ class Machine:
         )
 
     def _booted(self) -> bool:
+        # Its first child is not the machine's first process, but makes that, and ends.
+        children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children").read_text().split()
+        if not children:
+            return False
+        self._leader = children[0]
         if self.kind == "systemd":
             return self.succeeds("systemctl is-system-running | grep -qE 'running|degraded'")
         return self.succeeds("runlevel | grep -q ' [2-5]$'")
