@@ -26,9 +26,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--endpoint", action="append", default=[], help="of a daemon; more than one: of workers that show the same buckets"
-    )
+    parser.add_argument("--endpoint", action="append", default=[], help="of a daemon; more than one: of workers that show the same buckets")
     parser.add_argument(
         "--writer", action="append", default=[], help="the endpoint that takes writes, when the others are to be read from only"
     )

@@ -89,6 +89,8 @@ class Register:
 
     def values(self, start: float, end: float) -> set[Any]:
         """All that an answer given then may have shown."""
+        if not self._starts:  # it was only ever read
+            self.settle()
         place = bisect_left(self._times, start)
         certain = self._newest[place - 1] if place else -math.inf
         found = set()
