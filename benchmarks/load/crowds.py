@@ -12,6 +12,8 @@ from collections.abc import Iterator
 
 from benchmarks.load.scene import LARGE, compared, connected, crowd, head, served, timed, told
 
+PARTS = 100
+
 
 @contextlib.contextmanager
 def nothing(_: list[socket.socket]) -> Iterator[None]:
@@ -21,15 +23,17 @@ def nothing(_: list[socket.socket]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def dripping(clients: list[socket.socket]) -> Iterator[None]:
-    """Each says a byte now and then."""
+    """Each of those that have to say something says a byte every half second, and not all at once."""
     over = threading.Event()
+    talking = [one for pair in zip(clients[::4], clients[1::4], strict=True) for one in pair]  # heads and bodies
 
     def run() -> None:
-        while not over.wait(0.5):
-            # Heads and bodies.
-            for client in [one for pair in zip(clients[::4], clients[1::4], strict=True) for one in pair]:
+        part = 0
+        while not over.wait(0.5 / PARTS):
+            for client in talking[part::PARTS]:
                 with contextlib.suppress(OSError):
                     client.send(b"x")
+            part = (part + 1) % PARTS
 
     thread = threading.Thread(target=run)
     thread.start()

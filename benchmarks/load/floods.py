@@ -136,8 +136,8 @@ def read(address: tuple[str, int], begin: float, rounds: int, told: Any) -> None
             pair: tuple[list[float], list[float]] = ([], [])
             for into, (since, until) in zip(pair, (ALONE, BESIDE), strict=True):
                 at = begin + number * ROUND_SECONDS + since
-                for moment in itertools.takewhile(lambda now, end=until - since: now < end, itertools.count(0, 1 / RATE)):
-                    sleep_until(at + moment)
+                for asked in range(int((until - since) * RATE)):
+                    sleep_until(at + asked / RATE)
                     started = time.perf_counter()
                     client.sendall(request)
                     got = 0
@@ -182,6 +182,8 @@ def measured(one: Served, flood: Flood, groups: int) -> Beside:
     ]
     for client in clients:
         client.start()
+    sleep_until(begin + ROUND_SECONDS)
+    put_ahead(one.daemon.pid)  # with the threads that it has begun since
     found = times.get(timeout=rounds * ROUND_SECONDS + 60)
     count = answers.get(timeout=60)
     for client in clients:
@@ -197,7 +199,6 @@ def floods(rounds: int) -> Iterator[tuple[str, str]]:
     """Each flood, beside which another user reads 300 times a second."""
     chosen = os.environ.get("FLOODS", "").split(",")
     with served() as one:
-        put_ahead(one.daemon.pid)
         many = one.root / "many"
         many.mkdir()
         for number in range(KEYS):

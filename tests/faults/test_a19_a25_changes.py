@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -9,6 +10,8 @@ import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,7 @@ from tests.faults.ledger import OK, calls
 from tests.faults.load import Load
 
 SIGNALS = 500 if LONG else 20
+CONTENT = bytes(range(256)) * 16
 READS = 20_000 if LONG else 200
 LENGTH = 200_000
 
@@ -92,13 +96,17 @@ def test_a25_reload_storm(tmp_path: Path) -> None:
         good = config.read_text(encoding="ascii")
         make_bucket(endpoint, "ledger")
         options = Options([endpoint], str(tmp_path / "ledgers"), seed=SEED, keys=8, largest=1 << 18, rate=67)
-        with Load(options, 3) as load:
+        Path(tmp_path / "data" / "ledger-reads").mkdir()
+        (tmp_path / "data" / "ledger-reads" / "k").write_bytes(CONTENT)
+        with Load(options, 3) as load, steady_reads(endpoint) as statuses:
             load.until(30)
             for number in range(SIGNALS):
                 _write(table, tables[number % len(tables)])
                 _write(config, good if number % 3 else good + "alluxio.worker.s3.durability=nonsense\n")
                 os.kill(daemon.pid, signal.SIGHUP)
                 load.last(0.06)
+                # However slow the machine is: as many as at 200 a second of the time that a signal has.
+                wait_until(partial(reached, statuses, 12 * number))
         _write(table, tables[0])
         load.verify()
         verdict = judge(tmp_path / "ledgers", SEED)
@@ -106,8 +114,46 @@ def test_a25_reload_storm(tmp_path: Path) -> None:
         done, _ = calls(tmp_path / "ledgers")
         failed = [call for call in done if call["end"] is not None and call["outcome"] != OK and call["status"] not in (400, 404, 412, 416)]
         assert failed == []
+        assert set(statuses) == {"right"}, statuses
         assert daemon.alive
-    report("A25", f"{SIGNALS} SIGHUPs: 0 failed requests: {verdict}")
+    report("A25", f"{SIGNALS} SIGHUPs, {statuses.total()} reads beside the load: 0 failed requests: {verdict}")
+
+
+@contextlib.contextmanager
+def steady_reads(endpoint: str) -> Iterator[Counter[str]]:
+    """Reads, at most 200 a second, on two connections; what became of each."""
+    statuses: Counter[str] = Counter()
+    stop = threading.Event()
+
+    def read() -> None:
+        exchange = Exchange(endpoint)
+        while not stop.wait(0.01):
+            reply = exchange.ask("GET", "ledger-reads/k")
+            statuses["right" if reply.body == CONTENT else f"{reply.status}"] += 1
+        exchange.close()
+
+    readers = [threading.Thread(target=read, daemon=True) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    try:
+        yield statuses
+    finally:
+        stop.set()
+        for reader in readers:
+            reader.join()
+
+
+def reached(statuses: Counter[str], count: int) -> bool:
+    """Whether there have been so many."""
+    return statuses.total() >= count
+
+
+def wait_until(so: Callable[[], bool]) -> None:
+    """Return when it is."""
+    deadline, pause = time.monotonic() + 120, threading.Event()
+    while not so():
+        assert time.monotonic() < deadline
+        pause.wait(0.01)
 
 
 def _write(path: Path, text: str) -> None:

@@ -19,7 +19,7 @@ import pytest
 from tests.faults.bodies import body, piece
 from tests.faults.daemons import Daemon, free_port, make_bucket, properties
 from tests.faults.generator import Generator, Options
-from tests.faults.judgement import Verdict, judge
+from tests.faults.judgement import Register, Verdict, judge
 from tests.faults.ledger import Ledger
 from tests.faults.leftovers import garbage, held
 from tests.faults.load import Load
@@ -247,3 +247,8 @@ def test_bodies_are_one_of_a_kind() -> None:
     blocks = [whole[at : at + 4096] for at in range(0, 50_000, 4096)]
     blocks += [body(*one)[:4096] for one in (("l", "1.1", 50_000), ("k", "1.2", 50_000), ("k", "1.1", 50_001))]
     assert len(set(blocks)) == len(blocks)
+
+
+def test_what_was_never_written_is_not_there() -> None:
+    """Of a key that was only read, an answer may show nothing, and nothing else."""
+    assert Register().values(1.0, 2.0) == {None}
