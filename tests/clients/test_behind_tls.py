@@ -94,7 +94,7 @@ def test_curl(secure: dict[str, str], front: TlsFront, bucket: str, tmp_path: Pa
 
 
 @pytest.mark.ci
-@pytest.mark.parametrize("function", ["streams", "uploads"])
+@pytest.mark.parametrize("function", [pytest.param("streams", marks=pytest.mark.needs("checksums")), "uploads"])
 def test_javascript(secure: dict[str, str], front: TlsFront, bucket: str, tmp_path: Path, function: str) -> None:
     """The JavaScript SDK's streams and uploads work as they do without TLS."""
     node = [str(installed("javascript", "node")), str(Path(__file__).parent / "scripts" / "javascript_client.mjs")]

@@ -24,6 +24,7 @@ def test_objects(javascript: Program, endpoint: str, bucket: str) -> None:
     javascript("objects", endpoint, bucket)
 
 
+@pytest.mark.needs("checksums")
 def test_streams(javascript: Program, endpoint: str, bucket: str) -> None:
     """A stream with a known length goes up in chunks with the checksum behind them; every algorithm that the SDK knows is taken."""
     javascript("streams", endpoint, bucket)
@@ -34,6 +35,7 @@ def test_uploads(javascript: Program, endpoint: str, bucket: str) -> None:
     javascript("uploads", endpoint, bucket)
 
 
+@pytest.mark.needs("checksums")
 def test_presigned(javascript: Program, endpoint: str, bucket: str) -> None:
     """Presigned URLs upload and download, and what the presigner moves from the headers into the query counts as if it were there."""
     javascript("presigned", endpoint, bucket)
