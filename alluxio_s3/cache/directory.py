@@ -29,6 +29,8 @@ WINDOW_SECONDS = 60.0
 RETRY_SECONDS = 60.0
 FULL = (errno.ENOSPC, errno.EDQUOT)
 _EXTENTS_A_BLOCK = 340  # ext4: "Dynamic Structures, Extent Tree" in the kernel's documentation
+# So many blocks are in few pieces, which need no such block.
+_ONE_PIECE = 64
 # What writev(2) takes at once.
 _MOST_PIECES = min(1024, os.sysconf("SC_IOV_MAX"))
 _NOT_THE_DISK = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -148,6 +150,8 @@ class Directory:
     def most(self, length: int) -> int:
         """How many it takes at most, where the disk is in such pieces that it has to be told where each block is (ext4)."""
         taken = self.taken(length)
+        if taken <= _ONE_PIECE * self._block:
+            return taken
         return taken + -(-taken // self._block // _EXTENTS_A_BLOCK) * self._block
 
     def write(self, path: Path, pieces: list[memoryview]) -> int:

@@ -148,7 +148,7 @@ def test_killed_inside_the_index(tmp_path, call, nth):
     subprocess.run(["/usr/bin/strace", "-f", "-o", "/dev/null", *inject, *script], check=False, capture_output=True, cwd=ROOT)
     assert on_disk(directory) <= ROOM
     store = made_store(directory, ROOM)
-    assert sum(read(store, thing(f"before/{number}")) is not None for number in range(8)) >= 3  # room is made for what a file takes at worst
+    assert sum(read(store, thing(f"before/{number}")) is not None for number in range(8)) >= 4
     settle(store)
     check_order(store, directory)
     assert put(store, thing("after"))
