@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import threading
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.faults.bodies import body
-from tests.faults.daemons import LONG, SEED, Daemon, free_port, make_bucket, properties, report
+from tests.faults.daemons import LONG, SEED, Daemon, free_port, is_ready, make_bucket, properties, report
 from tests.faults.exchange import Exchange
 from tests.faults.generator import Options
 from tests.faults.judgement import judge
@@ -103,7 +104,7 @@ def wait_for_page(endpoint: str, key: str) -> None:
     """Read *key* till its bytes come from the cache."""
     exchange = Exchange(endpoint)
     while "; hit" not in exchange.ask("GET", f"ledger/{key}").headers.get("cache-status", ""):
-        time.sleep(0.05)
+        pass
     exchange.close()
 
 
@@ -191,11 +192,11 @@ def test_a24_waits(tmp_path: Path, daemon: Daemon, wall: Wall, monkeypatch: pyte
             "head": Watched(head),
             "body": Watched(connected(endpoint, b"PUT", b"stalled", b"Content-Length: 1000\r\n", b"half")),
         }
-        time.sleep(1)
+        # Once another request is answered these have been taken up.
+        assert shown(endpoint, "aged") == "0.1"
         wall.set(jump)
         while shown(endpoint, "aged") == "0.1":
             assert time.monotonic() < cached + PATIENCE, "put off"
-            time.sleep(0.2)
         aged = time.monotonic() - cached
         assert aged > WAIT - 1, f"what the cache knew aged within {aged:.1f} s"
         figures += [f"{jump}:", *(one.check(what) for what, one in waits.items()), f"max_age {aged:.1f} s"]
@@ -213,18 +214,18 @@ def test_a24_drain(tmp_path: Path, daemon: Daemon, wall: Wall, monkeypatch: pyte
     assert first.startswith(b"HTTP/1.1 200")
     assert none.recv(1000)
     begun = time.monotonic()
+    ended = os.pidfd_open(daemon.pid)
     os.kill(daemon.pid, signal.SIGTERM)
-    time.sleep(1)
+    while is_ready(endpoint):
+        pass
     wall.set(jump)
-    time.sleep(1)
     received = bytearray(first)
     while more := one.recv(1 << 20):
         received += more
     assert received.endswith(body("large", "0.1", LARGE)[-100_000:])
     assert received.index(b"\r\n\r\n") + 4 + LARGE == len(received)
-    while daemon.alive:
-        assert time.monotonic() < begun + PATIENCE, "put off"
-        time.sleep(0.05)
+    assert select.select([ended], [], [], PATIENCE)[0], "put off"
+    os.close(ended)
     lasted = time.monotonic() - begun
     assert lasted > WAIT - 1
     one.close()
