@@ -24,11 +24,6 @@ _NOWHERE = "02:ff:ff:ff:ff:ff"
 _NEW_NETWORK = 0x40000000  # CLONE_NEWNET, of linux/sched.h
 
 
-def is_possible() -> bool:
-    """Whether this process may make networks."""
-    return os.geteuid() == 0 and all(shutil.which(one) for one in ("ip", "nsenter"))
-
-
 class Network:
     """*hosts* are names and addresses (IPv4, of one /24), *name* is what tells this network from others. A context manager."""
 
@@ -131,3 +126,14 @@ def _enter(network: int) -> None:
 
 def _hardware(address: str) -> str:
     return "02:00:" + ":".join(f"{int(part):02x}" for part in address.split("."))
+
+
+def is_possible() -> bool:
+    """Whether this process may make networks: a container's root often may not."""
+    if os.geteuid() or not all(shutil.which(one) for one in ("ip", "nsenter")):
+        return False
+    try:
+        with Network(f"try{os.getpid()}", {"one": "10.0.0.1", "two": "10.0.0.2"}) as network, network.inside("one"):
+            return True
+    except (OSError, subprocess.SubprocessError):
+        return False
