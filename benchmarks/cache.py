@@ -160,6 +160,18 @@ def first_byte(server: Server, path: str) -> float:
     return connection.times[0]
 
 
+def warm(server: Server, paths: list[str]) -> None:
+    """Have these small objects in the cache, and open there: on a machine that has other work the round before the first is too short."""
+    connection = Connection(server, b"", SMALL_BYTES)
+    # The first read fetches, the second may come while it is written, the third verifies what is on the disk.
+    for path in paths * 3:
+        connection.request = head(server, "GET", path)
+        connection.ask()
+        while connection.read():
+            pass
+    connection.close()
+
+
 def main() -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -183,7 +195,10 @@ def main() -> None:
                     once(servers[0], f"/{BUCKET}/large", given.large)
             compare("second read, one client", 0.95, Streams(f"/{BUCKET}/large", given.large, 1), servers, given, theirs)
             compare("second read, eight clients", 0.95, Streams(f"/{BUCKET}/large", given.large, 8), servers, given, theirs)
-            targets = requests_file(scratch / "requests", (f"GET /{BUCKET}/small/{number:04}" for number in range(SMALL)))
+            paths = [f"/{BUCKET}/small/{number:04}" for number in range(SMALL)]
+            targets = requests_file(scratch / "requests", (f"GET {path}" for path in paths))
+            with on_core(theirs):
+                warm(servers[0], paths)
             compare("4 KiB hot, 64 clients", 0.8, Many(targets, 64, SMALL_BYTES), servers, given, theirs)
 
 
