@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
@@ -28,8 +29,9 @@ from alluxio_s3.namespace.mounts import Namespace
 from alluxio_s3.settings import Settings
 from alluxio_s3.threads import Threads
 
-# Arrivals are reported together, so often.
+# Arrivals are reported together, so often, and so long each is worth a report.
 REPORT_SECONDS = 0.5
+REPORTABLE_SECONDS = 60.0
 MOST_REPORTED = 200
 
 
@@ -91,8 +93,10 @@ class Sharing(Alone):
         routing = Routing(members, policy, known_clients(), self._tokens, self._arrivals, reactor)
         routing.measure(metrics)
         self.routing = routing
-        self._arrived: dict[str, set[str]] = {}
+        # By the worker that redirected, its clients that have come, and until when it is to be told of each.
+        self._arrived: dict[str, dict[str, float]] = {}
         self._reporting: IDelayedCall | None = None
+        self._closed = False
 
     def store(self, ufs: IUnderFileSystem, mount: str) -> IUnderFileSystem:
         """``ufs``, mounted at ``mount`` (``/`` or ``/bucket``), as one whose objects workers own, if it is one that keeps anything."""
@@ -111,6 +115,7 @@ class Sharing(Alone):
 
     def close(self) -> None:
         """Ask nobody any more."""
+        self._closed = True
         reporting, self._reporting = self._reporting, None
         if reporting is not None and reporting.active():
             reporting.cancel()
@@ -123,10 +128,18 @@ class Sharing(Alone):
         if hop.issuer == self.members.me.worker:
             self._arrivals.arrived(hop.client)
             return
-        waiting = self._arrived.setdefault(hop.issuer, set())
-        if len(waiting) < MOST_REPORTED:
-            waiting.add(hop.client)
-        if self._reporting is None:
+        self._keep(hop.issuer, {hop.client: self._reactor.seconds() + REPORTABLE_SECONDS})
+
+    def _keep(self, issuer: str, clients: Mapping[str, float]) -> None:
+        """Tell ``issuer`` in the next round of those of whom it is still to be told."""
+        now = self._reactor.seconds()
+        waiting = self._arrived.setdefault(issuer, {})
+        for client, until in clients.items():
+            if until > now and (client in waiting or len(waiting) < MOST_REPORTED):
+                waiting[client] = max(until, waiting.get(client, until))
+        if not waiting:
+            del self._arrived[issuer]
+        elif self._reporting is None and not self._closed:
             self._reporting = self._reactor.callLater(REPORT_SECONDS, self._report)
 
     def _report(self) -> None:
@@ -134,12 +147,15 @@ class Sharing(Alone):
         arrived, self._arrived = self._arrived, {}
         for issuer, clients in arrived.items():
             member = self.members.find(issuer)
-            if member is not None:
-                reported = Deferred.fromCoroutine(self._tell(member, clients))
-                _ = reported.addErrback(lambda reason: self._log.failure("Arrivals could not be reported", reason))
+            if member is None:  # it may just have come, or come back
+                self._keep(issuer, clients)
+                continue
+            reported = Deferred.fromCoroutine(self._tell(member, clients))
+            _ = reported.addErrback(lambda reason: self._log.failure("Arrivals could not be reported", reason))
 
-    async def _tell(self, member: Member, clients: set[str]) -> None:
+    async def _tell(self, member: Member, clients: Mapping[str, float]) -> None:
         try:
             await self._peers.arrived(member, sorted(clients))
-        except (PeerFailed, CancelledError):
+        except PeerFailed:
             self._log.debug("{worker} could not be told who has come", worker=member.worker)
+            self._keep(member.worker, clients)

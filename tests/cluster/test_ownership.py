@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import pytest_twisted
+from attrs import evolve
+from twisted.internet import reactor
 from twisted.internet.task import Clock
 
 from alluxio_s3.cluster import ownership
+from alluxio_s3.cluster.hops import Guest, Hop
 from alluxio_s3.cluster.ownership import RECENT_SECONDS, Ownership
 from alluxio_s3.ops.metrics import Metrics
 from alluxio_s3.settings import Loaded, Settings
 from alluxio_s3.sharing import Sharing
 from alluxio_s3.supervisor.slot import Job, Slot
 from alluxio_s3.threads import Threads
+from alluxio_s3.ufs.memory import MemoryUnderFileSystem
 from tests.cluster.fixed_members import FixedMembers, member, owned_by
+from tests.cluster.waiting import until
+from tests.cluster.workers import start_workers
 from tests.supervisor.test_slot import Processes, commission
 
 TRIO = [member(f"worker-{number}") for number in (1, 2, 3)]
@@ -62,3 +71,28 @@ def test_children_know_how_many_they_are() -> None:
         sharing._arrivals.sent("client")
         clock.advance(60)
     assert not sharing._arrivals.stops("client")
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_has_come_is_told_till_it_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker that redirected may not be reached for a while: it is told of its clients afterwards."""
+    monkeypatch.setattr("alluxio_s3.sharing.REPORT_SECONDS", 0.01)
+    threads = Threads(reactor, 2, "arrivals-test")
+    threads.start()
+    first, second = await start_workers(["worker-1", "worker-2"], MemoryUnderFileSystem(reactor, buckets=False), tmp_path, threads)
+    sharing = Sharing(Settings(), first.members, reactor, threads, Metrics())
+    note, told = sharing.authenticator(None)._arrived, second.members.me  # type: ignore[arg-type, attr-defined]
+    try:
+        await second.die()
+        note(Hop(Guest("a", "simple"), "worker-2", "one"))
+        await until(lambda: "worker-2" in first.members.suspects)
+        note(Hop(Guest("a", "simple"), "worker-2", "three"))
+        await second.listen()
+        first.members.change([first.members.me, evolve(told, peer_port=second.port)])
+        await until(lambda: {"one", "three"} <= set(second.arrived))
+    finally:
+        sharing.close()
+        await first.close()
+        await second.close()
+        threads.stop()
+    assert not [call for call in reactor.getDelayedCalls() if "_report" in str(call)]  # type: ignore[attr-defined]
