@@ -3,6 +3,9 @@
 An owner may give what it remembers of a path if whoever wrote meanwhile has told it. A writer tells the owners of all rings that were in
 force lately; so what was learned counts only as far back as this worker has owned the path without a break, less the time that the
 others may take to hear of a change. While its own lease is not certain it counts not at all (promises D3).
+
+What others have not heard of yet may also be that this worker has come, or come back: whoever owned a path before it does then may give
+what it remembers, and this one can't know who that was.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ RECENT_SECONDS = 60.0
 # Rings take memory by the workers on them: of so many workers in all, and of at least so many rings, those that were in force are kept.
 MOST_WORKERS = 8192
 LEAST_ERAS, MOST_ERAS = 8, 256
+# So many others a worker that has just come tells of each write; of more, nobody can be sure that all know.
+MOST_TOLD = 64
 _MOST_PATHS = 65536
 
 
@@ -54,6 +59,8 @@ class Ownership:
         self._since: dict[str, float | None] = {}
         self._marked: OrderedDict[str, float] = OrderedDict()
         self._floor = 0.0
+        # When this worker came, or came back.
+        self._came = float("-inf")
         self._changed()
         members.watch(self._changed)
         members.on_mark(self.forget)
@@ -74,7 +81,7 @@ class Ownership:
         """What was learned of ``path``, or of everything if that is empty, before now does not count any more."""
         if not path:
             self._marked.clear()
-            self._floor = self._seconds()
+            self._floor = self._came = self._seconds()
             return
         self._marked[path] = self._seconds()
         self._marked.move_to_end(path)
@@ -84,9 +91,12 @@ class Ownership:
     def witnesses(self, path: str) -> list[Member] | None:
         """The other workers that may remember something of ``path``: those that own it, or did so lately, and are there.
 
-        None: nobody can tell any more, since the members have changed too often.
+        For a worker that has just come those are all that are there. None: nobody can tell any more, since the members have changed too often, or are too many.
         """
         now = self._seconds()
+        if now - self._came <= self._grace:
+            others = [one for one in self._members.live if one.worker != self._me]
+            return others if len(others) <= MOST_TOLD else None
         if now - self._dropped_until <= RECENT_SECONDS:
             return None
         found: dict[str, None] = {}

@@ -230,6 +230,7 @@ class Registration:
             self._say("another worker has this one's identity; each needs its own (alluxio.worker.identity.uuid)")
             return False
         self._granted = await self.etcd.grant(self.ttl)
+        await self.forget([EVERYTHING])  # who has come has to know it before anybody else does
         self._revision = await self.etcd.put(self.key, self.value, self._granted)
         self._lease = self._granted
         return True

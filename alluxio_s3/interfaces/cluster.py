@@ -73,8 +73,8 @@ class IMembers(Interface):
     def on_mark(forget: Callable[[str], Awaitable[None] | None]) -> None:
         """Call ``forget`` with each path that another worker has left word of, before being certain again.
 
-        An empty path is everything: under a new lease, what was marked under the one before may be marked no more. What ``forget``
-        returns is waited for.
+        An empty path is everything: under a new lease, what was marked under the one before may be marked no more. It comes before others
+        can see this worker, too. What ``forget`` returns is waited for.
         """
 
 

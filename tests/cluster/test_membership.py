@@ -14,6 +14,7 @@ from zope.interface.verify import verifyObject
 
 from alluxio_s3.cluster.etcd_words import EtcdError
 from alluxio_s3.cluster.membership import decode, encode
+from alluxio_s3.cluster.ownership import Ownership
 from alluxio_s3.interfaces import IMembers, Member
 from alluxio_s3.testing.workbench import outcome_of
 from tests.cluster.joined import TTL, Joined, boottime
@@ -402,3 +403,22 @@ async def test_rubbish_among_the_members(shared_node, prefix, join):
     await join("w-2", [shared_node.endpoint], prefix)
     await until(lambda: one.names == ["w-1", "w-2"])
     await deferLater(reactor, 0)
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_that_has_just_come_tells_all(shared_node, prefix, join):
+    """Who has not heard yet that a worker has come is certain for a while, and answers from memory of what was its own: it is told."""
+    one = await join("w-1", [shared_node.endpoint], prefix)
+    await until(one.members.is_certain)
+    one.watched.stop()
+    two = Joined("w-2", [shared_node.endpoint], prefix)
+    writer = Ownership(two.members, boottime, TTL + 1.0)
+    await two.start()
+    assert one.names == ["w-1"]
+    assert two.names == ["w-1", "w-2"]
+    assert one.members.is_certain()
+    assert two.members.is_certain()
+    paths = [f"/b/{number}" for number in range(20)]
+    told = [[witness.worker for witness in writer.witnesses(path)] for path in paths]
+    await two.leave()
+    assert told == [["w-1"]] * len(paths)

@@ -59,6 +59,21 @@ def test_when_there_were_too_many_to_remember(monkeypatch: pytest.MonkeyPatch) -
     assert found.witnesses(path) is not None
 
 
+def test_one_that_has_just_come_tells_everybody() -> None:
+    """A worker that has come, or come back, tells all others of each write while they may not know of it; of too many, it can't."""
+    clock = Clock()
+    members = FixedMembers("worker-1", TRIO)
+    found = Ownership(members, clock.seconds, 6.0)
+    path = f"/b/{owned_by(members, 'worker-1')}"
+    assert found.witnesses(path) == []
+    members.leave_word("")
+    assert found.witnesses(path) == TRIO[1:]
+    members.change([member(f"worker-{number + 1}") for number in range(ownership.MOST_TOLD + 2)])
+    assert found.witnesses(path) is None
+    clock.advance(6.1)
+    assert found.witnesses(path) is not None
+
+
 def test_children_know_how_many_they_are() -> None:
     """A child is told how many share its ports, and waits for as many reports of clients as that takes."""
     processes = Processes()
