@@ -51,19 +51,21 @@ class Arrivals:
         self._settle(record)
         return self._clock.seconds() < record.stops_until
 
-    def sent(self, client: str) -> bool:
-        """``client`` is redirected now. Whether a report is wanted."""
+    def wants(self, client: str) -> bool:
+        """Whether a report is wanted of ``client`` if it is redirected now."""
+        record = self._records.get(client)
+        return record is None or self._clock.seconds() >= record.arrives_until
+
+    def sent(self, client: str) -> None:
+        """``client`` is redirected now, and its arrival to be reported."""
         now = self._clock.seconds()
         record = self._records.setdefault(client, _Record())
         self._records.move_to_end(client)
         if len(self._records) > MOST_CLIENTS:
             self._records.popitem(last=False)
         self._settle(record)
-        if now < record.arrives_until:
-            return False
         if record.due is None:
             record.due = now + ARRIVE_SECONDS
-        return True
 
     def arrived(self, client: str) -> None:
         """``client`` has come to where it was sent."""

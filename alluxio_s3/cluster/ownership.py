@@ -91,7 +91,8 @@ class Ownership:
     def witnesses(self, path: str) -> list[Member] | None:
         """The other workers that may remember something of ``path``: those that own it, or did so lately, and are there.
 
-        For a worker that has just come those are all that are there. None: nobody can tell any more, since the members have changed too often, or are too many.
+        For a worker that has just come those are all that are there. None: nobody can tell any more, since the members have changed too
+        often, or are too many.
         """
         now = self._seconds()
         if now - self._came <= self._grace:

@@ -134,11 +134,13 @@ class Routing:
     def _send(self, head: RequestHead, principal: IPrincipal, owner: Member, reason: str) -> Steered:
         client = _client(head)
         learns = self.policy.mode == "auto" and self.clients.find(head.headers.get("user-agent", "")).may == FOLLOWS
-        reports = client if learns and self.arrivals.sent(client) else ""
+        reports = client if learns and self.arrivals.wants(client) else ""
         token = self.tokens.issue(principal, head.target, self.members.me.worker, reports)
         path = _raw_path(head.raw_target)
         if token is None or path is None:
             return Steered(reason="identity")
+        if reports:
+            self.arrivals.sent(client)
         self._sent[client, f"{head.target.bucket}/{head.target.key}"] = self.clock.seconds()
         if len(self._sent) > _MOST_SENT:
             self._sent.popitem(last=False)

@@ -199,6 +199,16 @@ async def test_learns_who_never_arrives(clock: Clock) -> None:
     assert (await steer(one, asked)).elsewhere
 
 
+@pytest_twisted.ensureDeferred
+async def test_who_was_not_sent_need_not_arrive(clock: Clock) -> None:
+    """A client that is served since its credentials end in a moment is not taken for one that stops at redirects."""
+    one, asked, brief = routing(clock), head("Wget/1.21.3"), ALICE.until(1.0)
+    found = await one.steer(asked, brief, Store(member("worker-2")), "k")
+    assert found.reason == "identity"
+    clock.advance(ARRIVE_SECONDS + 1)
+    assert (await steer(one, asked)).elsewhere
+
+
 def test_several_processes_are_patient() -> None:
     """Where a report may reach another process, more than one has to be missed."""
     clock = Clock()
