@@ -37,6 +37,7 @@ from alluxio_s3.interfaces import (
     IPartLocator,
     IReadOnly,
     IRemembering,
+    IRemote,
     ITagReader,
     IUnderFileSystem,
 )
@@ -118,6 +119,9 @@ class CachedUnderFileSystem:
             return HotObjects(self.identity, self._cache.store, self._memory, self._cache.moments, self._figures)
         if interface in (ITagReader, IReadOnly):
             return interface(self._inner, None)
+        if interface is IRemote:
+            # What serves on while its store is silent is not kept from it by that.
+            return None if self._policy.stale_if_error else interface(self._inner, None)
         wrap: Any = {
             IMultipartUploads: CachedUploads,
             IAttributeUpdater: CachedAttributes,

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, TimeoutError  # noqa: A004  # Twisted's own
 
 from alluxio_s3.cli.examination import OK, PROBLEM, Finding
-from alluxio_s3.interfaces import IReadOnly, IUnderFileSystem
+from alluxio_s3.interfaces import IReadOnly, IRemote, IUnderFileSystem
 from alluxio_s3.s3.conditions import WriteCondition
 from alluxio_s3.settings import Loaded, SettingsError
 from alluxio_s3.settings.mount_options import without_secrets
@@ -70,8 +70,9 @@ async def _mount(one: Any, loaded: Loaded, reactor: Any, *, write: bool) -> Find
 
 async def _answers(ufs: IUnderFileSystem, reactor: Any) -> None:
     async def ask() -> None:
+        remote = IRemote(ufs, None)
         try:
-            await ufs.status("")
+            await (ufs.status("") if remote is None else remote.reach())
         except NoSuchPath:
             await ufs.list("", "", 1, "/")
 

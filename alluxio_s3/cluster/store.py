@@ -30,6 +30,7 @@ from alluxio_s3.interfaces import (
     IPartLocator,
     IReadOnly,
     IRemembering,
+    IRemote,
     ITagReader,
     IUnderFileSystem,
     Member,
@@ -80,7 +81,7 @@ class ClusterStore:
 
     def _offer(self, interface: Any) -> object:
         # What is hot here is given only as far as ``rely`` has it.
-        if interface in (IBucketContainer, IHotObjects, IPartLocator, ITagReader, IReadOnly):
+        if interface in (IBucketContainer, IHotObjects, IPartLocator, ITagReader, IReadOnly, IRemote):
             return interface(self.here, None)
         wrap: Any = {IMultipartUploads: SharedUploads, IAttributeUpdater: SharedAttributes}.get(interface)
         found = None if wrap is None else interface(self.here, None)

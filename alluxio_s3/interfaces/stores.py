@@ -130,6 +130,13 @@ class IPartLocator(Interface):
         """
 
 
+class IRemote(Interface):
+    """An under-store elsewhere whose root is there without being asked for: its Status does not tell whether the store answers."""
+
+    async def reach() -> None:
+        """Have the store answer something. Raises what keeps it from that; that it refuses to answer just this to this user does not."""
+
+
 class IReadOnly(Interface):
     """An under-store that takes no writes. What is kept about its objects elsewhere, such as tags, is not to be changed either."""
 

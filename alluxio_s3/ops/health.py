@@ -12,7 +12,7 @@ from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from alluxio_s3.interfaces import IUnderFileSystem
+from alluxio_s3.interfaces import IRemote, IUnderFileSystem
 from alluxio_s3.storage import NoSuchPath
 
 # How long a check may take, and how long its outcome is good: whoever asks all the time must not load the stores.
@@ -98,8 +98,12 @@ class Health:
 
 def store_check(ufs: IUnderFileSystem) -> Check:
     """Whether the under-store answers."""
+    remote = IRemote(ufs, None)
 
     async def check() -> str:
+        if remote is not None:
+            await remote.reach()
+            return ""
         with suppress(NoSuchPath):  # an answer as well: not every store has a folder at its root
             await ufs.status("")
         return ""

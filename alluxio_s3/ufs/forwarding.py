@@ -22,6 +22,7 @@ from alluxio_s3.interfaces import (
     IObjectWriter,
     IPartLocator,
     IReadOnly,
+    IRemote,
     IRepeatedCompletions,
     ITagReader,
     IUnderFileSystem,
@@ -54,6 +55,7 @@ class ForwardingUnderFileSystem:
             IMultipartUploads,
             IPartLocator,
             IReadOnly,
+            IRemote,
             ITagReader,
         ):
             return interface(self.ufs, None)

@@ -6,7 +6,9 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
+from zope.interface import implementer
 
+from alluxio_s3.interfaces import IRemote
 from alluxio_s3.ops.health import CHECK_SECONDS, REMEMBERED_SECONDS, Health, store_check
 from alluxio_s3.storage import NoSuchPath, Unavailable
 
@@ -42,6 +44,24 @@ async def test_a_store_that_fails_is_the_reason() -> None:
     """Whatever it raises is said, foreseen or not."""
     assert await healthy(Store(Unavailable("", "the disk is gone"))).reasons() == {"store": "the disk is gone"}
     assert await healthy(Store(RuntimeError())).reasons() == {"store": "RuntimeError"}
+
+
+@implementer(IRemote)
+class RemoteStore(Store):
+    """An under-store whose root is there without being asked for."""
+
+    async def status(self, path: str) -> None:
+        return None
+
+    async def reach(self) -> None:
+        await super().status("")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_store_elsewhere_is_asked() -> None:
+    """Where the root says nothing of the store, whether it answers is asked."""
+    assert await healthy(RemoteStore(None)).reasons() == {}
+    assert await healthy(RemoteStore(Unavailable("", "no answer"))).reasons() == {"store": "no answer"}
 
 
 @pytest_twisted.ensureDeferred

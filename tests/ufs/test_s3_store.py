@@ -10,16 +10,28 @@ import pytest
 from botocore.config import Config
 from twisted.internet import reactor
 
-from alluxio_s3.interfaces import IBucketContainer, IMultipartUploads, IPartLocator, IRangeCopier
+from alluxio_s3.interfaces import IBucketContainer, IMultipartUploads, IPartLocator, IRangeCopier, IRemote
 from alluxio_s3.s3.conditions import ALWAYS, WriteCondition
 from alluxio_s3.s3.errors import S3Error
-from alluxio_s3.storage import AlreadyExists, Attributes, NotEmpty, ObjectChanged, Part, PartPlace, PathTooLong, Unsupported, Upload
+from alluxio_s3.storage import (
+    AlreadyExists,
+    Attributes,
+    NotEmpty,
+    ObjectChanged,
+    Part,
+    PartPlace,
+    PathTooLong,
+    PermissionRefused,
+    Unavailable,
+    Unsupported,
+    Upload,
+)
 from alluxio_s3.testing.in_reactor import in_reactor
 from alluxio_s3.testing.workbench import Workbench, outcome_of
 from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.s3 import listing
 from alluxio_s3.ufs.s3.filesystem import S3Factory
-from tests.ufs.servers.faulty import FaultyServer
+from tests.ufs.servers.faulty import FaultyServer, Reply
 
 DATA = Random(1).randbytes(300_000)
 
@@ -88,6 +100,31 @@ async def copied(store, source, key, attributes=Attributes(), condition=ALWAYS):
         return await writer.commit(attributes, condition)
     finally:
         await writer.abort()
+
+
+def refusing(code):
+    """An act of a server: it refuses the user."""
+    body = f"<Error><Code>{code}</Code></Error>".encode()
+    return lambda exchange: exchange.send(Reply(403, (("Content-Length", str(len(body))),), body))
+
+
+@in_reactor
+async def test_the_root_costs_no_request(store, server):
+    """It is looked at with each write and each listing, and is always there."""
+    assert (await store.ufs.status("")).path == ""
+    assert not server.seen
+
+
+@in_reactor
+async def test_whether_the_store_answers(store, server, build):
+    """It is asked, and a user who may read but not list is answered; one whom the store does not know is told."""
+    remote = IRemote(store.ufs)
+    await remote.reach()
+    assert server.count("GET") == 1
+    server.on("GET", refusing("AccessDenied"), refusing("InvalidAccessKeyId"))
+    await remote.reach()
+    assert isinstance(await outcome_of(remote.reach()), PermissionRefused)
+    assert isinstance(await outcome_of(IRemote(build(uri="s3://is-not-there").ufs).reach()), Unavailable)
 
 
 @in_reactor

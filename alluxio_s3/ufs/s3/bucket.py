@@ -80,6 +80,15 @@ class Bucket:
         answer = await self.ask(path, "HEAD", headers={"x-amz-checksum-mode": "ENABLED"})
         return status_of(path, answer.headers)
 
+    async def reach(self) -> None:
+        """Have the store answer. A user who may do other things than list its objects is answered, too."""
+        query: dict[str, str | None] = {"list-type": "2", "max-keys": "1", "prefix": self.key("")}
+        try:
+            await self.client.ask(Order("GET", None, query))
+        except Refused as refused:
+            if refused.code != "AccessDenied":
+                raise storage_error(refused, "") from None
+
     async def part(self, status: Status, number: int) -> PartPlace | None:
         """Where part ``number`` of the object of ``status`` is: what HeadObject with ``partNumber`` says. See IPartLocator."""
         made_of = _MULTIPART.search(status.etag)

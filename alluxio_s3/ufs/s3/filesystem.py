@@ -15,6 +15,7 @@ from alluxio_s3.interfaces import (
     IMultipartUploads,
     IPartLocator,
     IPluginFactory,
+    IRemote,
     ITagReader,
     IUnderFileSystem,
 )
@@ -32,7 +33,7 @@ from alluxio_s3.ufs.s3.uploads import S3Uploads
 from alluxio_s3.ufs.s3.writer import S3Writer
 
 
-@implementer(IUnderFileSystem, IAttributeUpdater, IPartLocator, ITagReader, IIdentified)
+@implementer(IUnderFileSystem, IAttributeUpdater, IPartLocator, ITagReader, IIdentified, IRemote)
 class S3UnderFileSystem:
     """A bucket of an S3 store, or what is below a prefix in it. Nothing is asked of the store before it is used."""
 
@@ -50,10 +51,13 @@ class S3UnderFileSystem:
             return self._uploads
         return self._buckets if interface is IBucketContainer and self._options.buckets else None
 
+    async def reach(self) -> None:
+        """See IRemote."""
+        await self._bucket.reach()
+
     async def status(self, path: str) -> Status:
         """See IUnderFileSystem."""
         if not path:
-            await list_keys(self._bucket, "", "", 1, "")  # there is always a root, but whoever asks for it asks how the store is
             return Status("", 0, 0, "root", "root")
         if self._options.buckets and path.endswith("/") and path.count("/") == 1:
             return await self._buckets.bucket(path[:-1])
