@@ -234,7 +234,9 @@ class Peers:
             endpoint: Any = HostnameEndpoint(self._reactor, member.host, member.peer_port, timeout=seconds)
             if self._trust is not None:
                 endpoint = wrapClientTLS(self._trust(member.host), endpoint)
-            link: Link = await endpoint.connect(Factory.forProtocol(lambda: Link(self._reactor)))
+            connecting = endpoint.connect(Factory.forProtocol(lambda: Link(self._reactor)))
+            # The endpoint's limit is that of each address; who knows the addresses may not answer either.
+            link: Link = await connecting.addTimeout(2 * seconds, self._reactor)
         except CancelledError:
             raise
         except Exception as problem:  # noqa: BLE001  # whatever a network can do, and a name that is none

@@ -11,10 +11,13 @@ import pytest
 import pytest_twisted
 from attrs import evolve
 from twisted.internet import reactor
+from twisted.internet._resolver import HostResolution
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.interfaces import IHostnameResolver
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
+from zope.interface import implementer
 
 from alluxio_s3.cluster.messages import VERSION, Question, Told
 from alluxio_s3.cluster.peer_reader import PeerReader
@@ -26,6 +29,7 @@ from alluxio_s3.storage import Attributes, NoSuchPath, ObjectChanged, Provenance
 from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.memory import MemoryUnderFileSystem
 from tests.cluster.fixed_members import FixedMembers, member, owned_by
+from tests.cluster.waiting import until
 from tests.cluster.workers import PAGE, InnerWorker, start_workers
 
 NAMES = ["worker-1", "worker-2", "worker-3"]
@@ -204,6 +208,37 @@ async def test_an_owner_that_is_silent(cluster, monkeypatch) -> None:
     assert "worker-2" in first.members.suspects
 
 
+@implementer(IHostnameResolver)
+class SilentResolver:
+    """Never tells an address."""
+
+    def resolveHostName(self, receiver, hostName, *_, **__):  # noqa: N803  # Twisted's names
+        """See ``IHostnameResolver``."""
+        resolution = HostResolution(hostName)
+        receiver.resolutionBegan(resolution)
+        return resolution
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_owner_whose_address_nobody_tells(cluster, monkeypatch) -> None:
+    """Where the name of an owner is not resolved, for long, it is suspected as one that takes no connection, and the read is served."""
+    made = await cluster()
+    first, second, _ = made.workers
+    await made.put(made.shared, made.key(2), b"data")
+    monkeypatch.setattr("alluxio_s3.cluster.peers.FOR_READERS", Patience(0.1, 30.0, 60.0))
+    named = evolve(second.members.me, host="worker-2.example", peer_port=second.port)
+    first.members.change([named if one.worker == named.worker else one for one in first.members.live])
+    before = reactor.installNameResolver(SilentResolver())
+    try:
+        opening = Deferred.fromCoroutine(first.store.open(made.key(2)))
+        await until(lambda: opening.called, "the read")
+        reader = await opening
+    finally:
+        reactor.installNameResolver(before)
+    assert await read(reader) == b"data"
+    assert "worker-2" in first.members.suspects
+
+
 @pytest_twisted.ensureDeferred
 async def test_an_owner_that_has_lost_the_store(cluster, monkeypatch) -> None:
     """An owner that lives, and waits for a store that others reach, holds up their reads no longer than their patience lasts."""
@@ -251,17 +286,6 @@ async def test_an_abandoned_read_leaves_nothing(cluster) -> None:
     await reader.close()
     await until(lambda: not second.site.busy)
     await second.namespace.visits.departed()
-
-
-async def until(holds: Any) -> None:
-    """Return when it does."""
-    for _ in range(500):
-        if holds():
-            return
-        waiting: Deferred[None] = Deferred()
-        reactor.callLater(0.01, waiting.callback, None)
-        await waiting
-    raise AssertionError("it never came about")
 
 
 @pytest_twisted.ensureDeferred
