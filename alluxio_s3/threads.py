@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import Any, Generic, ParamSpec, TypeVar
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -56,8 +58,8 @@ class Threads:
         # What is done, and for whom; and whether the reactor's thread has been told that something is.
         self._done: deque[tuple[Deferred[Any], Any]] = deque()
         self._told = False
-        if expendable:
-            self._pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]  # it is called as the class would be
+        # It is called as the class would be.
+        self._pool.threadFactory = partial(_Thread, daemon=expendable)  # type: ignore[assignment]
 
     def start(self) -> None:
         """Begin to take work."""
@@ -103,13 +105,15 @@ class Threads:
     def _take_up(self) -> None:
         self._told = False
         end = time.perf_counter() + ANSWERING_SECONDS
-        while self._done:
-            waiting, result = self._done.popleft()
-            waiting.callback(result)
-            if time.perf_counter() >= end:
-                break
-        if self._done:
-            self._tell_that_some_is_done()
+        try:
+            while self._done:
+                waiting, result = self._done.popleft()
+                waiting.callback(result)
+                if time.perf_counter() >= end:
+                    break
+        finally:  # there may have been no memory for one of them
+            if self._done:
+                _surely(self._tell_that_some_is_done)
 
     def begin(self, function: Callable[[], None]) -> None:
         """Have ``function`` run in a thread; nobody is told when it has ended, and it raises nothing. Raises MemoryError as ``run``."""
@@ -131,7 +135,7 @@ class Threads:
 
 
 def _surely(call: Callable[[], object]) -> None:
-    """In a thread: have ``call`` done, when there is memory for it again; somebody would wait for ever."""
+    """Have ``call`` done, when there is memory for it again; somebody would wait for ever."""
     while True:
         try:
             call()
@@ -141,12 +145,56 @@ def _surely(call: Callable[[], object]) -> None:
             return
 
 
+class _Thread(Thread):
+    """One whose ``start`` raises RuntimeError also if it had no memory for its first step. Python's waits for it, for ever (before 3.15).
+
+    It looks into what threading keeps to itself (``_bootstrap``, ``_started``, ``_limbo``); ``tests/test_threads.py`` holds it to that.
+    """
+
+    def start(self) -> None:
+        """See Thread."""
+        self._started = _Started(self._is_pending)
+        try:
+            super().start()
+        except RuntimeError:
+            threading._limbo.pop(self, None)  # type: ignore[attr-defined]  # noqa: SLF001
+            raise
+
+    @property
+    def _bootstrap(self) -> Callable[[], None]:
+        """What the new thread is to do: it alone has it, as long as it is there."""
+        first_step = partial(Thread._bootstrap, self)  # type: ignore[attr-defined]  # noqa: SLF001
+        self._first_step = ref(first_step)
+        return first_step
+
+    def _is_pending(self) -> bool:
+        return self._first_step() is not None
+
+
+class _Started(Event):
+    """That a thread has begun, as long as that is ``pending``."""
+
+    def __init__(self, pending: Callable[[], bool]) -> None:
+        super().__init__()
+        self._pending = pending
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """See Event. Raises RuntimeError when it will not come to pass."""
+        while not self.is_set():
+            if not self._pending() and not self.is_set():
+                raise RuntimeError("the new thread could not begin")
+            with suppress(MemoryError):
+                super().wait(LISTENING_SECONDS if timeout is None else timeout)
+        return True
+
+
 def _created(pool: ThreadPool, create: Callable[[], Any]) -> Any:
     """Another thread of ``pool``; None where the kernel gives no more, and those that there are have to do. Raises MemoryError."""
     try:
         return create()
-    except RuntimeError:
-        pool.threads.pop()  # it would be waited for at the end, and has not begun
+    except (RuntimeError, MemoryError):
+        if pool.threads and pool.threads[-1].ident is None:
+            pool.threads.pop()  # it would be waited for at the end, and has not begun
         there = pool._team.statistics()  # noqa: SLF001
         if there.busyWorkerCount + there.idleWorkerCount:
             return None

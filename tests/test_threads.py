@@ -208,6 +208,47 @@ async def test_without_more_threads_those_there_are_do_the_work(threads, monkeyp
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_thread_that_ends_before_it_begins(threads, monkeypatch):
+    """A new thread that has no memory for its first step is as good as none: nobody waits for it, and the next is there to be had."""
+
+    def stillborn(*_: object) -> int:
+        return 0
+
+    before = len(threading.enumerate())
+    with monkeypatch.context() as patch:
+        patch.setattr(threading, "_start_new_thread", stillborn)
+        with pytest.raises(MemoryError):
+            await threads.run(lambda: 1)
+    assert len(threading.enumerate()) == before
+    assert await threads.run(lambda: 2) == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_that_fails_does_not_keep_others_from_being_told(threads, monkeypatch):
+    """Where there was no memory to go on with what one call has come to, the others of that moment go on, with none to come after them."""
+    fail, fails = Deferred.callback, iter([MemoryError()])
+
+    def without_memory(waiting: Deferred[object], result: object) -> None:
+        fail(waiting, result)
+        if result == "first":
+            for problem in fails:
+                raise problem
+
+    came: list[object] = []
+
+    async def one(name: str) -> None:
+        came.append(await threads.run(lambda: name))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Deferred, "callback", without_memory)
+        calls = DeferredList([Deferred.fromCoroutine(one(name)) for name in ("first", "second", "third")])
+        while threads.busy or threads.waiting:
+            pass
+        await calls
+    assert sorted(map(str, came)) == ["first", "second", "third"]
+
+
+@pytest_twisted.ensureDeferred
 async def test_what_is_done_is_told_when_there_is_memory_for_it(threads, monkeypatch):
     """Where there was no memory to tell the reactor of what a thread has done, or that it failed, nobody waits for ever."""
     tell, failures = reactor.callFromThread, iter([MemoryError(), MemoryError()])

@@ -204,7 +204,10 @@ class LocalUnderFileSystem:
         # In a thread: the last descriptor of a deleted file frees its blocks. It closes those too that come meanwhile.
         self._closing.append(descriptor)
         if len(self._closing) == 1:
-            self._threads.begin(self._close_all)
+            try:
+                self._threads.begin(self._close_all)
+            except MemoryError:  # there is no thread to be had, and nobody else would come for it
+                self._close_all()
 
     def _close_all(self) -> None:
         while True:
