@@ -10,6 +10,7 @@ import pytest
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.threads import blockingCallFromThread
+from twisted.logger import capturedLogs
 
 from alluxio_s3.s3.conditions import ALWAYS, WriteCondition
 from alluxio_s3.s3.errors import S3Error
@@ -454,3 +455,14 @@ async def _pause(seconds):
     waiting = Deferred()
     reactor.callLater(seconds, waiting.callback, None)
     await waiting
+
+
+@in_reactor
+async def test_a_store_that_is_down_fills_no_log(build):
+    """That a connection could not be made is in the error, and not told of at each try."""
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        endpoint = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+    store = build(**{"alluxio.underfs.s3.endpoint": endpoint, "alluxio.underfs.s3.max.error.retry": "1"})
+    with capturedLogs() as told:
+        assert isinstance(await outcome_of(store.status("a")), Unavailable)
+    assert not told

@@ -23,6 +23,7 @@ from twisted.web.client import (  # type: ignore[attr-defined]  # it does not sa
     RequestNotSent,
     RequestTransmissionFailed,
     ResponseFailed,
+    _HTTP11ClientFactory,
 )
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
@@ -114,7 +115,7 @@ class Client:
         self._reactor = reactor
         self._threads = threads
         self._keyring = Keyring(options, threads, reactor)
-        self._pool = HTTPConnectionPool(reactor, persistent=True)
+        self._pool = _Pool(reactor, persistent=True)
         self._pool.maxPersistentPerHost = options.connections
         self._pool.cachedConnectionTimeout = _KEEP_SECONDS
         self._pool.retryAutomatically = False  # it is done here
@@ -229,6 +230,16 @@ class Client:
             quote(name, safe=_SAFE) + ("=" if value is None else f"={quote(value, safe=_SAFE)}") for name, value in order.query.items()
         )
         return f"{self._base}{path}" + (f"?{query}" if query else "")
+
+
+class _Factory(_HTTP11ClientFactory):
+    noisy = False
+
+
+class _Pool(HTTPConnectionPool):
+    """Twisted's, which would log each connection that could not be made: whoever asks is told."""
+
+    _factory = _Factory
 
 
 async def _nothing() -> AsyncIterator[bytes]:
