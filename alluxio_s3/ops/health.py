@@ -42,6 +42,7 @@ class Health:
     stopping: bool = False
     _checks: dict[str, Check] = field(factory=dict)
     _outcomes: dict[str, _Outcome] = field(factory=dict)
+    _waiting: dict[str, list[Deferred[None]]] = field(factory=dict)
     _cautions: dict[str, Callable[[], str]] = field(factory=dict)
     _warned: dict[str, str] = field(factory=dict)
     _log = Logger()
@@ -86,6 +87,17 @@ class Health:
         known = self._outcomes.get(name)
         if known is not None and abs(self.clock.seconds() - known.at) < REMEMBERED_SECONDS:
             return known.reason
+        if name not in self._waiting:
+            self._waiting[name] = []
+            _ = Deferred.fromCoroutine(self._find_out(name))
+        if name in self._waiting:
+            told: Deferred[None] = Deferred(self._waiting[name].remove)
+            self._waiting[name].append(told)
+            await told
+        return self._outcomes[name].reason
+
+    async def _find_out(self, name: str) -> None:
+        """One check for all who ask meanwhile; it goes on if one of them leaves."""
         try:
             reason = await Deferred.fromCoroutine(_run(self._checks[name])).addTimeout(CHECK_SECONDS, self.clock)
         except (TookTooLong, CancelledError):
@@ -93,7 +105,8 @@ class Health:
         except Exception as problem:  # noqa: BLE001  # whatever keeps a check from ending well is the reason
             reason = str(problem) or type(problem).__name__
         self._outcomes[name] = _Outcome(self.clock.seconds(), reason)
-        return reason
+        for told in self._waiting.pop(name):
+            told.callback(None)
 
 
 def store_check(ufs: IUnderFileSystem) -> Check:

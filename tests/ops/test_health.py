@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest_twisted
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from zope.interface import implementer
@@ -91,6 +91,27 @@ async def test_the_store_is_not_asked_all_the_time() -> None:
     health.clock.advance(REMEMBERED_SECONDS)
     store.outcome = Unavailable("", "gone")
     assert await health.reasons() == {"store": "gone"}
+
+
+@pytest_twisted.ensureDeferred
+async def test_all_who_ask_at_once_share_a_check() -> None:
+    """The store is asked once for all of them, and one who does not wait for the answer changes nothing of it."""
+    health, answers = Health(Clock()), []
+
+    async def check() -> str:
+        answers.append(Deferred())
+        return await answers[-1]
+
+    health.watch("store", check)
+    first, second, third = (Deferred.fromCoroutine(health.reasons()) for _ in range(3))
+    first.cancel()
+    third.cancel()
+    for left in (first, third):
+        left.addErrback(lambda failure: failure.trap(CancelledError))
+    (answer,) = answers
+    answer.callback("")
+    assert await second == {}
+    assert await health.reasons() == {}
 
 
 @pytest_twisted.ensureDeferred
