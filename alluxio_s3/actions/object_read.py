@@ -121,6 +121,8 @@ def describe(headers: Mapping[str, str], query: Query, status: Status, part: Par
     told = {**object_headers(status, checksums=checksums), **response_overrides(query), **extra, **cache_headers(status.provenance)}
     if stretch is None:
         return Found(200, told, 0, status.size)
+    if not stretch.count:  # an empty part, which is no range: RFC 9110, 14.4
+        return Found(200, told, 0, 0)
     told["Content-Range"] = stretch.content_range(status.size)
     return Found(206, told, stretch.offset, stretch.count)
 
@@ -151,8 +153,9 @@ def _part(headers: Mapping[str, str], query: Query, status: Status, place: PartP
         extra = {"x-amz-mp-parts-count": str(len(sizes))}
     if number > len(sizes):
         raise S3Error("InvalidPartNumber", ActualPartCount=str(len(sizes)), PartNumberRequested=str(number))
-    count = sizes[number - 1]
-    return (Range(sum(sizes[: number - 1]), count) if count else None), extra
+    if not status.size:
+        return None, extra
+    return Range(sum(sizes[: number - 1]), sizes[number - 1]), extra
 
 
 def _range_holds(headers: Mapping[str, str], status: Status) -> bool:

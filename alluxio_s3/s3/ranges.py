@@ -16,7 +16,7 @@ _COPY_RANGE = re.compile(rf"bytes=(?P<first>{_DIGITS})-(?P<last>{_DIGITS})")
 
 @frozen
 class Range:
-    """``count`` bytes from ``offset``; at least one."""
+    """``count`` bytes from ``offset``; at least one, unless it is an empty part of an object."""
 
     offset: int
     count: int

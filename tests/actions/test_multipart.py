@@ -113,6 +113,21 @@ async def test_parts_become_an_object(bench):
 
 
 @pytest_twisted.ensureDeferred
+async def test_an_empty_part_is_empty(bench):
+    """The last part may have no bytes: whoever asks for it gets none, and not the object."""
+    upload = await begin(bench)
+    parts = [(number, await send(bench, upload, number, data)) for number, data in ((1, b"a" * (5 << 20)), (2, b""))]
+    await complete(bench, upload, *parts)
+    part = await bench.ask("GET", f"{TARGET}?partNumber=2")
+    assert (part.status, part.body, part.headers["x-amz-mp-parts-count"]) == (200, b"", "2")
+    head = await bench.ask("HEAD", f"{TARGET}?partNumber=2")
+    assert head.headers["Content-Length"] == "0"
+    await complete(bench, empty := await begin(bench), (1, await send(bench, empty, 1, b"")))
+    part = await bench.ask("GET", f"{TARGET}?partNumber=1")
+    assert (part.status, part.body, part.headers["x-amz-mp-parts-count"]) == (200, b"", "1")
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_part_sent_again(bench):
     """The part that was sent last has the number; the ETag of the one before it is an InvalidPart."""
     upload, [(_, old)] = await uploaded(bench, b"old")

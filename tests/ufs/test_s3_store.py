@@ -303,6 +303,8 @@ async def test_parts_are_where_the_store_says(store, server, others, bucket):
     assert await locator.part(status, 1) is None  # a store that does not know the question
     await store.put("whole", b"whole")
     assert await locator.part(await store.status("whole"), 1) is None
+    made_of_parts(others, bucket, "empty", 0)
+    assert await locator.part(await store.status("empty"), 1) is None  # it has no bytes that could be somewhere
     made_of_parts(others, bucket, "a", 5 * mib, 7)
     with pytest.raises(ObjectChanged):
         await locator.part(status, 2)

@@ -92,7 +92,7 @@ class Bucket:
     async def part(self, status: Status, number: int) -> PartPlace | None:
         """Where part ``number`` of the object of ``status`` is: what HeadObject with ``partNumber`` says. See IPartLocator."""
         made_of = _MULTIPART.search(status.etag)
-        if made_of is None:
+        if made_of is None or not status.size:
             return None
         answer = None if number > int(made_of[1]) else await self._head_part(status, number)
         if answer is None:
