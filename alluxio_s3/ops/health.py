@@ -19,7 +19,8 @@ from alluxio_s3.storage import NoSuchPath
 CHECK_SECONDS = 5.0
 REMEMBERED_SECONDS = 1.0
 
-_FIGURES = re.compile(r"[-+]?\d[\d.]*")
+# Not the digits of a name or a path.
+_FIGURES = re.compile(r"(?<![\w/.-])[-+]?\d[\d.]*")
 
 # Returns what is wrong, empty if nothing is. What it raises is wrong too.
 Check = Callable[[], Awaitable[str]]

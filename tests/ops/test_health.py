@@ -134,3 +134,15 @@ def test_a_warning_is_logged_when_it_says_something_else() -> None:
             health.tell()
     assert [event["trouble"] for event in events if "trouble" in event] == ["it ends in 5.0 days", "it is of another key"]
     assert [event["log_format"] for event in events][-1] == "{name}: all is well again"
+
+
+def test_a_number_in_a_name_is_no_figure() -> None:
+    """That another mount is broken, or another disk, is another trouble."""
+    told = ["broken: data1", "broken: data2", "/ssd/1 is not in use", "/ssd/2 is not in use"]
+    trouble = iter(told)
+    health = Health(Clock())
+    health.warn_of("cache", lambda: next(trouble))
+    with capturedLogs() as events:
+        for _ in told:
+            health.tell()
+    assert [event["trouble"] for event in events] == told
