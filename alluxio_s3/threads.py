@@ -139,7 +139,7 @@ def _surely(call: Callable[[], object]) -> None:
     while True:
         try:
             call()
-        except MemoryError:
+        except (MemoryError, RuntimeError):  # the latter where there is none for a lock
             time.sleep(LISTENING_SECONDS)
         else:
             return
@@ -150,6 +150,10 @@ class _Thread(Thread):
 
     It looks into what threading keeps to itself (``_bootstrap``, ``_started``, ``_limbo``); ``tests/test_threads.py`` holds it to that.
     """
+
+    def __init__(self, target: Callable[[], object], **given: Any) -> None:
+        # It would be counted on when it has gone.
+        super().__init__(target=partial(_surely, target), **given)
 
     def start(self) -> None:
         """See Thread."""
@@ -183,7 +187,7 @@ class _Started(Event):
         while not self.is_set():
             if not self._pending() and not self.is_set():
                 raise RuntimeError("the new thread could not begin")
-            with suppress(MemoryError):
+            with suppress(MemoryError, RuntimeError):  # the latter where there is none for a lock
                 super().wait(LISTENING_SECONDS if timeout is None else timeout)
         return True
 

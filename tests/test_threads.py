@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import queue
 import threading
 from collections.abc import Iterator
 
@@ -246,6 +247,21 @@ async def test_one_that_fails_does_not_keep_others_from_being_told(threads, monk
             pass
         await calls
     assert sorted(map(str, came)) == ["first", "second", "third"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_thread_that_has_no_memory_to_wait(threads, monkeypatch):
+    """A thread in which waiting for work fails, for want of memory or of a lock, goes on to do it: it is counted on."""
+    get, failures = queue.Queue.get, iter([RuntimeError("can't allocate lock"), MemoryError()])
+
+    def without_memory(things: queue.Queue[object]) -> object:
+        for problem in failures:
+            raise problem
+        return get(things)
+
+    monkeypatch.setattr(queue.Queue, "get", without_memory)
+    assert await threads.run(lambda: 1) == 1
+    assert await threads.run(lambda: 2) == 2
 
 
 @pytest_twisted.ensureDeferred

@@ -27,6 +27,8 @@ from alluxio_s3.threads import Threads
 BACKLOG = 1024
 # How many new clients are taken at once.
 ACCEPTS = 1
+# Where memory is short a read takes less, down to this.
+LEAST_READ_BYTES = 4 << 10
 
 
 class EagerServer(tcp.Server):
@@ -45,7 +47,7 @@ class EagerServer(tcp.Server):
     def doRead(self) -> Any:
         """See ``IReadDescriptor``."""
         try:
-            data = self.socket.recv(self.bufferSize)
+            data = self._received()
         except BlockingIOError:
             return None
         except OSError:
@@ -54,6 +56,16 @@ class EagerServer(tcp.Server):
             return main.CONNECTION_DONE
         self.protocol.dataReceived(data)
         return None
+
+    def _received(self) -> bytes:
+        most: int = self.bufferSize
+        while True:
+            try:
+                return self.socket.recv(most)
+            except MemoryError:  # there is none for so much at once; for less there may be
+                if most <= LEAST_READ_BYTES:
+                    raise
+                most //= 4
 
     def writeSomeData(self, data: bytes) -> Any:
         """See FileDescriptor. A producer's turn comes with nothing to write, which is no reason for a system call."""

@@ -114,6 +114,23 @@ async def test_a_producer_has_its_turns_without_leaving_the_poller(ends: Ends, m
 
 
 @pytest_twisted.ensureDeferred
+async def test_less_is_read_where_there_is_no_memory_for_more(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client is not cut because there is no memory for as much as a read could take: it takes less at once."""
+    came: list[bytes] = []
+    arrived: Deferred[None] = Deferred()
+
+    def received(data: bytes) -> None:
+        came.append(data)
+        if b"".join(came) == b"asked":
+            arrived.callback(None)
+
+    monkeypatch.setattr(ends.server, "bufferSize", 1 << 62)
+    monkeypatch.setattr(ends.server.protocol, "dataReceived", received)
+    ends.client.transport.write(b"asked")
+    await arrived
+
+
+@pytest_twisted.ensureDeferred
 async def test_losing_the_connection_sends_what_was_written_first(ends: Ends) -> None:
     """loseConnection after a write delivers the write."""
     body = os.urandom(2 << 20)
