@@ -251,6 +251,10 @@ class Link(Protocol):
         self._timer = self._clock.callLater(seconds, self._late)
 
     def _late(self) -> None:
+        # If it was this process that stood still, what came meanwhile has not been read yet: a turn of the reactor does that.
+        self._timer = self._clock.callLater(0, self._fail_silent)
+
+    def _fail_silent(self) -> None:
         self._timer = None
         self._fail(LinkBroken("it says nothing"))
 

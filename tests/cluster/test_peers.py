@@ -15,10 +15,11 @@ from twisted.internet._resolver import HostResolution
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.interfaces import IHostnameResolver
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
+from alluxio_s3.cluster.links import Link
 from alluxio_s3.cluster.messages import VERSION, Question, Told
 from alluxio_s3.cluster.peer_reader import PeerReader
 from alluxio_s3.cluster.peers import Patience
@@ -206,6 +207,24 @@ async def test_an_owner_that_is_silent(cluster, monkeypatch) -> None:
         first.members.change([mute if one.worker == mute.worker else one for one in first.members.live])
         assert await read(await first.store.open(made.key(2))) == b"data"
     assert "worker-2" in first.members.suspects
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_stood_still_itself_reads_what_has_come() -> None:
+    """A worker that did not run for a while takes nobody for silent whose answer was there in time."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        endpoint = TCP4ClientEndpoint(reactor, *server.getsockname())
+        link = await endpoint.connect(Factory.forProtocol(lambda: Link(reactor)))
+        peer, _ = server.accept()
+        with peer:
+            asking = Deferred.fromCoroutine(link.ask(b"?", 0.05, 30.0))
+            peer.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            until_late = reactor.seconds() + 0.1
+            while reactor.seconds() < until_late:
+                pass
+            assert (await asking).status == 200
+            assert link.usable
+            link.abort()
 
 
 @implementer(IHostnameResolver)
