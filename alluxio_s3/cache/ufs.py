@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from attrs import define
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
@@ -42,7 +44,7 @@ from alluxio_s3.interfaces import (
     IUnderFileSystem,
 )
 from alluxio_s3.s3.conditions import WriteCondition
-from alluxio_s3.storage import Attributes, Listing, Status
+from alluxio_s3.storage import Attributes, Listing, NoSuchPath, Status
 from alluxio_s3.threads import Threads
 
 # How many objects that were read once are remembered, where the second read counts.
@@ -121,7 +123,7 @@ class CachedUnderFileSystem:
             return interface(self._inner, None)
         if interface is IRemote:
             # What serves on while its store is silent is not kept from it by that.
-            return None if self._policy.stale_if_error else interface(self._inner, None)
+            return None if self._policy.stale_if_error else IRemote(self._inner, None) or _Asked(self._inner)
         wrap: Any = {
             IMultipartUploads: CachedUploads,
             IAttributeUpdater: CachedAttributes,
@@ -204,3 +206,16 @@ class CachedUnderFileSystem:
         if len(self._touched) > TOUCHES:
             self._touched.popitem(last=False)
         return False
+
+
+@implementer(IRemote)
+@define(eq=False)
+class _Asked:
+    """An under-store whose root tells whether it answers, if nobody remembers it."""
+
+    inner: IUnderFileSystem
+
+    async def reach(self) -> None:
+        """See IRemote."""
+        with suppress(NoSuchPath):
+            await self.inner.status("")

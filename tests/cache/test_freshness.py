@@ -7,20 +7,23 @@ from collections.abc import Callable
 import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from alluxio_s3.cache.freshness import CachePolicy, Moments
+from alluxio_s3.cache.ufs import CachedUnderFileSystem
 from alluxio_s3.interfaces import (
     IAttributeUpdater,
     IBucketContainer,
     IHotObjects,
     IIdentified,
     IMultipartUploads,
+    IRemote,
     IUnderFileSystem,
 )
 from alluxio_s3.s3.conditions import ALWAYS
 from alluxio_s3.storage import Attributes, NoSuchPath, ObjectChanged, Provenance, Unavailable, Upload
-from tests.cache.stores import PAGE, Bench, turn
+from tests.cache.stores import PAGE, Bench, Trouble, turn
 
 OLD, NEW = b"old" * PAGE, b"newer" * PAGE
 
@@ -277,3 +280,26 @@ def test_moments_know_the_start_of_the_machine() -> None:
     assert first.age(second.now()) is None
     assert first.age(first.now() - 5000) == 5
     assert first.age(first.now() + 1) is None
+
+
+@implementer(IRemote)
+class RemoteTrouble(Trouble):
+    """A store elsewhere."""
+
+    async def reach(self) -> None:
+        self._ask()
+
+
+@pytest_twisted.ensureDeferred
+async def test_whether_the_store_answers_is_not_remembered(bench: Callable[..., Bench]) -> None:
+    """It is asked each time, however long its word is good; but not of a mount that serves on while its store is silent."""
+    made = bench()
+    for store in (RemoteTrouble(), Trouble()):
+        cached = CachedUnderFileSystem(store, made.cache, CachePolicy("immutable"))
+        await cached.status("")
+        remote = IRemote(cached)
+        await remote.reach()
+        store.faults.down = True
+        with pytest.raises(Unavailable):
+            await remote.reach()
+    assert IRemote(CachedUnderFileSystem(store, made.cache, CachePolicy(stale_if_error=60)), None) is None
