@@ -40,7 +40,7 @@ class ClockWatch:
         self._wall = wall
         self._monotonic = monotonic
         self._unsynchronized = unsynchronized
-        self._difference: float | None = None
+        self._difference = wall() - monotonic()
         self._stepped_at: float | None = None
         self._step = 0.0
         self._steps = metrics.counter("alluxio_s3_clock_steps_total", "How often the machine's clock was set by two seconds or more.")
@@ -50,7 +50,7 @@ class ClockWatch:
         """See whether it has been set since the last time."""
         difference = self._wall() - self._monotonic()
         before, self._difference = self._difference, difference
-        if before is not None and abs(difference - before) >= STEP_SECONDS:
+        if abs(difference - before) >= STEP_SECONDS:
             self._step = difference - before
             self._stepped_at = self._monotonic()
             self._steps.add()

@@ -57,8 +57,8 @@ async def test_reads_fills_and_pages_are_counted(tmp_path: Path, threads: Thread
     await bench.cache._tend()
     found = figures(metrics)
     place = str(tmp_path / "pages")
-    assert found["reads_total", "/m", "uri-miss"] == 8
-    assert found["reads_total", "/m", "validated"] == 2
+    assert found["reads_total", "/m", "uri-miss"] == 9
+    assert found["reads_total", "/m", "validated"] == 1
     assert found["read_bytes_total", "/m", "disk"] == 2 * PAGE
     assert found["read_bytes_total", "/m", "flight"] + found["read_bytes_total", "/m", "store"] == 9 * PAGE
     assert found["fills_total", "/m", "fetched"] == 9

@@ -33,6 +33,11 @@ def test_a_step_is_noticed() -> None:
     assert time.go(REMEMBERED_SECONDS) == ""
 
 
+def test_a_step_before_the_first_look() -> None:
+    """The second before the daemon first looks at the clock counts, too."""
+    assert Time().go(1, 86400) == "the machine's clock was set by +86400.0 s"
+
+
 def test_what_the_kernel_says() -> None:
     """A clock that nobody keeps right is told of, and is a figure."""
     time = Time()
