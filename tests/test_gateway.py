@@ -246,7 +246,6 @@ def test_a_second_signal_ends_the_draining(scene: Scene) -> None:
         assert cut_short(client)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
 class Stuck:
     """A store that fails to close."""
 
@@ -270,6 +269,7 @@ async def test_a_step_that_fails_keeps_no_other_from_being_taken(tmp_path: Path)
         socket.create_connection(("127.0.0.1", gateway.port), timeout=5)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
 def test_a_user_without_a_name_goes_by_its_number() -> None:
     """In a container the user may be a number that no file has a name for."""
     program = "import os; os.setuid(54321); print(process_user())"
