@@ -20,6 +20,8 @@ from alluxio_s3.storage import ObjectChanged, Status
 
 # Connections that are kept for each peer while nobody uses them.
 MOST_IDLE = 16
+# A host that has several addresses is tried at the next of them so soon. Only then does it count that all have refused, too.
+ATTEMPT_SECONDS = 0.02
 
 
 @frozen
@@ -231,7 +233,7 @@ class Peers:
         if member.peer_port is None:
             raise PeerFailed(f"{member.worker}: it has no port for peers")
         try:
-            endpoint: Any = HostnameEndpoint(self._reactor, member.host, member.peer_port, timeout=seconds)
+            endpoint: Any = HostnameEndpoint(self._reactor, member.host, member.peer_port, timeout=seconds, attemptDelay=ATTEMPT_SECONDS)
             if self._trust is not None:
                 endpoint = wrapClientTLS(self._trust(member.host), endpoint)
             connecting = endpoint.connect(Factory.forProtocol(lambda: Link(self._reactor)))

@@ -17,12 +17,14 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.interfaces import IHostnameResolver
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from alluxio_s3.cluster.links import Link
 from alluxio_s3.cluster.messages import VERSION, Question, Told
 from alluxio_s3.cluster.peer_reader import PeerReader
-from alluxio_s3.cluster.peers import Patience
+from alluxio_s3.cluster.peers import ATTEMPT_SECONDS, Patience, PeerFailed, Peers
 from alluxio_s3.cluster.seals import HEADER, BadSeal, Seals
 from alluxio_s3.interfaces import ICachedReader, IHotObjects, IObjectReader
 from alluxio_s3.s3.conditions import ALWAYS
@@ -622,6 +624,20 @@ async def test_clients_that_arrive_are_told_of(cluster) -> None:
     first, second, _ = made.workers
     await first.peers.arrived(first.members.find("worker-2"), ["a", "b"])
     assert second.arrived == ["a", "b"]
+
+
+def test_a_refused_connection_is_noticed_at_once() -> None:
+    """Where an owner's port is closed, as it is when it has died, nobody waits for another of its addresses to be tried."""
+    clock = MemoryReactorClock()
+    members = FixedMembers("worker-1", [member("worker-1"), member("worker-2")])
+    asking = Deferred.fromCoroutine(Peers(members, Seals(members, clock), clock).status(members.live[1], "/b/key", "store"))
+    _, _, factory, _, _ = clock.tcpClients[0]
+    factory.clientConnectionFailed(None, Failure(ConnectionRefusedError()))
+    clock.advance(ATTEMPT_SECONDS)
+    assert "worker-2" in members.suspects
+    with pytest.raises(PeerFailed):
+        asking.result.raiseException()
+    asking.addErrback(lambda _: None)
 
 
 def test_a_seal_is_for_one_process() -> None:
