@@ -10,7 +10,7 @@ from zope.interface import implementer
 from alluxio_s3.cluster.links import Link
 from alluxio_s3.interfaces import IFlow
 
-_SPLICE_FLAGS = 0x1 | 0x2  # SPLICE_F_MOVE, SPLICE_F_NONBLOCK of splice(2)
+_SPLICE_FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 
 
 @implementer(IFlow)

@@ -28,7 +28,7 @@ LEAST_BYTES = 64 << 10
 # those it is cheaper to copy.
 PIPE_BYTES = 512 << 10
 LEAST_PIPE_BYTES = 64 << 10
-_SPLICE_FLAGS = 0x1 | 0x2  # SPLICE_F_MOVE, SPLICE_F_NONBLOCK of splice(2)
+_SPLICE_FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 
 
 @define(eq=False)
