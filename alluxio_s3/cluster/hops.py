@@ -30,7 +30,7 @@ HOP = "x-alluxio-hop"
 LIFE_SECONDS = 300.0
 # Who is known for less time than this is not redirected any more.
 LEAST_SECONDS = 2.0
-# Clocks of workers may differ by so much.
+# Clocks of workers may differ by so much, either way, as those of who signs and who verifies may (SigV4).
 SKEW_SECONDS = 900.0
 # Groups and roles may be many; URLs may not be long.
 MAX_TOKEN = 2048
@@ -69,9 +69,9 @@ class HopTokens:
     def issue(self, principal: IPrincipal, target: Target, issuer: str, client: str = "") -> str | None:
         """A token for whom ``principal`` is, while that is known, to read ``target``; None if it would be too long, or too brief."""
         member, expiring, now = IMember(principal, None), IExpiring(principal, None), self._clock.seconds()
-        end = now + self._life
-        if expiring is not None and expiring.expires_at is not None:
-            end = min(end, expiring.expires_at)
+        end, known_until = now + self._life, None if expiring is None else expiring.expires_at
+        if known_until is not None:
+            end = min(end, known_until)
         if end < now + LEAST_SECONDS:
             return None
         said = {
@@ -80,6 +80,7 @@ class HopTokens:
             "g": sorted(member.groups) if member is not None else [],
             "r": sorted(member.roles) if member is not None else [],
             "x": int(end),
+            "e": 0 if known_until is None or known_until > end + 2 * SKEW_SECONDS else int(known_until),
             "i": issuer,
             "c": client,
         }
@@ -97,7 +98,9 @@ class HopTokens:
         if not good:
             raise S3Error("AccessDenied", _REFUSED)
         said = json.loads(_decoded(payload))
-        if not self._clock.seconds() <= said["x"] <= self._clock.seconds() + self._life + SKEW_SECONDS:
+        # When a credential ends is a date, which each worker compares with its own clock.
+        now, end, known_until = self._clock.seconds(), said["x"], said.get("e")
+        if not now - SKEW_SECONDS <= end <= now + self._life + SKEW_SECONDS or (known_until is not None and now > known_until):
             raise S3Error("AccessDenied", _REFUSED)
         guest = Guest(said["u"], said["h"], frozenset(said.get("g", ())), frozenset(said.get("r", ())))
         return Hop(guest, said["i"], said.get("c", ""))

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 
 from alluxio_s3.auth.principals import Principal
 from alluxio_s3.auth.simple import SimpleAuthenticator
-from alluxio_s3.cluster.hops import HOP, LIFE_SECONDS, MAX_TOKEN, Hop, HopAuthenticator, HopTokens
+from alluxio_s3.cluster.hops import HOP, LIFE_SECONDS, MAX_TOKEN, SKEW_SECONDS, Hop, HopAuthenticator, HopTokens
 from alluxio_s3.interfaces import IQuickAuthenticator, ITokenExchange
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.request import Headers, RequestHead
@@ -66,8 +66,37 @@ def test_lives_no_longer_than_what_the_client_is_known_by(tokens: HopTokens, clo
     assert refused(tokens, brief)
     clock.advance(LIFE_SECONDS - 62)
     assert not refused(tokens, long)
-    clock.advance(2)
+    clock.advance(SKEW_SECONDS + 2)
     assert refused(tokens, long)
+
+
+def test_no_clock_makes_a_credential_last(clock: Clock) -> None:
+    """What a client is known by ends when the owner's own clock says so, however far behind that of the worker that redirected is."""
+    here, there = Clock(), Clock()
+    here.advance(clock.seconds() - SKEW_SECONDS + 5)
+    there.advance(clock.seconds())
+    token = HopTokens(lambda: SECRET, here).issue(ALICE.until(there.seconds() + 60), TARGET, "worker-1")
+    assert token is not None
+    owner = HopTokens(lambda: SECRET, there)
+    there.advance(59)
+    assert not refused(owner, token)
+    there.advance(2)
+    assert refused(owner, token)
+
+
+@given(st.floats(-SKEW_SECONDS + 2, SKEW_SECONDS - 2))
+def test_clocks_may_differ(seconds: float) -> None:
+    """A token is good at once, and for its life, at an owner whose clock is ahead of, or behind, that of who made it, by up to 15 minutes."""
+    here, there = Clock(), Clock()
+    here.advance(1_800_000_000)
+    there.advance(1_800_000_000 + seconds)
+    token = issued(HopTokens(lambda: SECRET, here))
+    owner = HopTokens(lambda: SECRET, there)
+    assert not refused(owner, token)
+    there.advance(LIFE_SECONDS)
+    assert not refused(owner, token)
+    there.advance(2 * SKEW_SECONDS)
+    assert refused(owner, token)
 
 
 def test_says_who_asked(tokens: HopTokens) -> None:
@@ -98,12 +127,19 @@ def test_is_good_for_one_object(tokens: HopTokens) -> None:
 
 
 def test_expires(tokens: HopTokens, clock: Clock) -> None:
-    """It is good for as long as clients try again, and not longer."""
+    """It is good for as long as clients try again, and by how much clocks may differ, and not longer."""
     token = issued(tokens)
-    clock.advance(LIFE_SECONDS - 1)
+    clock.advance(LIFE_SECONDS + SKEW_SECONDS - 1)
     assert not refused(tokens, token)
     clock.advance(3)
     assert refused(tokens, token)
+
+
+def test_is_of_no_time_to_come(tokens: HopTokens, clock: Clock) -> None:
+    """A token that says that it was made more than 15 minutes from now is refused."""
+    ahead = Clock()
+    ahead.advance(clock.seconds() + SKEW_SECONDS + 5)
+    assert refused(tokens, issued(HopTokens(lambda: SECRET, ahead)))
 
 
 def test_is_only_the_members(tokens: HopTokens, clock: Clock) -> None:
