@@ -103,10 +103,13 @@ def lance(endpoint: str, bucket: str, key: str) -> bytes:
     import tempfile
     from pathlib import Path
 
+    import lance
     from lance.file import LanceFileSession
 
+    # Datasets give this name; the session, which alone reads any file, gives that of the library beneath.
+    options = OPTIONS | {"aws_endpoint": endpoint, "user_agent": f"pylance/{lance.__version__}"}
     with tempfile.TemporaryDirectory() as directory:
-        LanceFileSession(f"s3://{bucket}", OPTIONS | {"aws_endpoint": endpoint}).download_file(key, f"{directory}/read")
+        LanceFileSession(f"s3://{bucket}", options).download_file(key, f"{directory}/read")
         return Path(directory, "read").read_bytes()
 
 
