@@ -86,7 +86,7 @@ def test_no_clock_makes_a_credential_last(clock: Clock) -> None:
 
 @given(st.floats(-SKEW_SECONDS + 2, SKEW_SECONDS - 2))
 def test_clocks_may_differ(seconds: float) -> None:
-    """A token is good at once, and for its life, at an owner whose clock is ahead of, or behind, that of who made it, by up to 15 minutes."""
+    """A token is good at once, and for its life, at an owner whose clock is up to 15 minutes ahead or behind."""
     here, there = Clock(), Clock()
     here.advance(1_800_000_000)
     there.advance(1_800_000_000 + seconds)
