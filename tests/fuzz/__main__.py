@@ -70,7 +70,7 @@ def fuzz(name: str, limit: str, *, keep: bool) -> bool:
         f"-max_len={MAX_BYTES}",
         "-rss_limit_mb=2048",
         f"-artifact_prefix={WORK}/{name}-",
-        "-timeout=20",
+        "-timeout=120",
     ]
     command = [sys.executable, "-m", "tests.fuzz", "--one", name, "--", *options, "-print_final_stats=1", str(work), str(kept)]
     begun = time.monotonic()
