@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IPullProducer, ISSLTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from alluxio_s3.http.sendfile import SLICE_BYTES, Crowd, StandIn
+from alluxio_s3.http.sendfile import StandIn
 from alluxio_s3.interfaces import IFlow
 from alluxio_s3.storage import ObjectChanged
 
@@ -77,7 +77,6 @@ class Relay(StandIn):
         super().__init__(transport, channel, 0, count)
         self._pipe = pipe
         self._items = items
-        self._crowd: Crowd | None = getattr(channel, "crowd", None)
         self._item: bytes | IFlow = b""
         self._starved = False
 
@@ -88,18 +87,13 @@ class Relay(StandIn):
 
     async def send(self) -> None:
         """Return when the transport has all of it. Raises ObjectChanged when it is more than was announced, and what ``items`` raises."""
-        self._transport.unregisterProducer()
-        crowd = self._crowd
-        if crowd is not None:
-            crowd.large += 1
-        self._transport.registerProducer(self, False)
+        self._begin_large()
         try:
             async with aclosing(self._items) as items:  # type: ignore[type-var]  # async generators, by the interface's word
                 async for item in items:
                     await self._pass_on(item)
         finally:
-            if crowd is not None:
-                crowd.large -= 1
+            self._end_large()
             self._pipe.close()
             self._give_back()
 
@@ -119,7 +113,7 @@ class Relay(StandIn):
         if (len(item) if isinstance(item, bytes) else item.left) > self._left:
             raise ObjectChanged("", "there were more bytes than announced")
         self._item = item
-        done = self._done = Deferred(self._forsaken)
+        done = self._done = Deferred()
         self._transport.startWriting()
         try:
             await done
@@ -127,9 +121,6 @@ class Relay(StandIn):
             self._done, self._starved = None, False
             if not isinstance(item, bytes):
                 item.leave()
-
-    def _forsaken(self, _: Deferred[None]) -> None:
-        self._done = None
 
     def _write(self, piece: bytes) -> None:
         """Give the transport all of it at once; when it asks for more, that has gone."""
@@ -139,7 +130,7 @@ class Relay(StandIn):
             self._transport.write(piece)
             self._go_on_after(len(piece))
         else:
-            self._finish(None)
+            self._end_item()
 
     def _splice(self, flow: IFlow) -> None:
         """A turn: as much of the flow as there is, up to a slice."""
@@ -161,29 +152,20 @@ class Relay(StandIn):
             self._transport.abortConnection()
             return
         except OSError:
-            self._finish(Failure())
+            self._end_item(Failure())
             return
         if flow.over and not pipe.held:
-            self._finish(None)
+            self._end_item()
         elif self._starved:
-            flow.wait(self._turn)
+            flow.wait(self.resumeProducing)
         else:
             self._go_on_after(self.sent - before)
 
-    def _turn(self) -> None:
-        if self._done is not None:
-            self.resumeProducing()
-
-    def _finish(self, failure: Failure | None, tail: bytes = b"") -> None:
+    def _end_item(self, failure: Failure | None = None) -> None:
         """The item has gone, or can't go."""
-        del tail
         done, self._done = self._done, None
         if done is not None:
             if failure is None:
                 done.callback(None)
             else:
                 done.errback(failure)
-
-    def _slice(self) -> int:
-        most = SLICE_BYTES if self._crowd is None else self._crowd.slice_bytes()
-        return most if self._pace is None else min(most, self._pace.slice_bytes)

@@ -58,7 +58,7 @@ class StandIn:
     """What sends over ``transport`` in the place of ``channel``, the transport's own producer, which gets it back at the end.
 
     ``sent`` counts what the transport has taken; of the file that goes out now, ``_left`` bytes from ``_offset`` are to be sent. ``_done``
-    waits while it is sending.
+    waits while it is sending. If the channel has a ``crowd``, that is who else is to be served.
     """
 
     def __init__(self, transport: Any, channel: Any, offset: int, left: int) -> None:
@@ -69,6 +69,23 @@ class StandIn:
         self._left = left
         self._done: Deferred[None] | None = None
         self._pace: Pace | None = getattr(channel, "pace", None)
+        self._crowd: Crowd | None = getattr(channel, "crowd", None)
+
+    def _begin_large(self) -> None:
+        """Be the transport's producer, and one of those whose answers are large."""
+        self._transport.unregisterProducer()
+        if self._crowd is not None:
+            self._crowd.large += 1
+        self._transport.registerProducer(self, False)
+
+    def _end_large(self) -> None:
+        """Be none of those any more."""
+        if self._crowd is not None:
+            self._crowd.large -= 1
+
+    def _slice(self) -> int:
+        most = SLICE_BYTES if self._crowd is None else self._crowd.slice_bytes()
+        return most if self._pace is None else min(most, self._pace.slice_bytes)
 
     def _took(self, count: int) -> None:
         self.sent += count
@@ -113,8 +130,7 @@ class StandIn:
 class FileSender(StandIn):
     """Sends ``count`` bytes of ``file`` from ``offset`` over ``transport``; the file stays the caller's to close.
 
-    ``channel`` is the transport's own producer, which gets its place back at the end; if it has a ``crowd``, that is who else is to be
-    served. ``sent`` counts what the transport has taken.
+    ``channel`` is the transport's own producer, which gets its place back at the end. ``sent`` counts what the transport has taken.
     """
 
     def __init__(self, transport: Any, channel: Any, threads: Threads, file: IFileBacked, offset: int, count: int) -> None:
@@ -123,7 +139,6 @@ class FileSender(StandIn):
         self._file = file
         self._hot_until = offset
         self._drained = False
-        self._crowd: Crowd | None = getattr(channel, "crowd", None)
         self._warming: Deferred[None] | None = None
 
     def send_now(self) -> bool:
@@ -152,16 +167,11 @@ class FileSender(StandIn):
     async def send(self) -> None:
         """Return when the transport has all of it. Raises ObjectChanged when the file is not what it was when it was opened."""
         done = self._done = Deferred(self._cancelled)
-        self._transport.unregisterProducer()
-        crowd = self._crowd
-        if crowd is not None:
-            crowd.large += 1
-        self._transport.registerProducer(self, False)
+        self._begin_large()
         try:
             await done
         finally:
-            if crowd is not None:
-                crowd.large -= 1
+            self._end_large()
             if self._warming is not None:  # the file must stay open under the thread that reads it
                 await self._warming
 
@@ -220,10 +230,6 @@ class FileSender(StandIn):
             raise ObjectChanged("", "the file is shorter than it was")
         self._took(len(tail))
         return tail
-
-    def _slice(self) -> int:
-        most = SLICE_BYTES if self._crowd is None else self._crowd.slice_bytes()
-        return most if self._pace is None else min(most, self._pace.slice_bytes)
 
     def _probe(self) -> bool:
         """Whether the next slice is hot; if not, a thread reads it and then lets the transport go on."""
