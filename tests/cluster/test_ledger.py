@@ -64,6 +64,6 @@ def test_kills_and_stops(tmp_path: Path, form: str, request: pytest.FixtureReque
                 faults += 1
                 load.last(2)
         load.verify()
-        verdict = judge(tmp_path / "ledgers", SEED)
+        verdict = judge(tmp_path / "ledgers", SEED, ["ledger"] if etcd else [])
         assert verdict.clean, verdict.told()
     report(f"cluster {form}, {faults} kills and stops", verdict)

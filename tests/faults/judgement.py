@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,14 +132,19 @@ class Verdict:
         return "\n".join([str(self), *(f"  {letter}: {what}" for letter, what in self.found[:most])])
 
 
-def judge(directory: Path, seed: int = 0) -> Verdict:
-    """The verdict on the ledgers in *directory*, written with *seed*."""
+def judge(directory: Path, seed: int = 0, remembered: Container[str] = ()) -> Verdict:
+    """The verdict on the ledgers in *directory*, written with *seed*.
+
+    *remembered* are buckets that several workers answer from memory: who has seen a write there whose answer was MAYBE knows that it has
+    happened, but another worker that could not be told of it may go on to show what was there before. What was OK all have been told of.
+    """
     done, events = calls(directory)
-    return _Court(done, events, seed).verdict()
+    return _Court(done, events, seed, remembered).verdict()
 
 
 class _Court:
-    def __init__(self, done: Sequence[Fields], events: Sequence[Fields], seed: int) -> None:
+    def __init__(self, done: Sequence[Fields], events: Sequence[Fields], seed: int, remembered: Container[str]) -> None:
+        self._remembered = remembered
         self._calls = sorted(done, key=lambda call: call["start"])
         self._events = sorted(events, key=lambda event: event["at"])
         self._objects: dict[Key, Register] = defaultdict(Register)
@@ -209,7 +214,8 @@ class _Court:
             registers, value = (self._objects, call["shown"]) if call["op"] == "read" else (self._tags, call["tags"])
             shown = [one for one in registers[call["bucket"], call["key"]].of(value) if one.start < call["end"]]
             if len(shown) == 1 and shown[0].outcome == MAYBE and not self._cut_between(shown[0].start, math.inf, call["bucket"]):
-                shown[0].known = min(shown[0].known, call["end"])
+                if call["bucket"] not in self._remembered:
+                    shown[0].known = min(shown[0].known, call["end"])
                 shown[0].end = min(shown[0].end, call["end"])
 
     def _cut_between(self, start: float, end: float, bucket: str) -> bool:

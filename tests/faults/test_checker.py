@@ -252,3 +252,25 @@ def test_bodies_are_one_of_a_kind() -> None:
 def test_what_was_never_written_is_not_there() -> None:
     """Of a key that was only read, an answer may show nothing, and nothing else."""
     assert Register().values(1.0, 2.0) == {None}
+
+
+def test_a_write_in_doubt_that_was_seen(tmp_path: Path) -> None:
+    """It is certain for all, but for workers that answer from memory; for them too it has happened before what is written after it."""
+    ledger = Ledger(tmp_path, "g0")
+
+    def write(shown: str, outcome: str) -> None:
+        call = ledger.begin(op="put", bucket="b", key="k", shown=shown)
+        ledger.end(call, outcome, status={"OK": 200, "MAYBE": 503}[outcome])
+
+    def read(shown: str) -> None:
+        ledger.end(ledger.begin(op="read", bucket="b", key="k"), "OK", status=200, shown=shown, bytes="right", etag=None)
+
+    write("1", "OK")
+    write("2", "MAYBE")
+    for shown in ("1", "2", "1"):
+        read(shown)
+    assert [letter for letter, _ in judge(tmp_path).found] == ["L"]
+    assert judge(tmp_path, remembered=["b"]).clean
+    write("3", "OK")
+    read("2")
+    assert [letter for letter, _ in judge(tmp_path, remembered=["b"]).found] == ["L"]

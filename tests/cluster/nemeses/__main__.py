@@ -23,7 +23,7 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
-from tests.cluster.nemeses.field import BUCKETS, Absence, Field
+from tests.cluster.nemeses.field import BUCKETS, REMEMBERED, Absence, Field
 from tests.cluster.nemeses.lost import Losses, losses
 from tests.cluster.nemeses.nemeses import NEMESES
 from tests.cluster.nemeses.network import is_possible
@@ -116,7 +116,7 @@ class Trial:
                 done = torment(field, self.nemesis, self.minutes * 60, tell, load.last)
             readers.end()
             load.verify()
-            verdict = judge(place / "ledgers", self.seed)
+            verdict = judge(place / "ledgers", self.seed, [bucket for bucket, options in BUCKETS.items() if options is REMEMBERED])
             field.write_logs()
             found = losses(place / "ledgers", range(SERVED), was_absent)
             for trouble in field.stop():

@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from attrs import define, field
@@ -117,7 +118,12 @@ class Client:
             connections[worker] = connection
         if answer.status != 200:
             return f"{answer.status} {data[:200]!r}"
-        return "" if write or data == body(*one.content) else "wrong bytes"
+        return "" if write or data == _bytes_of(one) else "wrong bytes"
+
+
+@cache
+def _bytes_of(one: Still) -> bytes:
+    return body(*one.content)
 
 
 def _open(connection: http.client.HTTPConnection | None) -> http.client.HTTPConnection | None:
