@@ -82,6 +82,17 @@ class Way:
                 self.kinds.add("bytes" if isinstance(item, bytes) else "flow")
                 yield item
 
+    async def begun(self) -> tuple[PeerReader, Relay, Deferred[None]]:
+        """The whole object on its way to a client that takes nothing, when some of it has been sent."""
+        transport: Any = self.client.transport
+        transport.pauseProducing()
+        reader = await self.open()
+        relay = self.relay(reader, 0, SIZE)
+        sending = Deferred.fromCoroutine(relay.send())
+        while not relay.sent:
+            await turns(1)
+        return reader, relay, sending
+
     def cut(self) -> None:
         """End every connection of peers to the owner."""
         for connection in list(self.owner.site.connections):
@@ -190,7 +201,7 @@ async def test_the_connection_to_the_owner_is_kept(way: Way) -> None:
         reader = await way.open()
         await way.relay(reader, 0, SIZE).send()
         await reader.close()
-    assert way.kinds == {"flow"} or way.kinds == {"flow", "bytes"}
+    assert "flow" in way.kinds
     idle = [link for links in way.first.peers._idle.values() for link in links]
     assert len(idle) == 1
     way.cut()
@@ -201,19 +212,15 @@ async def test_the_connection_to_the_owner_is_kept(way: Way) -> None:
 @pytest_twisted.ensureDeferred
 async def test_a_slow_client_slows_the_owner(way: Way) -> None:
     """While the client takes nothing, what was taken of the owner is what pipe and sockets hold, and the owner is asked for no more."""
-    transport: Any = way.client.transport
-    transport.pauseProducing()
-    reader = await way.open()
-    relay = way.relay(reader, 0, SIZE)
-    sending = Deferred.fromCoroutine(relay.send())
+    reader, relay, sending = await way.begun()
     sent = -1
-    while relay.sent != sent or not sent:
+    while relay.sent != sent:
         sent = relay.sent
         await deferLater(reactor, 0.2)
     assert not sending.called
     assert not relay.warming
     assert relay.sent < SIZE
-    transport.resumeProducing()
+    way.client.transport.resumeProducing()
     await sending
     await way.client.has(SIZE)
     assert way.client.received == DATA
@@ -224,13 +231,7 @@ async def test_a_slow_client_slows_the_owner(way: Way) -> None:
 async def test_a_client_that_leaves(way: Way) -> None:
     """When what sends is given up in the middle, pipe and connections are let go of, at the owner too."""
     before = pipes()
-    transport: Any = way.client.transport
-    transport.pauseProducing()
-    reader = await way.open()
-    relay = way.relay(reader, 0, SIZE)
-    sending = Deferred.fromCoroutine(relay.send())
-    while not relay.sent:
-        await turns(1)
+    reader, _, sending = await way.begun()
     sending.cancel()
     with pytest.raises(CancelledError):
         await sending
@@ -244,17 +245,11 @@ async def test_a_client_that_leaves(way: Way) -> None:
 @pytest_twisted.ensureDeferred
 async def test_never_two_versions(way: Way) -> None:
     """Where the owner goes away and the object has been replaced, what was sent is a part of the old one, and the rest is refused."""
-    transport: Any = way.client.transport
-    transport.pauseProducing()
-    reader = await way.open()
-    relay = way.relay(reader, 0, SIZE)
-    sending = Deferred.fromCoroutine(relay.send())
-    while not relay.sent:
-        await turns(1)
+    reader, relay, sending = await way.begun()
     await way.put(DATA[::-1])
     await way.owner.die()
     way.first.members.suspect("worker-2")
-    transport.resumeProducing()
+    way.client.transport.resumeProducing()
     with pytest.raises(ObjectChanged):
         await sending
     await reader.close()
@@ -275,16 +270,10 @@ def test_pipes_that_are_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest_twisted.ensureDeferred
 async def test_the_rest_from_the_store(way: Way) -> None:
     """An owner that dies in the middle: the answer goes on from the store at the same byte."""
-    transport: Any = way.client.transport
-    transport.pauseProducing()
-    reader = await way.open()
-    relay = way.relay(reader, 0, SIZE)
-    sending = Deferred.fromCoroutine(relay.send())
-    while not relay.sent:
-        await turns(1)
+    reader, _, sending = await way.begun()
     await way.owner.die()
     way.first.members.suspect("worker-2")
-    transport.resumeProducing()
+    way.client.transport.resumeProducing()
     await sending
     await way.client.has(SIZE)
     assert way.client.received == DATA
