@@ -33,23 +33,18 @@ class Options(usage.Options):
 
 def makeService(options: Options, reactor: Any = None) -> IService:  # noqa: N802  # twistd's name
     """The gateway, configured. Raises SystemExit with what is wrong with the configuration (twistd shows a trace for any other error)."""
-    from alluxio_s3.clocks import go_steadily  # noqa: PLC0415  # twistd imports this module for its help text too
-    from alluxio_s3.clustering import SETTINGS_COPY, build_settings_copy  # noqa: PLC0415
+    from alluxio_s3.clustering import SETTINGS_COPY, build_settings_copy  # noqa: PLC0415  # twistd imports this module for its help text too
     from alluxio_s3.gateway import Gateway  # noqa: PLC0415
-    from alluxio_s3.http.event_loop import quicken  # noqa: PLC0415
     from alluxio_s3.listening import Inherited  # noqa: PLC0415
     from alluxio_s3.ops.attendance import Attendance  # noqa: PLC0415
     from alluxio_s3.ops.service_manager import ServiceManager  # noqa: PLC0415
     from alluxio_s3.settings import Loaded, SettingsError, load  # noqa: PLC0415
     from alluxio_s3.supervisor.parent import Supervisor  # noqa: PLC0415
-    from alluxio_s3.threads import give_way  # noqa: PLC0415
 
     if reactor is None:
         from twisted.internet import reactor  # noqa: PLC0415  # the one place that names the global reactor
 
-        go_steadily(reactor)
-        quicken(reactor)
-        give_way()
+        _settle(reactor)
     directory = str(Path.cwd())
 
     def configuration() -> Loaded:
@@ -86,12 +81,18 @@ def work() -> None:
     """The main program of each of several processes."""
     from twisted.internet import reactor  # noqa: PLC0415
 
+    from alluxio_s3.supervisor.worker import serve  # noqa: PLC0415
+
+    _settle(reactor)
+    serve(reactor)
+
+
+def _settle(reactor: Any) -> None:
+    """Make ready the reactor, and the threads, of a process that is all ours, before it has anything to do."""
     from alluxio_s3.clocks import go_steadily  # noqa: PLC0415
     from alluxio_s3.http.event_loop import quicken  # noqa: PLC0415
-    from alluxio_s3.supervisor.worker import serve  # noqa: PLC0415
     from alluxio_s3.threads import give_way  # noqa: PLC0415
 
     go_steadily(reactor)
     quicken(reactor)
     give_way()
-    serve(reactor)
