@@ -24,6 +24,17 @@ def same_file(one: os.stat_result, other: os.stat_result) -> bool:
     return (one.st_ino, one.st_size, one.st_mtime_ns) == (other.st_ino, other.st_size, other.st_mtime_ns)
 
 
+def untouched(one: os.stat_result, other: os.stat_result) -> bool:
+    """Whether they are of one file, and nothing has touched its bytes or its record between the two looks."""
+    return (
+        one.st_ino == other.st_ino
+        and one.st_mtime_ns == other.st_mtime_ns
+        and one.st_ctime_ns == other.st_ctime_ns
+        and one.st_size == other.st_size
+        and one.st_dev == other.st_dev
+    )
+
+
 def has_settled(found: os.stat_result, looked_ns: int) -> bool:
     """Whether a change after ``looked_ns`` (wall time before ``found``) has another change time than ``found``.
 

@@ -18,7 +18,7 @@ from alluxio_s3.interfaces import IHotObject
 from alluxio_s3.storage import ObjectChanged, Status
 from alluxio_s3.ufs.local.attributes import XATTR
 from alluxio_s3.ufs.local.descriptor import Descriptor
-from alluxio_s3.ufs.local.identity import has_settled, same_file
+from alluxio_s3.ufs.local.identity import has_settled, same_file, untouched
 from alluxio_s3.ufs.local.record import Record
 
 CAPACITY = 16384
@@ -74,14 +74,14 @@ class OpenFile:
             now = os.stat(self.path, dir_fd=keeper.root)
         except OSError:
             now = None
-        if now is not None and _is_same(found, now):
+        if now is not None and untouched(found, now):
             return True
         keeper.forget(self)
         return False
 
     def opened_again(self, descriptor: Descriptor, found: os.stat_result) -> OpenFile | None:
         """The same file under ``descriptor``, if ``found`` says that it is: what is known of it holds of it still. Else None."""
-        if not (self.shows_changes and _is_same(self.found, found)):
+        if not (self.shows_changes and untouched(self.found, found)):
             return None
         return OpenFile(self.status, self.found, descriptor, self.path, True, self.looked_ns, self.rendered)
 
@@ -90,17 +90,6 @@ class OpenFile:
         self.readers -= 1
         if self.dropped and self.keeper is not None:
             self.keeper.settle(self)
-
-
-def _is_same(one: os.stat_result, other: os.stat_result) -> bool:
-    """Whether nothing has touched a file, its bytes or its record, between two looks at it."""
-    return (
-        one.st_ino == other.st_ino
-        and one.st_mtime_ns == other.st_mtime_ns
-        and one.st_ctime_ns == other.st_ctime_ns
-        and one.st_size == other.st_size
-        and one.st_dev == other.st_dev
-    )
 
 
 def shows_changes(descriptor: int, record: Record | None) -> bool:

@@ -17,7 +17,7 @@ from attrs import define, frozen
 
 from alluxio_s3.storage import Listing, Status
 from alluxio_s3.threads import Threads
-from alluxio_s3.ufs.local.identity import has_settled
+from alluxio_s3.ufs.local.identity import has_settled, untouched
 from alluxio_s3.ufs.local.tree import Tree
 from alluxio_s3.ufs.local.windows import is_hidden
 
@@ -43,14 +43,7 @@ class Look:
 
     def stands(self, root: int) -> bool:
         """Whether it says the same now, of the same path in the directory ``root``. Raises OSError."""
-        found, now = self.found, os.stat(self.path, dir_fd=root, follow_symlinks=self.follow)
-        return (
-            now.st_ino == found.st_ino
-            and now.st_mtime_ns == found.st_mtime_ns
-            and now.st_ctime_ns == found.st_ctime_ns
-            and now.st_size == found.st_size
-            and now.st_dev == found.st_dev
-        )
+        return untouched(self.found, os.stat(self.path, dir_fd=root, follow_symlinks=self.follow))
 
 
 @define
