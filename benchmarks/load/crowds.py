@@ -67,16 +67,13 @@ def idle(rounds: int) -> Iterator[tuple[str, str]]:
         context.verify_mode = ssl.CERT_NONE
 
         def secure(_: int) -> socket.socket:
-            made = context.wrap_socket(connected(one.secure or ("", 0)))
+            made = context.wrap_socket(connected(one.secure))
             made.sendall(asked)
             made.recv(4096)
             return made
 
         alone, beside, taken, size = compared(one, lambda: crowd(4_000, secure), 1, nothing)
-        yield (
-            f"{size:,} idle TLS connections",
-            f"{taken / (1 << 20):.0f} MiB more, {taken / size / 1024:.1f} KiB each; {told(alone, beside)}",
-        )
+        yield (f"{size:,} idle TLS connections", f"{of_each(taken, size)}; {told(alone, beside)}")
 
 
 def transfers(_: int) -> Iterator[tuple[str, str]]:
@@ -114,7 +111,7 @@ def slow(rounds: int) -> Iterator[tuple[str, str]]:
         def bad(number: int) -> socket.socket:
             kind = number % 4
             if kind == 3:
-                return connected(one.secure or ("", 0), b"\x16\x03\x01")
+                return connected(one.secure, b"\x16\x03\x01")
             data = (b"GET /b/sm", head(b"PUT /b/w%d" % number, more=length), head(b"GET /b/large"))[kind]
             return connected(one.address, data, 4096 if kind == 2 else 0)
 

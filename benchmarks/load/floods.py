@@ -15,7 +15,7 @@ from typing import Any
 
 from attrs import define, frozen
 
-from benchmarks.load.scene import SMALL, Served, connected, head, put_ahead, served
+from benchmarks.load.scene import Served, connected, head, put_ahead, served, time_of
 
 # Of the other user's reads, in a second.
 RATE = 300.0
@@ -129,7 +129,6 @@ def read(address: tuple[str, int], begin: float, rounds: int, told: Any) -> None
     """In a process of its own: the other user's reads, in each round alone and beside the flood; their times go to *told*."""
     put_ahead(rank=3)
     request = head(b"GET /b/small")
-    buffer = bytearray(1 << 16)
     times: list[tuple[list[float], list[float]]] = []
     with connected(address) as client:
         for number in range(rounds):
@@ -138,12 +137,7 @@ def read(address: tuple[str, int], begin: float, rounds: int, told: Any) -> None
                 at = begin + number * ROUND_SECONDS + since
                 for asked in range(int((until - since) * RATE)):
                     sleep_until(at + asked / RATE)
-                    started = time.perf_counter()
-                    client.sendall(request)
-                    got = 0
-                    while got < SMALL:
-                        got += client.recv_into(buffer)
-                    into.append(time.perf_counter() - started)
+                    into.append(time_of(client, request))
             times.append(pair)
     told.put(times)
 

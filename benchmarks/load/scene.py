@@ -44,8 +44,7 @@ class Served:
     daemon: Daemon
     root: Path
     endpoint: str
-    secure: tuple[str, int] | None
-    authority: Authority | None
+    secure: tuple[str, int]
 
     @property
     def address(self) -> tuple[str, int]:
@@ -82,8 +81,7 @@ def served(**more: object) -> Iterator[Served]:
     with tempfile.TemporaryDirectory(prefix="alluxio-s3-load-") as name:
         place = Path(name)
         (place / "data" / "b").mkdir(parents=True)
-        authority, secure = Authority(), free_port()
-        issued = authority.issue()
+        issued, secure = Authority().issue(), free_port()
         given = {
             "alluxio.worker.s3.connection.keep.alive.enabled": True,
             "alluxio.worker.s3.access.log.path": place / "access.log",
@@ -104,7 +102,7 @@ def served(**more: object) -> Iterator[Served]:
             for _ in range(200):
                 wire("GET", "b", "small")
             wire.close()
-            yield Served(daemon, place / "data", endpoint, ("127.0.0.1", secure), authority)
+            yield Served(daemon, place / "data", endpoint, ("127.0.0.1", secure))
             if daemon.trouble:
                 sys.exit(daemon.trouble[0])
 
@@ -123,16 +121,21 @@ def ask(address: tuple[str, int], seconds: float, rate: float, into: Any, user: 
         while time.monotonic() - begun < seconds:
             number += 1
             time.sleep(max(0.0, begun + number / rate - time.monotonic()))
-            started = time.perf_counter()
-            client.sendall(request)
-            got = 0
-            while got < SMALL:
-                piece = client.recv(1 << 16)
-                if not piece:
-                    raise ConnectionError("the connection of a client that asks was closed")
-                got += len(piece) if got else len(piece.partition(b"\r\n\r\n")[2])
-            times.append(time.perf_counter() - started)
+            times.append(time_of(client, request))
     into.put(times)
+
+
+def time_of(client: socket.socket, request: bytes) -> float:
+    """The seconds that *request*, for the small object, takes on a connection. Raises ConnectionError where that is closed."""
+    started = time.perf_counter()
+    client.sendall(request)
+    answer = b""
+    while len(answer.partition(b"\r\n\r\n")[2]) < SMALL:
+        piece = client.recv(1 << 16)
+        if not piece:
+            raise ConnectionError("the connection of a client that asks was closed")
+        answer += piece
+    return time.perf_counter() - started
 
 
 @define(order=True)
