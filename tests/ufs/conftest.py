@@ -9,16 +9,21 @@ from pathlib import Path
 
 import pytest
 from attrs import define
+from twisted.internet import reactor
 
 from alluxio_s3.s3.conditions import ALWAYS
 from alluxio_s3.storage import Attributes
+from alluxio_s3.testing.workbench import Workbench
+from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.local import folders, publish
 from alluxio_s3.ufs.local.failures import storage_errors
 from alluxio_s3.ufs.local.reader import open_object
 from alluxio_s3.ufs.local.tree import Tree
 from alluxio_s3.ufs.local.walk import list_keys
 from alluxio_s3.ufs.local.windows import Windows
+from alluxio_s3.ufs.s3.filesystem import S3Factory
 from tests.ufs.servers import ceph as ceph_server
+from tests.ufs.servers.faulty import FaultyServer
 from tests.ufs.servers.hdfs import Hdfs, is_installed
 from tests.ufs.servers.moto import MotoServer
 
@@ -126,6 +131,38 @@ def moto():
     """An S3 store."""
     with MotoServer() as server:
         yield server
+
+
+@pytest.fixture
+def threads():
+    """Eight of them."""
+    pool = Threads(reactor, 8, "store")
+    pool.start()
+    yield pool
+    pool.stop()
+
+
+@pytest.fixture
+def server(moto):
+    """What stands before the S3 store: it passes on what it is asked, notes it, and fails when it is told to."""
+    with FaultyServer(moto.port) as watched:
+        yield watched
+
+
+@pytest.fixture
+def on_s3(server, threads):
+    """Makes workbenches on the S3 store, through ``server``; options, ``uri`` among them, are those of the mount."""
+
+    def make(**options):
+        given = {
+            "s3a.accessKeyId": "AKIAIOSFODNN7EXAMPLE",
+            "s3a.secretKey": "secret",
+            "alluxio.underfs.s3.endpoint": server.endpoint,
+            **options,
+        }
+        return Workbench(S3Factory().build(given, reactor, threads), "")
+
+    return make
 
 
 @pytest.fixture(scope="session")

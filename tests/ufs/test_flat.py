@@ -9,7 +9,6 @@ from threading import RLock
 
 import pytest
 import pytest_twisted
-from twisted.internet import reactor
 from zope.interface import implementer
 
 from alluxio_s3.interfaces import IIdentified
@@ -18,7 +17,6 @@ from alluxio_s3.storage import Attributes, NoSpace, ObjectChanged, PathConflict,
 from alluxio_s3.testing.commit_contract import cancelled
 from alluxio_s3.testing.ufs_contract import UfsContract
 from alluxio_s3.testing.workbench import Workbench, outcome_of, read
-from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.flat import PIECE_BYTES, FlatUnderFileSystem, IFlatStore, Stored
 
 
@@ -68,14 +66,6 @@ class Shelf:
 
     def close(self):
         self.objects.clear()
-
-
-@pytest.fixture
-def threads():
-    pool = Threads(reactor, 8, "flat")
-    pool.start()
-    yield pool
-    pool.stop()
 
 
 @pytest.fixture

@@ -18,17 +18,8 @@ from zope.interface.verify import verifyObject
 from alluxio_s3.interfaces import IAttributeUpdater, IBucketContainer, IIdentified, IObjectReader, IPluginFactory, IUnderFileSystem
 from alluxio_s3.s3.conditions import ALWAYS
 from alluxio_s3.storage import Attributes, NoSuchPath, ObjectChanged, PathConflict, Unavailable, Unsupported
-from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.local.descriptor import Descriptor, acquire
 from alluxio_s3.ufs.local.filesystem import LocalFactory, LocalUnderFileSystem
-
-
-@pytest.fixture
-def threads():
-    pool = Threads(reactor, 4, "store")
-    pool.start()
-    yield pool
-    pool.stop()
 
 
 @pytest_twisted.async_yield_fixture

@@ -79,14 +79,6 @@ class Bench:
 
 
 @pytest.fixture
-def threads():
-    pool = Threads(reactor, 8, "uploads")
-    pool.start()
-    yield pool
-    pool.stop()
-
-
-@pytest.fixture
 def one_thread():
     """In it things happen in the order in which they were asked for, also those that nobody waits for any more."""
     pool = Threads(reactor, 1, "one after the other")

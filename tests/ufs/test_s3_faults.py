@@ -16,44 +16,19 @@ from alluxio_s3.s3.conditions import ALWAYS, WriteCondition
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.storage import Attributes, ObjectChanged, PermissionRefused, Status, Unavailable
 from alluxio_s3.testing.in_reactor import in_reactor
-from alluxio_s3.testing.workbench import Workbench, outcome_of, read, together
-from alluxio_s3.threads import Threads
-from alluxio_s3.ufs.s3.filesystem import S3Factory
-from tests.ufs.servers.faulty import FaultyServer
+from alluxio_s3.testing.workbench import outcome_of, read, together
 
 DATA = Random(1).randbytes(1_000_003)
 MIB = 1 << 20
 
 
 @pytest.fixture
-def server(moto):
-    with FaultyServer(moto.port) as faulty:
-        yield faulty
-
-
-@pytest.fixture
-def threads():
-    pool = Threads(reactor, 8, "store")
-    pool.start()
-    yield pool
-    pool.stop()
-
-
-@pytest.fixture
-def build(moto, server, threads):
+def build(moto, on_s3):
     """Builds a mount of a fresh bucket through the faulty server, with short waits."""
 
     def make(**options):
-        given = {
-            "uri": f"s3://{moto.make_bucket()}",
-            "s3a.accessKeyId": "AKIAIOSFODNN7EXAMPLE",
-            "s3a.secretKey": "secret",
-            "alluxio.underfs.s3.endpoint": server.endpoint,
-            "alluxio.underfs.s3.request.timeout": "4s",
-            "alluxio.underfs.s3.socket.timeout": "500ms",
-            **options,
-        }
-        return Workbench(S3Factory().build(given, reactor, threads), "")
+        waits = {"alluxio.underfs.s3.request.timeout": "4s", "alluxio.underfs.s3.socket.timeout": "500ms"}
+        return on_s3(**{"uri": f"s3://{moto.make_bucket()}", **waits, **options})
 
     return make
 

@@ -8,33 +8,15 @@ import pytest
 from twisted.internet import reactor
 
 from alluxio_s3.testing.in_reactor import in_reactor
-from alluxio_s3.testing.workbench import Workbench, read
-from alluxio_s3.threads import Threads
-from alluxio_s3.ufs.s3.filesystem import S3Factory
+from alluxio_s3.testing.workbench import read
 from alluxio_s3.ufs.s3.inlet import PIECE_BYTES
-from tests.ufs.servers.faulty import FaultyServer
 
 DATA = Random(2).randbytes(3 * PIECE_BYTES + 12_345)
 
 
 @pytest.fixture
-def server(moto):
-    with FaultyServer(moto.port) as faulty:
-        yield faulty
-
-
-@pytest.fixture
-def store(moto, server):
-    threads = Threads(reactor, 4, "store")
-    threads.start()
-    given = {
-        "uri": f"s3://{moto.make_bucket()}",
-        "s3a.accessKeyId": "AKIAIOSFODNN7EXAMPLE",
-        "s3a.secretKey": "secret",
-        "alluxio.underfs.s3.endpoint": server.endpoint,
-    }
-    yield Workbench(S3Factory().build(given, reactor, threads), "")
-    threads.stop()
+def store(moto, on_s3):
+    return on_s3(uri=f"s3://{moto.make_bucket()}")
 
 
 def straight():

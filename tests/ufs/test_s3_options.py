@@ -12,7 +12,6 @@ from twisted.internet import reactor
 
 from alluxio_s3.storage import Attributes, Unavailable
 from alluxio_s3.testing.in_reactor import in_reactor
-from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.s3.attributes import attributes_of, object_headers
 from alluxio_s3.ufs.s3.documents import page_of, parts_of, tags_in, uploads_of
 from alluxio_s3.ufs.s3.filesystem import S3Factory
@@ -74,14 +73,6 @@ def test_secrets_are_not_shown():
     assert SECRET not in repr(options)
     assert "token-of-ours" not in repr(options)
     assert SECRET not in options.identity
-
-
-@pytest.fixture
-def threads():
-    pool = Threads(reactor, 2, "options")
-    pool.start()
-    yield pool
-    pool.stop()
 
 
 @in_reactor

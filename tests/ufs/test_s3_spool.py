@@ -5,22 +5,12 @@ import tempfile
 
 import pytest
 import pytest_twisted
-from twisted.internet import reactor
 
 from alluxio_s3.storage import NoSpace
-from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.s3.spool import Spool
 from tests.faults.disks import MemoryDisk, lack
 
 MIB = 1 << 20
-
-
-@pytest.fixture
-def threads():
-    pool = Threads(reactor, 2, "store")
-    pool.start()
-    yield pool
-    pool.stop()
 
 
 @pytest.fixture

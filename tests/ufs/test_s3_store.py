@@ -8,7 +8,6 @@ from random import Random
 import boto3
 import pytest
 from botocore.config import Config
-from twisted.internet import reactor
 
 from alluxio_s3.interfaces import IBucketContainer, IMultipartUploads, IPartLocator, IRangeCopier, IRemote
 from alluxio_s3.s3.conditions import ALWAYS, WriteCondition
@@ -27,27 +26,11 @@ from alluxio_s3.storage import (
     Upload,
 )
 from alluxio_s3.testing.in_reactor import in_reactor
-from alluxio_s3.testing.workbench import Workbench, outcome_of
-from alluxio_s3.threads import Threads
+from alluxio_s3.testing.workbench import outcome_of
 from alluxio_s3.ufs.s3 import listing
-from alluxio_s3.ufs.s3.filesystem import S3Factory
-from tests.ufs.servers.faulty import FaultyServer, Reply
+from tests.ufs.servers.faulty import Reply
 
 DATA = Random(1).randbytes(300_000)
-
-
-@pytest.fixture
-def server(moto):
-    with FaultyServer(moto.port) as watched:
-        yield watched
-
-
-@pytest.fixture
-def threads():
-    pool = Threads(reactor, 8, "store")
-    pool.start()
-    yield pool
-    pool.stop()
 
 
 @pytest.fixture
@@ -56,16 +39,9 @@ def bucket(moto):
 
 
 @pytest.fixture
-def build(server, threads, bucket):
+def build(on_s3, bucket):
     def make(prefix="", **options):
-        given = {
-            "uri": f"s3://{bucket}{prefix}",
-            "s3a.accessKeyId": "AKIAIOSFODNN7EXAMPLE",
-            "s3a.secretKey": "secret",
-            "alluxio.underfs.s3.endpoint": server.endpoint,
-            **options,
-        }
-        return Workbench(S3Factory().build(given, reactor, threads), "")
+        return on_s3(**{"uri": f"s3://{bucket}{prefix}", **options})
 
     return make
 
