@@ -50,6 +50,8 @@ class Link(Protocol):
     transport: Any
     # Which process of the peer answers it.
     process = ""
+    # Called if it ends by itself.
+    ended: Callable[[], None] | None = None
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
@@ -176,8 +178,11 @@ class Link(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802  # Twisted's name
         """It is there no more."""
+        ended = None if self._lost else self.ended
         self._lost = True
         self._fail(LinkBroken(reason.getErrorMessage(), closed=not self._heard))
+        if ended is not None:
+            ended()
 
     def _take_heads(self) -> None:
         while self._asking is not None:

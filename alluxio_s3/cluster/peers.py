@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from attrs import define, frozen
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
@@ -109,6 +111,7 @@ class Peers:
         self._reactor = reactor
         self._trust = trust
         self._idle: dict[tuple[str, int | None], list[Link]] = {}
+        self._looking: dict[str, Deferred[None]] = {}
         self._closed = False
 
     async def status(self, member: Member, path: str, store: str) -> Status:
@@ -154,6 +157,7 @@ class Peers:
         """``link`` is not needed any more."""
         idle = self._idle.setdefault((member.host, member.peer_port), [])
         if link.usable and not self._closed and len(idle) < MOST_IDLE:
+            link.ended = partial(self._look_after, member)
             idle.append(link)
         else:
             link.abort()
@@ -165,6 +169,8 @@ class Peers:
             for link in links:
                 link.abort()
         self._idle.clear()
+        for looking in tuple(self._looking.values()):
+            looking.cancel()
 
     async def _ask(self, member: Member, verb: str, values: Mapping[str, str], patience: Patience) -> _Answer:
         question = Question(verb, values)
@@ -225,6 +231,7 @@ class Peers:
         idle = self._idle.get((member.host, member.peer_port), [])
         while idle:
             link = idle.pop()
+            link.ended = None
             if link.usable:
                 return link
         return None
@@ -245,6 +252,20 @@ class Peers:
             self._suspect(member, problem)
             raise PeerFailed(f"{member.worker}: {problem or type(problem).__name__}") from None
         return link
+
+    def _look_after(self, member: Member) -> None:
+        """A connection to it has ended that nobody used. Who has died is suspected before anybody is sent there, or waits for it."""
+        if self._closed or member.worker in self._looking or self._members.find(member.worker) != member:
+            return
+        looking = self._looking[member.worker] = Deferred.fromCoroutine(self._look(member))
+        _ = looking.addBoth(self._looked, member)
+
+    def _looked(self, _: object, member: Member) -> None:
+        del self._looking[member.worker]
+
+    async def _look(self, member: Member) -> None:
+        with suppress(PeerFailed):
+            (await self._greeted(member, FOR_READERS)).abort()
 
     def _suspect(self, member: Member, problem: Exception) -> None:
         self._log.info("{worker} is suspected: {problem}", worker=member.worker, problem=str(problem) or type(problem).__name__)

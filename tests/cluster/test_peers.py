@@ -177,6 +177,24 @@ async def test_an_owner_that_is_gone(cluster) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_an_owner_that_dies_while_nobody_asks(cluster) -> None:
+    """Its connections end, and it is suspected before anybody is sent there, or asks it. One that only lets go of connections is not."""
+    made = await cluster()
+    first, second, third = made.workers
+    for number in (2, 3):
+        await made.put(made.shared, made.key(number), b"data")
+        assert await read(await first.store.open(made.key(number))) == b"data"
+    greeted = len(third.site.connections)
+    for connection in list(third.site.connections):
+        connection.transport.abortConnection()
+    await until(lambda: not third.site.connections and not first.peers._looking, "the look")
+    assert greeted
+    assert not first.members.suspects
+    await second.die()
+    await until(lambda: first.members.suspects == {"worker-2"}, "the look at a dead one")
+
+
+@pytest_twisted.ensureDeferred
 async def test_an_owner_that_dies_in_the_middle(cluster) -> None:
     """A read whose owner goes away goes on elsewhere, at the same byte."""
     made = await cluster()
