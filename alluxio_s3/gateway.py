@@ -55,7 +55,7 @@ from alluxio_s3.ops.operations import Operations
 from alluxio_s3.reloading import AdmissionPart, CertificatePart, MountsPart, Part, PlainPart, Renewal, limits_of
 from alluxio_s3.settings import Loaded, Settings, SettingsError
 from alluxio_s3.sharing import Alone, Sharing
-from alluxio_s3.stores import IN_ETCD, build_cache, build_cors_store, build_mounts, build_root, build_tag_store, cache_trouble, stage
+from alluxio_s3.stores import IN_ETCD, Shell, build_cache, build_cors_store, build_mounts, build_root, build_tag_store, cache_trouble, stage
 from alluxio_s3.threads import Threads
 
 # Addresses that mean every interface, and one by which this machine reaches itself there.
@@ -160,11 +160,10 @@ class Gateway(MultiService):
         sharing = Alone() if clustering is None else Sharing(settings, clustering.members, reactor, threads, metrics, certificates, beside)
         if clustering is not None:
             clustering.report(metrics, operations.health.warn_of, operations.health.watch if settings.mount_table == IN_ETCD else None)
-        namespace = Namespace(
-            build_root(loaded, reactor, threads, cache, metrics, sharing.store), user, partial(stage, settings, reactor, threads)
-        )
+        shell = Shell(cache, metrics, sharing.store)
+        namespace = Namespace(build_root(loaded, reactor, threads, shell), user, partial(stage, settings, reactor, threads))
         watched = None if clustering is None else clustering.watched
-        namespace.source = build_mounts(loaded, namespace, reactor, threads, cache, metrics, sharing.store, watched)
+        namespace.source = build_mounts(loaded, namespace, reactor, threads, shell, watched)
         _report(operations, namespace, threads, certificates, cache)
         shared = shared_keys(watched)
         authenticator = sharing.authenticator(build_authenticator(loaded, user, reactor, threads, shared))

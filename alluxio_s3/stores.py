@@ -100,6 +100,24 @@ def cache_trouble(cache: Cache) -> str:
     return "; ".join(found)
 
 
+@frozen
+class Shell:
+    """What every store has around it, as far as there is any: the page cache, figures of its calls, and the other workers."""
+
+    cache: Cache | None = None
+    metrics: IMetrics | None = None
+    share: Sharer | None = None
+
+    def around(self, ufs: IUnderFileSystem, own: MountOptions, mount: str, reactor: Any, *, wanted: bool) -> IUnderFileSystem:
+        """``ufs``, mounted at ``mount`` (``/`` or ``/bucket``), with what its options ask for; ``wanted``: they ask for the cache."""
+        decorated = _decorated(metered(ufs, self.metrics, mount, reactor), own, reactor)
+        cached = _cached(decorated, own, self.cache, mount, wanted=wanted)
+        return cached if self.share is None else self.share(cached, mount)
+
+
+BARE = Shell()
+
+
 def _cached(ufs: IUnderFileSystem, own: MountOptions, cache: Cache | None, mount: str, *, wanted: bool) -> IUnderFileSystem:
     """``ufs`` with the page cache before it, where there is one and it is of use; ``wanted`` says whether the mount asks for it."""
     freshness = own.freshness
@@ -122,15 +140,8 @@ def _asks_for_cache(uri: str, options: Mapping[str, str]) -> bool:
     return plugin_of(uri) != LOCAL or any(name.strip().lower() in ("cache", "freshness") for name in options)
 
 
-def build_root(
-    loaded: Loaded,
-    reactor: Any,
-    threads: Threads,
-    cache: Cache | None = None,
-    metrics: IMetrics | None = None,
-    share: Sharer | None = None,
-) -> IUnderFileSystem | None:
-    """The under-store that is mounted at ``/``, if one is; its calls are counted in ``metrics``. Raises SettingsError."""
+def build_root(loaded: Loaded, reactor: Any, threads: Threads, shell: Shell = BARE) -> IUnderFileSystem | None:
+    """The under-store that is mounted at ``/``, if one is. Raises SettingsError."""
     settings = loaded.settings
     if settings.ufs_root is None:
         if settings.mount_table is None:
@@ -146,25 +157,14 @@ def build_root(
         raise SettingsError(without_secrets(str(problem), _secrets(loaded, rest))) from None
     if IBucketContainer(ufs, None) is None:
         raise SettingsError(f"alluxio.dora.client.ufs.root: a store of {plugin_of(settings.ufs_root)}:// cannot be mounted at '/'.")
-    ufs = _decorated(metered(ufs, metrics, "/", reactor), own, reactor)
-    ufs = _cached(ufs, own, cache, "/", wanted=_asks_for_cache(settings.ufs_root, loaded.root_options))
-    return ufs if share is None else share(ufs, "/")
+    return shell.around(ufs, own, "/", reactor, wanted=_asks_for_cache(settings.ufs_root, loaded.root_options))
 
 
-def build_mount(
-    mount: Mount,
-    loaded: Loaded,
-    reactor: Any,
-    threads: Threads,
-    cache: Cache | None = None,
-    metrics: IMetrics | None = None,
-    share: Sharer | None = None,
-) -> IUnderFileSystem:
+def build_mount(mount: Mount, loaded: Loaded, reactor: Any, threads: Threads, shell: Shell = BARE) -> IUnderFileSystem:
     """The under-store of ``mount``, with what the mount's options ask for around it. Raises SettingsError, secrets and all."""
     own, rest = split_options(mount.options, MountOptions(delete_type=loaded.settings.delete_type))
-    plain = metered(_plain(loaded, mount.uri, rest, reactor, threads, buckets=False), metrics, mount.path, reactor)
-    ufs = _cached(_decorated(plain, own, reactor), own, cache, mount.path, wanted=_asks_for_cache(mount.uri, mount.options))
-    return ufs if share is None else share(ufs, mount.path)
+    ufs = _plain(loaded, mount.uri, rest, reactor, threads, buckets=False)
+    return shell.around(ufs, own, mount.path, reactor, wanted=_asks_for_cache(mount.uri, mount.options))
 
 
 def _decorated(ufs: IUnderFileSystem, own: MountOptions, reactor: Any) -> IUnderFileSystem:
@@ -255,9 +255,7 @@ def build_mounts(
     namespace: Namespace,
     reactor: Any,
     threads: Threads,
-    cache: Cache | None = None,
-    metrics: IMetrics | None = None,
-    share: Sharer | None = None,
+    shell: Shell = BARE,
     watched: WatchedPrefix | None = None,
 ) -> LiveMounts | None:
     """The mounts beside the root, if there is a mount table. Raises SettingsError for one that cannot be read."""
@@ -266,8 +264,9 @@ def build_mounts(
     table = build_mount_table(loaded.settings, reactor, threads, watched)
     if table is None:
         return None
+    builder = MountBuilder(loaded, reactor, shell, threads)
     if isinstance(table, EtcdMountTable):
-        return LiveMounts(namespace, table, MountBuilder(loaded, reactor, cache, metrics, share, threads), reactor)
+        return LiveMounts(namespace, table, builder, reactor)
     try:
         first = table.file.read()
     except StorageError as problem:
@@ -275,7 +274,7 @@ def build_mounts(
         if kept is None:
             raise SettingsError(str(problem)) from None
         first = table.file.parse(kept)
-    return LiveMounts(namespace, table, MountBuilder(loaded, reactor, cache, metrics, share, threads), reactor, first)
+    return LiveMounts(namespace, table, builder, reactor, first)
 
 
 @frozen
@@ -284,9 +283,7 @@ class MountBuilder:
 
     loaded: Loaded
     reactor: Any
-    cache: Cache | None = None
-    metrics: IMetrics | None = None
-    share: Sharer | None = None
+    shell: Shell = BARE
     threads: Threads | None = None
 
     async def __call__(self, mount: Mount, *, at_leisure: bool) -> Store:
@@ -298,7 +295,7 @@ class MountBuilder:
             check_uri(mount.uri)
             if at_leisure:
                 await threads.run(_foresee, mount.uri)
-            ufs = build_mount(mount, self.loaded, self.reactor, threads, self.cache, self.metrics, self.share)
+            ufs = build_mount(mount, self.loaded, self.reactor, threads, self.shell)
         except CancelledError:
             threads.abandon()
             raise
