@@ -119,6 +119,7 @@ class Sharing(Alone):
         reporting, self._reporting = self._reporting, None
         if reporting is not None and reporting.active():
             reporting.cancel()
+        self._neighbours.notices.owed.close()
         self._peers.close()
 
     def _note(self, hop: Hop) -> None:

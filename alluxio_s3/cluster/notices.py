@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from attrs import frozen
-from twisted.internet.defer import Deferred, DeferredList
+from attrs import define, field, frozen
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from alluxio_s3.cluster.ownership import Ownership
 from alluxio_s3.cluster.peers import PeerFailed, Peers
@@ -20,6 +22,57 @@ T = TypeVar("T")
 
 # So many others are asked, one after the other, which members there are.
 OTHERS_ASKED = 2
+# How soon leaving word is tried again, how many words are left at once, and of how many paths; of more, word is left of everything.
+AGAIN_SECONDS = 1.0
+AT_ONCE = 50
+MOST_OWED = 5_000
+_EVERYTHING = ""
+
+
+@define(eq=False)
+class Owed:
+    """Paths that have changed and of which nobody could be told: ``mark`` leaves word of one (``IMembers``), as soon as it can.
+
+    Until then an owner may go on to give what it remembers, and whoever wrote has been told that the write is in doubt.
+    """
+
+    mark: Callable[[str], Coroutine[Any, Any, None]]
+    clock: IReactorTime
+    paths: dict[str, None] = field(factory=dict, init=False)
+    _work: Deferred[None] | None = field(default=None, init=False)
+    _log: ClassVar[Logger] = Logger()
+
+    def add(self, path: str) -> None:
+        """One more."""
+        if len(self.paths) >= MOST_OWED:
+            self.paths = {_EVERYTHING: None}
+        if _EVERYTHING not in self.paths:
+            self.paths[path] = None
+        if self._work is None:
+            self._work = Deferred.fromCoroutine(self._pay()).addErrback(self._failed)
+
+    def close(self) -> None:
+        """Leave no more word."""
+        if self._work is not None:
+            self._work.cancel()
+
+    async def _pay(self) -> None:
+        while self.paths:
+            await deferLater(self.clock, AGAIN_SECONDS)
+            some = list(self.paths)[:AT_ONCE]
+            for path in some:  # one that changes again meanwhile is owed again
+                del self.paths[path]
+            marked = await DeferredList([Deferred.fromCoroutine(self.mark(path)) for path in some], consumeErrors=True)
+            left = [path for path, (told, _) in zip(some, marked, strict=True) if not told]
+            self.paths |= dict.fromkeys(left)
+            if len(left) < len(some):
+                self._log.info("Word is left of {count} paths that nobody could be told of", count=len(some) - len(left))
+        self._work = None
+
+    def _failed(self, reason: Failure) -> None:
+        self._work = None
+        if not reason.check(CancelledError):
+            self._log.failure("No more word is left of what has changed", reason)
 
 
 @frozen(eq=False)
@@ -30,7 +83,12 @@ class Notices:
     ownership: Ownership
     peers: Peers
     clock: IReactorTime
+    owed: Owed = field(init=False)
     _log = Logger()
+
+    @owed.default
+    def _owing(self) -> Owed:
+        return Owed(self.members.mark, self.clock)
 
     async def changing(self, path: str, store: str, change: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """The result of ``change``, which changes what is at ``path`` in the store of that name, once every owner knows that it has.
@@ -65,6 +123,7 @@ class Notices:
             try:
                 await self.members.mark(path)
             except Unavailable:
+                self.owed.add(path)
                 raise Unavailable(path, "it is written, and not every worker can be told") from None
 
     async def _told(self, path: str, store: str) -> set[str] | None:

@@ -23,6 +23,7 @@ from zope.interface import implementer
 
 from alluxio_s3.cluster.links import Link
 from alluxio_s3.cluster.messages import VERSION, Question, Told
+from alluxio_s3.cluster.notices import AGAIN_SECONDS, MOST_OWED, Owed
 from alluxio_s3.cluster.peer_reader import PeerReader
 from alluxio_s3.cluster.peers import ATTEMPT_SECONDS, Patience, PeerFailed, Peers
 from alluxio_s3.cluster.seals import HEADER, BadSeal, Seals
@@ -435,7 +436,35 @@ async def test_an_owner_that_cannot_be_told(cluster) -> None:
     first.members.can_mark = False
     with pytest.raises(Unavailable):
         await made.put(first.store, key, b"two")
+    assert list(first.store.neighbours.notices.owed.paths) == [f"/b/{key}"]
     await made.put(first.store, made.key(1), b"ours needs nobody")
+
+
+def test_word_that_could_not_be_left_is_left_later() -> None:
+    """What changed while nobody could be told is not forgotten: word of it is left as soon as that can be, of all if there is too much."""
+    clock, marked, can = Clock(), [], []
+
+    async def mark(path: str) -> None:
+        if not can:
+            raise Unavailable(path)
+        marked.append(path)
+
+    owed = Owed(mark, clock)
+    for path in ("/b/one", "/b/two", "/b/one"):
+        owed.add(path)
+    clock.advance(AGAIN_SECONDS)
+    assert (marked, list(owed.paths)) == ([], ["/b/one", "/b/two"])
+    can.append(True)
+    clock.advance(AGAIN_SECONDS)
+    assert (marked, list(owed.paths)) == (["/b/one", "/b/two"], [])
+    assert not clock.getDelayedCalls()
+    for number in range(MOST_OWED + 2):
+        owed.add(f"/b/{number}")
+    clock.advance(AGAIN_SECONDS)
+    assert marked[2:] == [""]
+    owed.add("/b/three")
+    owed.close()
+    assert not clock.getDelayedCalls()
 
 
 @pytest_twisted.ensureDeferred

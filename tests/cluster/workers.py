@@ -66,6 +66,7 @@ class InnerWorker:
 
     async def close(self) -> None:
         """Let go of everything."""
+        self.store.neighbours.notices.owed.close()
         self.peers.close()
         await self.die()
         self.pages.close()
