@@ -15,7 +15,7 @@ import boto3
 from attrs import define, field, frozen
 
 from tests.cluster.servers.etcd import EtcdNode
-from tests.running import Daemon
+from tests.running import Daemon, free_ports
 from tests.ufs.servers.moto import MotoServer
 
 HOST = "127.0.0.1"
@@ -96,7 +96,7 @@ def workers(scratch: Path, mounts: dict[str, dict[str, str]], bucket: str, store
         found = []
         for number in range(3):
             own = scratch / f"worker{number}"
-            s3, peer = _free_port(), _free_port()
+            s3, peer = free_ports(2)
             daemon = stack.enter_context(Daemon(own))
             daemon.start(
                 {
@@ -155,9 +155,3 @@ def _mount(config: Path, name: str, options: dict[str, str], bucket: str, store:
         *("--config", str(config)),
     ]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=os.environ | {"AWS_SECRET_ACCESS_KEY": "bench"})
-
-
-def _free_port() -> int:
-    with socket.create_server((HOST, 0)) as one:
-        port: int = one.getsockname()[1]
-        return port

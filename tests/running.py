@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -31,6 +32,23 @@ def properties_text(properties: Mapping[str, object]) -> str:
         shown = str(value).lower() if isinstance(value, bool) else str(value).replace("\\", "\\\\")
         lines.append(f"{name}={shown}\n")
     return "".join(lines)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on, on any of the addresses; no two are the same."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("0.0.0.0", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    return free_ports(1)[0]
 
 
 class Daemon:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.pages import commands_on, files_on
-from tests.running import ROOT
+from tests.running import ROOT, free_ports
 from tests.ufs.servers.moto import MotoServer
 
 PAGE = ROOT / "docs" / "quick-start.md"
@@ -22,18 +21,10 @@ TORCH = Path(os.environ.get("ALLUXIO_S3_TOOLS", ROOT / ".tools")) / "torch"
 MOST_COMMANDS = 9
 
 
-def free_ports() -> list[str]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-    found = [str(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
-    return found
-
-
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Path]:
     """A directory with the page's files, where what the page installs is there already; the daemon that it starts is ended."""
-    ports = dict(zip(("29998", "29997"), free_ports(), strict=True))
+    ports = dict(zip(("29998", "29997"), map(str, free_ports(2)), strict=True))
     for name, text in files_on(PAGE).items():
         (tmp_path / name).write_text(re.sub("29998|29997", lambda found: ports[found[0]], text))
     programs = tmp_path / ".venv" / "bin"

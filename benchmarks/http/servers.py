@@ -19,7 +19,7 @@ from attrs import evolve, frozen
 
 from benchmarks.http.processor import seconds_of
 from tests.certificates import Authority
-from tests.running import ROOT, Daemon
+from tests.running import ROOT, Daemon, free_port, free_ports
 
 HOST = "127.0.0.1"
 SBIN = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
@@ -82,7 +82,7 @@ class Server:
 def daemon(scratch: Path, root: Path, properties: Mapping[str, object] | None = None) -> Iterator[Server]:
     """This daemon: one process, access log in a file, connections are kept; all else as it comes, or as ``properties`` say."""
     certificate, key = _certificate(scratch)
-    secure = _free_port()
+    secure = free_port()
     with Daemon(scratch / "daemon") as running:
         endpoint = running.start(
             {
@@ -108,7 +108,7 @@ def daemon(scratch: Path, root: Path, properties: Mapping[str, object] | None = 
 @contextmanager
 def nginx(scratch: Path, root: Path) -> Iterator[Server]:
     """nginx with one worker, sendfile and an access log; it takes PUT where it was built with WebDAV."""
-    port, secure = _free_port(), _free_port()
+    port, secure = free_ports(2)
     _certificate(scratch)
     configuration = scratch / "nginx.conf"
     user = "user root;" if os.geteuid() == 0 else ""
@@ -121,7 +121,7 @@ def nginx(scratch: Path, root: Path) -> Iterator[Server]:
 @contextmanager
 def rclone(scratch: Path, root: Path) -> Iterator[Server]:
     """``rclone serve s3`` as it comes, but for its ETags: they are off, since for each answer it would read the file for its MD5."""
-    port = _free_port()
+    port = free_port()
     command = [
         str(RCLONE),
         "serve",
@@ -173,12 +173,6 @@ def _certificate(scratch: Path) -> tuple[Path, Path]:
     """A certificate and its key, on an elliptic curve."""
     issued = Authority().issue()
     return issued.certificate_file(scratch / "certificate.pem"), issued.key_file(scratch / "key.pem")
-
-
-def _free_port() -> int:
-    with socket.create_server((HOST, 0)) as one:
-        port: int = one.getsockname()[1]
-        return port
 
 
 def _found(program: str) -> str:

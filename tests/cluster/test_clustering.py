@@ -15,8 +15,7 @@ from alluxio_s3.clustering import build_clustering, identity_of, is_clustered, r
 from alluxio_s3.interfaces import IMembers, Member
 from alluxio_s3.settings import SettingsError, load
 from alluxio_s3.stores import build_mounts
-from tests.cluster.servers.etcd import free_port
-from tests.running import properties_text
+from tests.running import free_port, properties_text
 
 ETCD = {"alluxio.etcd.endpoints": "http://localhost:1", "alluxio.worker.s3.bind.host": "10.0.0.1"}
 

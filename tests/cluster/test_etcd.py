@@ -31,8 +31,9 @@ from alluxio_s3.cluster.etcd_words import (
 )
 from alluxio_s3.testing.workbench import outcome_of
 from tests.certificates import Authority
-from tests.cluster.servers.etcd import EtcdNode, free_port, is_installed
+from tests.cluster.servers.etcd import EtcdNode, is_installed
 from tests.cluster.waiting import until
+from tests.running import free_port
 
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda one: st.lists(one) | st.dictionaries(st.text(), one))
 

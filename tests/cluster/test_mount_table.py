@@ -17,8 +17,8 @@ from alluxio_s3.cluster.watched import WatchedPrefix
 from alluxio_s3.interfaces import IMountTable
 from alluxio_s3.storage import AlreadyExists, Mount, NoSuchPath, Unavailable
 from alluxio_s3.testing.workbench import outcome_of
-from tests.cluster.servers.etcd import free_port
 from tests.cluster.waiting import until
+from tests.running import free_port
 
 ONE = Mount("/one", "s3://bucket/prefix", {"s3a.secretKey": "hidden", "readonly": "true"})
 TWO = Mount("/two", "/srv/data")

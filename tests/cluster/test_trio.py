@@ -20,7 +20,8 @@ from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 
 from tests.certificates import Authority
-from tests.cluster.trio import HOSTS, MIB, Got, Trio, free_ports, get, put, running_trio
+from tests.cluster.trio import HOSTS, MIB, Got, Trio, get, put, running_trio
+from tests.running import free_ports
 
 WGET = {"User-Agent": "Wget/1.21.3"}
 ALICE = {"Authorization": "AWS4-HMAC-SHA256 Credential=alice/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=" + "0" * 64}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -15,22 +14,10 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from alluxio_s3.cluster.ring import Ring
-from tests.running import Daemon
+from tests.running import Daemon, free_ports
 
 HOSTS = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 MIB = 1 << 20
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, on any of the addresses."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("0.0.0.0", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 @frozen

@@ -22,11 +22,10 @@ from botocore.exceptions import ClientError
 
 from tests.certificates import Authority
 from tests.cluster.servers.etcd import SCRIPT, EtcdNode, is_installed
-from tests.cluster.trio import free_ports
 from tests.daemon.test_admin import Admin, properties
 from tests.faults.disks import Disk, lack
 from tests.faults.test_a24_clocks import FAKETIME, Wall
-from tests.running import ROOT, Daemon, properties_text
+from tests.running import ROOT, Daemon, free_port, properties_text
 from tests.wire import Wire
 from tools import print_metrics
 
@@ -71,7 +70,7 @@ def faulty(tmp_path: Path) -> Iterator[Faulty]:
 
 def test_the_store_is_down(faulty: Faulty) -> None:
     """Requests fail and are counted, each is in the log with its id, and no others should come."""
-    nobody = free_ports(1)[0]
+    nobody = free_port()
     wire = faulty.start(
         alluxio__dora__client__ufs__root="s3://storage",
         alluxio__dora__client__ufs__root__option__s3a__accessKeyId="a",

@@ -23,7 +23,7 @@ import pytest
 from botocore.config import Config
 
 from tests.certificates import Authority
-from tests.running import ROOT, Daemon
+from tests.running import ROOT, Daemon, free_port, free_ports
 
 SCRIPT = ROOT / "tests" / "deploy" / "balancers.sh"
 PATIENCE_SECONDS = 30.0
@@ -39,7 +39,7 @@ class Worker:
     """One of the workers behind the balancer: the same ports at each start."""
 
     def __init__(self, directory: Path, data: Path, more: dict[str, object]) -> None:
-        self.http, self.https, self.admin = (free_port() for _ in range(3))
+        self.http, self.https, self.admin = free_ports(3)
         self.daemon = Daemon(directory)
         self.properties: dict[str, object] = {
             "alluxio.worker.s3.api.enabled": True,
@@ -176,12 +176,6 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     made = Cluster(tmp_path)
     with contextlib.closing(made):
         yield made
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port: int = found.getsockname()[1]
-    return port
 
 
 def connects(port: int) -> bool:

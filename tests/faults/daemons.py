@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 
 from tests.faults.exchange import Exchange
-from tests.running import Daemon
+from tests.running import Daemon, free_port
 
 LONG = os.environ.get("FAULTS") == "long"
 """Whether the long form of a test is asked for (`make test-faults`)."""
 
 SEED = int(os.environ.get("SEED", "8"))
 """What all that is random begins with (`make test-faults SEED=9`)."""
-
-
-def free_port() -> int:
-    """A port that nobody listens at."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 def properties(port: int, root: Path | None, more: Mapping[str, object] | None = None) -> dict[str, object]:

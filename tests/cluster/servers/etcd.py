@@ -7,13 +7,14 @@ import json
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
+
+from tests.running import free_ports
 
 HERE = Path(__file__).parent
 TOOLS = Path(os.environ.get("ALLUXIO_S3_TOOLS", HERE.parents[2] / ".tools")) / "etcd" / "root" / "usr" / "bin"
@@ -23,13 +24,6 @@ SCRIPT = HERE / "etcd.sh"
 def is_installed() -> bool:
     """Whether it can be run on this machine."""
     return subprocess.run([SCRIPT, "installed"], check=False).returncode == 0
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
 
 
 class EtcdNode:
@@ -54,7 +48,7 @@ class EtcdNode:
         self.options = options
         self.host = host
         self.before = before
-        self.port, self.peer_port = free_port(), free_port()
+        self.port, self.peer_port = free_ports(2)
         # Those that are one cluster with it, it too.
         self.cluster: Sequence[EtcdNode] = (self,)
         self._process: subprocess.Popen[bytes] | None = None

@@ -9,6 +9,8 @@ import threading
 from pathlib import Path
 from typing import Self
 
+from tests.running import free_port
+
 HERE = Path(__file__).parent
 TOOLS = HERE.parents[2] / ".tools"
 
@@ -24,7 +26,7 @@ class Started:
     def __init__(self, name: str, directory: Path) -> None:
         self._name = name
         self.directory = directory
-        self.port = _free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -55,9 +57,3 @@ class Started:
         with socket.socket() as connection:
             connection.settimeout(5)
             return connection.connect_ex(("127.0.0.1", self.port)) == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return listening.getsockname()[1]
