@@ -19,6 +19,8 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
+from alluxio_s3.memory import Headroom
+
 LISTENING_SECONDS = 0.002
 TURN_SECONDS = 0.02
 # For how long what threads have done is taken up at once: then the connections are looked at, where others may wait.
@@ -54,7 +56,7 @@ class Threads:
             of._others.add(self)  # noqa: SLF001  # one of its kind
         self._pool = ThreadPool(minthreads=0, maxthreads=size, name=name)
         team = self._pool._team  # noqa: SLF001  # it has no other door
-        team._createWorker = partial(_created, self._pool, team._createWorker)  # noqa: SLF001
+        team._createWorker = partial(_created, self._pool, Headroom(), team._createWorker)  # noqa: SLF001
         # What is done, and for whom; and whether the reactor's thread has been told that something is.
         self._done: deque[tuple[Deferred[Any], Any]] = deque()
         self._told = False
@@ -192,17 +194,23 @@ class _Started(Event):
         return True
 
 
-def _created(pool: ThreadPool, create: Callable[[], Any]) -> Any:
-    """Another thread of ``pool``; None where the kernel gives no more, and those that there are have to do. Raises MemoryError."""
+def _created(pool: ThreadPool, headroom: Headroom, create: Callable[[], Any]) -> Any:
+    """Another thread of ``pool``; None where there is no room for more, and those that there are have to do. Raises MemoryError."""
+    if headroom.is_short() and _has_some(pool):
+        return None
     try:
         return create()
     except (RuntimeError, MemoryError):
         if pool.threads and pool.threads[-1].ident is None:
             pool.threads.pop()  # it would be waited for at the end, and has not begun
-        there = pool._team.statistics()  # noqa: SLF001
-        if there.busyWorkerCount + there.idleWorkerCount:
+        if _has_some(pool):
             return None
         raise MemoryError("there is no thread to be had") from None
+
+
+def _has_some(pool: ThreadPool) -> bool:
+    there = pool._team.statistics()  # noqa: SLF001
+    return there.busyWorkerCount + there.idleWorkerCount > 0
 
 
 def _silent_bell() -> Lock:

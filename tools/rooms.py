@@ -25,7 +25,7 @@ class Layer:
 
 
 LAYERS: tuple[Layer, ...] = (
-    Layer("vocabulary", ("storage",)),
+    Layer("vocabulary", ("storage", "memory")),
     Layer("protocol", ("s3", "threads", "clocks")),
     Layer("promises", ("interfaces",)),
     Layer("rooms", ("ufs", "namespace", "tags", "auth", "cache", "cluster", "settings", "ops")),
@@ -43,6 +43,7 @@ LAYERS: tuple[Layer, ...] = (
 # What each room is for, in the words of the drawing.
 PURPOSES: Mapping[str, str] = {
     "storage": "values and errors of stores",
+    "memory": "whether there is enough",
     "threads": "for what may block",
     "clocks": "for waits, for dates",
     "s3": "the protocol, pure: no I/O",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, cast
 
 from attrs import field, frozen
@@ -136,7 +137,8 @@ class EagerPort(tcp.Port):
     def doRead(self) -> None:
         """See ``IReadDescriptor``. Twisted's takes up to a hundred new clients at once, for whom all others would have to wait."""
         self.numberAccepts = min(self.numberAccepts, ACCEPTS)
-        super().doRead()
+        with suppress(MemoryError):  # who raises is disconnected, and there are others to come
+            super().doRead()
 
 
 @implementer(IStreamServerEndpoint)

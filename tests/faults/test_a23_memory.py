@@ -11,16 +11,19 @@ from collections import Counter
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 from attrs import define
 
-from tests.faults.daemons import Daemon, free_port, properties, report
+from tests.faults.daemons import LONG, Daemon, free_port, properties, report
 from tests.faults.reading import RIGHT
 from tests.faults.test_a16_a23_exhaustion import HEAD, put_standing, standing
 
-CLIENTS = 100
-MORE = 200 << 20
+CLIENTS = 1000 if LONG else 100
+# How much more of the address space there is than a daemon takes that has nothing to do; and what bodies may have of it.
+MORE = [200, 100, 60] if LONG else [60]
+BODIES = {200: "512MB", 100: "512MB", 60: "8MB"}
 LENGTH = 4 << 20
-SECONDS = 120
+SECONDS = 300
 
 
 @define(eq=False)
@@ -54,27 +57,29 @@ class Client:
         return status
 
 
-def test_a23_no_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", MORE)
+def test_a23_no_memory(tmp_path: Path, more: int) -> None:
     """Many large reads and writes in an address space that ends: each is answered or told to slow down; service as before afterwards."""
     (tmp_path / "data").mkdir()
     served = properties(
-        free_port(), tmp_path / "data", {"alluxio.worker.s3.durability": "rename", "alluxio.worker.s3.bodies.memory.max": "8MB"}
+        free_port(), tmp_path / "data", {"alluxio.worker.s3.durability": "rename", "alluxio.worker.s3.bodies.memory.max": BODIES[more]}
     )
     with Daemon(tmp_path / "conf") as daemon:
         endpoint = daemon.start(served)
         put_standing(endpoint, LENGTH)
         assert standing(endpoint) == f"200 {RIGHT}"
-        most = int(Path(f"/proc/{daemon.pid}/statm").read_text().split()[0]) * resource.getpagesize() + MORE
+        most = int(Path(f"/proc/{daemon.pid}/statm").read_text().split()[0]) * resource.getpagesize() + (more << 20)
         resource.prlimit(daemon.pid, resource.RLIMIT_AS, (most, most))
         became = crowd(endpoint)
         assert daemon.alive
-        assert set(became) <= {"200", "503", "cut"}, (became, daemon.trouble)
+        assert set(became) <= {"200", "503"}, (became, daemon.trouble)
+        assert daemon.trouble == []
         begun = time.monotonic()
         while (found := standing(endpoint, 10)) != f"200 {RIGHT}":
             assert time.monotonic() - begun < 30, found
         recovered = time.monotonic() - begun
         assert daemon.alive
-    report("A23", f"{CLIENTS} clients in 200 MiB: {dict(became)}, service again after {recovered:.1f} s")
+    report("A23", f"{CLIENTS} clients in {more} MiB: {dict(became)}, service again after {recovered:.1f} s")
 
 
 def crowd(endpoint: str) -> Counter[str]:

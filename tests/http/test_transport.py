@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from twisted.internet import reactor
+from twisted.internet import reactor, tcp
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.error import CannotListenError
@@ -166,3 +166,27 @@ async def test_a_port_that_is_taken_fails_to_listen() -> None:
             await EagerEndpoint(reactor, "127.0.0.1", port.getHost().port).listen(Factory.forProtocol(Protocol))
     finally:
         await port.stopListening()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_port_listens_though_there_was_no_memory_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes while there is no memory for a connection gets one later; the port is not closed for it."""
+    tried: list[bool] = []
+    accept = tcp.Port.doRead
+
+    def accept_later(port: Any) -> None:
+        tried.append(True)
+        if len(tried) == 1:
+            raise MemoryError
+        accept(port)
+
+    monkeypatch.setattr(tcp.Port, "doRead", accept_later)
+    factory = Factory.forProtocol(Accepted)
+    factory.made = Deferred()  # type: ignore[attr-defined]
+    port = await EagerEndpoint(reactor, "127.0.0.1", 0).listen(factory)
+    client = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port), RawClient())
+    await factory.made  # type: ignore[attr-defined]
+    await port.stopListening()
+    assert len(tried) >= 2
+    client.leave()
+    await client.closed

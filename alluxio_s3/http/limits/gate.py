@@ -9,6 +9,7 @@ from alluxio_s3.http.limits.fairness import Turns
 from alluxio_s3.http.limits.rates import Bucket, Pace, Users
 from alluxio_s3.http.limits.values import ClientLimits
 from alluxio_s3.interfaces import IMetrics
+from alluxio_s3.memory import Headroom
 from alluxio_s3.s3.errors import S3Error
 
 # What a body takes of memory at most: what waits unread, and what is on its way to a store.
@@ -45,6 +46,7 @@ class Gate:
         self._request_rates = Users()
         self._byte_rates = Users()
         self._reads = Bucket(1)
+        self._headroom = Headroom()
         self._refused = None
         if metrics is not None:
             self._refused = metrics.counters(
@@ -75,6 +77,8 @@ class Gate:
         memory = BODY_BYTES if length is None else min(length, BODY_BYTES)
         if memory and limits.body_memory and self.memory + memory > limits.body_memory:
             raise self.refuse("body_memory")
+        if self._headroom.is_short(self.memory + memory):
+            raise self.refuse("memory")
         self.let_in(stay, user, memory)
 
     def let_in(self, stay: Stay, user: str, memory: int = 0) -> None:

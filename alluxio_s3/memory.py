@@ -1,0 +1,61 @@
+"""Memory that there may not be: whether there is enough to begin something with, and what has to outlast the want of it.
+
+Python does not always survive it: where there is no memory for the smallest things, 3.11 may end the process ("Cannot recover from
+stack overflow"). So nothing is begun when little is left, which a limit of the address space or strict overcommitment can bring
+about (RLIMIT_AS of setrlimit(2), /proc/sys/vm/overcommit_memory); what is under way gets along with the rest.
+"""
+
+from __future__ import annotations
+
+import mmap
+import time
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from attrs import define, field
+
+# What has to be left, in bytes: a thread's stack and what a few requests that are under way may still want.
+HEADROOM = 32 << 20
+# For how long the answer holds, in seconds.
+LOOK_SECONDS = 0.005
+
+
+def is_to_be_had(count: int) -> bool:
+    """Whether so many bytes are to be had at present. They are not touched, so to ask takes no memory."""
+    try:
+        mmap.mmap(-1, count, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+    except (OSError, MemoryError):
+        return False
+    return True
+
+
+@define
+class Headroom:
+    """What is left above what has been promised. May be asked by any thread."""
+
+    _looked_at: float = field(default=float("-inf"), init=False)
+    _short: bool = field(default=False, init=False)
+
+    def is_short(self, promised: int = 0) -> bool:
+        """Whether something new would take what others need, who may still want ``promised`` bytes."""
+        now = time.monotonic()
+        if now - self._looked_at >= LOOK_SECONDS:
+            self._looked_at = now
+            self._short = not is_to_be_had(HEADROOM + promised)
+        return self._short
+
+
+def keep_awake(reactor: Any) -> None:
+    """Have ``reactor`` keep the pipe by which threads and signals wake it, if it has one, though it can't be emptied for want of memory.
+
+    Twisted disconnects whatever raises; nobody would hear from a thread again. ``tests/test_memory.py`` holds this to its version.
+    """
+    waker = reactor.waker
+    if waker is not None:
+        waker.doRead = partial(_emptied, waker)
+
+
+def _emptied(waker: Any) -> None:
+    with suppress(MemoryError):  # it is looked at again at the next turn
+        type(waker).doRead(waker)
