@@ -12,6 +12,11 @@ from attrs import frozen
 NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 
 
+def authorization(user: str = "tester") -> str:
+    """The value of a header that names ``user``, for a daemon that checks no signature."""
+    return f"AWS4-HMAC-SHA256 Credential={user}/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature={'0' * 64}"
+
+
 @frozen
 class Answer:
     """A whole answer; header names in lower case."""
@@ -44,9 +49,7 @@ class Wire:
     def __init__(self, endpoint: str, user: str = "tester") -> None:
         self._netloc = urlsplit(endpoint).netloc
         self._connection = http.client.HTTPConnection(self._netloc, timeout=60)
-        self._authorization = (
-            f"AWS4-HMAC-SHA256 Credential={user}/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature={'0' * 64}"
-        )
+        self._authorization = authorization(user)
 
     def __call__(
         self,

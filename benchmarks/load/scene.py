@@ -21,20 +21,18 @@ from attrs import define
 from benchmarks.http.processor import on_core
 from tests.certificates import Authority
 from tests.faults.daemons import Daemon, free_port, properties
-from tests.wire import Wire
+from tests.wire import Wire, authorization
 
 SMALL, LARGE = 4096, 64 << 20
 # That of the daemon and that of its clients.
 CORES = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
 # Till the buffers on the way of those who read nothing are full.
 SETTLE_SECONDS = 8.0
-HEAD = b"%b HTTP/1.1\r\nHost: h\r\nAuthorization: AWS4-HMAC-SHA256 Credential=%b/20260101/us-east-1/s3/aws4_request, "
-HEAD += b"SignedHeaders=host, Signature=" + b"0" * 64 + b"\r\n%b\r\n"
 
 
 def head(line: bytes, user: bytes = b"live", more: bytes = b"") -> bytes:
     """The head of a request of *user*."""
-    return HEAD % (line, user, more)
+    return b"%b HTTP/1.1\r\nHost: h\r\nAuthorization: %b\r\n%b\r\n" % (line, authorization(user.decode()).encode(), more)
 
 
 @define

@@ -18,6 +18,7 @@ from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.request import Headers, RequestHead
 from alluxio_s3.s3.target import Query, Target, parse_target
 from tests.cluster.fixed_members import SECRET
+from tests.wire import authorization
 
 ALICE = Principal("alice", "oidc", frozenset({"staff"}), frozenset({"reader"}))
 TARGET = Target("b", "dir/k é", Query((("response-content-type", "a/b"),)))
@@ -182,7 +183,7 @@ async def test_comes_before_authorization(tokens: HopTokens, clock: Clock) -> No
     token = issued(tokens, plain)
     raw = f"/b/k?{HOP}={token}".encode()
     assert (await authenticator.authenticate(head(raw))).name == "alice"
-    stale = "AWS4-HMAC-SHA256 Credential=bob/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=" + "0" * 64
+    stale = authorization("bob")
     assert (await authenticator.authenticate(head(raw, authorization=stale))).name == "alice"
     assert [one.client for one in seen] == ["client", "client"]
     assert (await authenticator.authenticate(head(b"/b/k", authorization=stale))).name == "bob"

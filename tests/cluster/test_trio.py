@@ -22,9 +22,10 @@ from joserfc.jwk import KeySet, RSAKey
 from tests.certificates import Authority
 from tests.cluster.trio import HOSTS, MIB, Got, Trio, get, put, running_trio
 from tests.running import free_ports
+from tests.wire import authorization
 
 WGET = {"User-Agent": "Wget/1.21.3"}
-ALICE = {"Authorization": "AWS4-HMAC-SHA256 Credential=alice/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=" + "0" * 64}
+ALICE = {"Authorization": authorization("alice")}
 POLICY = '[[allow]]\nusers = ["alice"]\nactions = ["read"]\nresources = ["objects/*"]\n'
 ISSUER, AUDIENCE = "https://issuer.example", "alluxio-s3"
 KEY = RSAKey.generate_key(2048, {"kid": "one"}, private=True)

@@ -16,11 +16,10 @@ import pytest
 from tests.certificates import Authority
 from tests.daemon.test_admin import properties
 from tests.running import Daemon
+from tests.wire import authorization
 
 TOKEN = "canary-0123456789abcdef"
-ALICE = {
-    "X-S3-Authorization": "AWS4-HMAC-SHA256 Credential=alice/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=" + "0" * 64
-}
+ALICE = {"X-S3-Authorization": authorization("alice")}
 
 
 class Port:

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from attrs import frozen
 
 from tests.faults.ledger import MAYBE, NO, OK
+from tests.wire import authorization
 
 # Who finds nobody at home does not ask again at once.
 _PAUSE = 0.05
@@ -70,9 +71,7 @@ class Exchange:
         self._timeout = timeout
         self._agent = {"User-Agent": agent} if agent else {}
         self._connections: dict[str, http.client.HTTPConnection] = {}
-        self._authorization = (
-            f"AWS4-HMAC-SHA256 Credential={user}/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature={'0' * 64}"
-        )
+        self._authorization = authorization(user)
 
     def ask(
         self,

@@ -21,13 +21,13 @@ from tests.faults.exchange import Exchange
 from tests.faults.leftovers import Held, garbage, held
 from tests.faults.mutations import MUTATIONS
 from tests.faults.reading import RIGHT, looked_at, metadata
+from tests.wire import authorization
 
 MUTATED = 20_000 if LONG else 280
 RESETS = 10_000 if LONG else 300
 KEY = "ledger/object"
 CONTENT = ("object", "1", 300_000)
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3}) ")
-_AUTHORIZATION = f"AWS4-HMAC-SHA256 Credential=tester/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature={'0' * 64}"
 
 
 @define
@@ -68,7 +68,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 
 def head(method: str, headers: dict[str, str]) -> bytes:
-    lines = [f"{method} /{KEY} HTTP/1.1", "Host: localhost", f"Authorization: {_AUTHORIZATION}"]
+    lines = [f"{method} /{KEY} HTTP/1.1", "Host: localhost", f"Authorization: {authorization()}"]
     return "\r\n".join([*lines, *(f"{name}: {value}" for name, value in headers.items()), "", ""]).encode()
 
 

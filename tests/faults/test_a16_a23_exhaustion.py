@@ -22,13 +22,13 @@ from tests.faults.daemons import LONG, Daemon, free_port, make_bucket, propertie
 from tests.faults.exchange import Exchange
 from tests.faults.leftovers import garbage, held
 from tests.faults.reading import RIGHT, looked_at, metadata
+from tests.wire import authorization
 
 CONNECTIONS = 1000
 DESCRIPTORS = 256
 SLOW = 100 if LONG else 20
 HANGING = 100
-HEAD = b"GET /ledger/standing HTTP/1.1\r\nHost: a\r\nAuthorization: AWS4-HMAC-SHA256 Credential=tester/20260101/us-east-1/s3/aws4_request,"
-HEAD += b" SignedHeaders=host, Signature=" + b"0" * 64 + b"\r\n\r\n"
+HEAD = f"GET /ledger/standing HTTP/1.1\r\nHost: a\r\nAuthorization: {authorization()}\r\n\r\n".encode()
 
 
 @pytest.fixture

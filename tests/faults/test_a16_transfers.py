@@ -65,7 +65,7 @@ def connected(address: tuple[str, int], secure: int, request: bytes) -> socket.s
         client = context.wrap_socket(client)
     client.sendall(request)
     if request.startswith(b"GET"):
-        while not client.recv(1000):
+        if not client.recv(1000):
             raise ConnectionError
     else:
         client.sendall(bytes(10_000))

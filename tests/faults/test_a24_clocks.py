@@ -22,10 +22,10 @@ from tests.faults.generator import Options
 from tests.faults.judgement import judge
 from tests.faults.load import Load
 from tests.faults.reading import RIGHT, looked_at, metadata
+from tests.wire import authorization
 
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
-HEAD = b"%s /ledger/%s HTTP/1.1\r\nHost: a\r\nAuthorization: AWS4-HMAC-SHA256 Credential=tester/20260101/us-east-1/s3/aws4_request,"
-HEAD += b" SignedHeaders=host, Signature=" + b"0" * 64 + b"\r\n%s\r\n"
+HEAD = b"%s /ledger/%s HTTP/1.1\r\nHost: a\r\nAuthorization: " + authorization().encode() + b"\r\n%s\r\n"
 # How long each wait of the daemon is to last, and what is certainly no longer; in seconds.
 WAIT = 8.0
 PATIENCE = 60.0

@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 from attrs import define
 
 from tests.running import Daemon, properties_text
+from tests.wire import authorization
 
-AUTHORIZATION = b"Authorization: AWS4-HMAC-SHA256 Credential=noise/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature="
+AUTHORIZATION = f"Authorization: {authorization('noise')}".encode()
 
 # More than the file systems that are filled have.
 MOST_FILLED = 2 << 30
@@ -128,7 +129,7 @@ def stop(field: Field) -> None:
 
 def _head(method: bytes, number: int, length: int | None = None) -> bytes:
     body = b"" if length is None else b"Content-Length: %d\r\n" % length
-    return b"%s /noise/n%d HTTP/1.1\r\nHost: h\r\n%s%s\r\n%s\r\n" % (method, number, AUTHORIZATION, b"0" * 64, body)
+    return b"%s /noise/n%d HTTP/1.1\r\nHost: h\r\n%s\r\n%s\r\n" % (method, number, AUTHORIZATION, body)
 
 
 def resets(field: Field) -> None:

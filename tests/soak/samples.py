@@ -14,10 +14,10 @@ from xml.sax.saxutils import escape
 from attrs import define, field, frozen
 
 from tests.faults.leftovers import held
+from tests.wire import authorization
 
 EVERY_SECONDS = 2.0
 PROBES = 20
-ACCESS = "AWS4-HMAC-SHA256 Credential=probe/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=" + "0" * 64
 
 
 @frozen
@@ -70,7 +70,7 @@ class Sampler:
         with contextlib.suppress(OSError, http.client.HTTPException):
             for _ in range(PROBES):
                 begun = time.perf_counter()
-                connection.request("GET", self.target, headers={"Authorization": ACCESS})
+                connection.request("GET", self.target, headers={"Authorization": authorization("probe")})
                 answer = connection.getresponse()
                 answer.read()
                 if answer.status == 200:

@@ -20,8 +20,8 @@ from attrs import frozen
 
 from tests.daemon.test_admin import properties
 from tests.running import ROOT, Daemon
+from tests.wire import authorization
 
-ALICE = "AWS4-HMAC-SHA256 Credential=alice/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=" + "0" * 64
 AXE = sorted((ROOT / ".tools" / "axe").glob("*/axe.min.js"))
 LARGE = 100 << 20
 
@@ -100,7 +100,7 @@ class Load:
                 self._ask(connection, "GET", f"/models/absent-{number}")
 
     def _ask(self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None = None) -> None:
-        connection.request(method, path, body, {"Authorization": ALICE})
+        connection.request(method, path, body, {"Authorization": authorization("alice")})
         connection.getresponse().read()
 
 

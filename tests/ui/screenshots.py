@@ -17,6 +17,7 @@ from typing import Any
 from tests.running import ROOT, Daemon
 from tests.ui.conftest import Load, Site, start
 from tests.ui.palettes import chunk, with_palette
+from tests.wire import authorization
 
 PICTURES = ROOT / "docs" / "pictures"
 SECONDS = 110
@@ -24,7 +25,7 @@ SECONDS = 110
 MANY_BYTES = 150_000
 DESK = {"width": 1120, "height": 760}
 PHONE = {"width": 360, "height": 780}
-ALICE = {"Authorization": "AWS4-HMAC-SHA256 Credential=alice/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=" + "0" * 64}
+ALICE = {"Authorization": authorization("alice")}
 
 
 def main() -> None:
