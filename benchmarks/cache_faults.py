@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import mmap
 import os
 import random
 import sys
@@ -17,6 +18,8 @@ from typing import Any
 from attrs import frozen
 
 PAGES, OBJECTS = 12, 24
+# What a disk is written in.
+BLOCK = 4096
 KINDS = ("", "", "", "", "", "", "error", "short", "long", "changed")
 
 
@@ -78,28 +81,52 @@ async def read_on(directory: Path, reads: int, seed: int) -> Counts:
     return Counts(right, failed, wrong)
 
 
-def flip(directory: Path, seed: int, parent: int) -> None:
-    """Flip a bit of some page now and then, cut one, or put one in another's place, until the parent has gone."""
-    chance = random.Random(seed)
+def flip(directory: Path, seed: int, parent: int, seconds: float = 0.002, told: Path | None = None) -> None:
+    """Flip a bit of some page now and then, cut one, or put one in another's place, until the parent has gone.
+
+    It is done as a disk does it: what the kernel has read before, and perhaps handed to a socket, stays as it was (sendfile(2) gives a
+    socket the kernel's own pages, and a write to the file would change them there). How often is written to ``told``.
+    """
+    chance, done = random.Random(seed), 0
+    block = mmap.mmap(-1, BLOCK)
     while os.getppid() == parent:
-        time.sleep(0.002)
+        time.sleep(seconds)
         files = [*directory.glob("pages/*/*")]
         if len(files) < 2:
             continue
         try:
             file, other = chance.sample(files, 2)
             if (what := chance.randrange(20)) == 0:
-                os.truncate(file, chance.randrange(file.stat().st_size))
+                _replace(directory.parent, file, file.read_bytes()[: chance.randrange(file.stat().st_size)])
             elif what == 1:
-                file.write_bytes(other.read_bytes())
+                _replace(directory.parent, file, other.read_bytes())
             else:
-                with file.open("r+b") as opened:
-                    opened.seek(at := chance.randrange(file.stat().st_size))
-                    bit = opened.read(1)[0] ^ 1 << chance.randrange(8)
-                    opened.seek(at)
-                    opened.write(bytes([bit]))
-        except (OSError, ValueError, IndexError):
+                _flip_bit(file, chance, block)
+        except (FileNotFoundError, ValueError):  # it has been evicted meanwhile
             continue
+        done += 1
+        if told is not None and not done % 100:
+            told.write_text(str(done), encoding="ascii")
+
+
+def _replace(scratch: Path, file: Path, data: bytes) -> None:
+    """Have other bytes at the name of a page, if it is there."""
+    other = scratch / "damage"
+    other.write_bytes(data)
+    file.stat()
+    other.replace(file)
+
+
+def _flip_bit(file: Path, chance: random.Random, block: mmap.mmap) -> None:
+    """Flip a bit in one of the file's whole blocks, past the kernel's memory. Raises ValueError if it has none."""
+    descriptor = os.open(file, os.O_RDWR | os.O_DIRECT)
+    try:
+        at = chance.randrange(os.fstat(descriptor).st_size // BLOCK) * BLOCK
+        if os.preadv(descriptor, [block], at) == BLOCK:
+            block[chance.randrange(BLOCK)] ^= 1 << chance.randrange(8)
+            os.pwritev(descriptor, [block], at)
+    finally:
+        os.close(descriptor)
 
 
 def run(directory: Path, reads: int, seed: int, out: Path) -> None:

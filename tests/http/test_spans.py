@@ -189,6 +189,21 @@ async def test_a_page_that_is_changed_meanwhile_is_never_sent_whole(pair: Pair, 
 
 
 @pytest_twisted.ensureDeferred
+async def test_what_was_damaged_since_it_was_verified_does_not_go_out(pair: Pair) -> None:
+    """A page that is changed while what is before it goes out ends the answer there: none of its bytes come, so that who asks for the
+    rest of what was cut has right bytes before it.
+    """
+    pages = [pair.span(bytes(256 << 10)) for _ in range(3)]
+    with (pair.directory / "file1").open("r+b") as file:
+        file.write(b"x" * (256 << 10))
+    sender = pair.sender(pages, 768 << 10)
+    with pytest.raises(ObjectChanged):
+        await sender.send()
+    assert sender.sent == 256 << 10
+    assert pair.let_go
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_client_that_does_not_read_holds_the_sender(pair: Pair) -> None:
     """No more is taken than the sockets hold and the next stretch, and it goes on when the client does."""
     pair.client.transport.pauseProducing()  # type: ignore[union-attr]
