@@ -27,6 +27,7 @@ from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.target import Target
 
 if TYPE_CHECKING:
+    from alluxio_s3.http.plain import PlainRequest
     from alluxio_s3.http.site import S3Site
 
 # The rest of a body that an early answer left unread is swallowed up to here; past it the connection closes.
@@ -54,6 +55,8 @@ class S3Channel(HTTPChannel):
     pace: Pace | None = None
     _broken = False
     _turned_away = False
+    # A request beside Twisted's, while its answer is streamed.
+    streaming: PlainRequest | None = None
     _peer: str | None = None
     _sending: Deferred[None] | None = None
 

@@ -90,10 +90,9 @@ class FastPath:
                 if self._answer(channel, recognised, principal):
                     self.gate.passed(principal.name)
                     return True
-        if asked.target.key and not asked.is_head:
-            return False
         channel.crowd.ask()
-        channel.occupy(self._run(channel, PlainRequest(channel, recognised)))
+        request = PlainRequest(channel, asked.method.encode(), asked.uri, recognised.headers, asked.target)
+        channel.occupy(self._run(channel, request))
         return True
 
     async def _run(self, channel: S3Channel, request: PlainRequest) -> None:

@@ -77,7 +77,8 @@ def left_to_take(connection: S3Channel) -> tuple[int, ...] | None:
         return None if sender.warming else (unsent, sender.sent, _unacknowledged(transport.fileno()))
     if not unsent:
         return None
-    return unsent, sum(request.bytes_sent for request in connection.requests), _unacknowledged(transport.fileno())
+    requests = connection.requests if connection.streaming is None else (connection.streaming,)
+    return unsent, sum(request.bytes_sent for request in requests), _unacknowledged(transport.fileno())
 
 
 def _unacknowledged(descriptor: int) -> int:

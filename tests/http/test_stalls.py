@@ -13,7 +13,9 @@ from alluxio_s3.http.stalls import LOOKS, Stalls
 from tests.http.conftest import RawClient, Server
 
 SECONDS = 30.0
-STREAM = b"GET /b/endless HTTP/1.1\r\nHost: h\r\n\r\n"
+# One that goes to the pipeline without twisted.web, and one that does not.
+STREAMS = [b"GET /b/endless HTTP/1.1\r\nHost: h\r\n\r\n", b"GET /b/endless HTTP/1.1\r\nHost: h\r\nX-Other: 1\r\n\r\n"]
+either = pytest.mark.parametrize("stream", STREAMS, ids=["plain", "other"])
 
 
 class Watched:
@@ -29,15 +31,16 @@ class Watched:
         answer = await self.server.exchange(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
         assert answer.endswith(b"hello")
 
-    async def filled(self) -> RawClient:
+    async def filled(self, stream: bytes) -> RawClient:
         """A client that has asked for much and takes nothing, once all that lies between is full."""
         client = await self.server.connect()
         client.transport.pauseProducing()  # type: ignore[union-attr]
-        client.write(STREAM)
+        client.write(stream)
         sent, before = -1, -2
         while sent <= 0 or sent != before:
             await self.turn()
-            before, sent = sent, sum(request.bytes_sent for one in self.server.site.connections for request in one.requests)
+            asking = [request for one in self.server.site.connections for request in (*one.requests, one.streaming) if request is not None]
+            before, sent = sent, sum(request.bytes_sent for request in asking)
         return client
 
 
@@ -50,10 +53,11 @@ def watched(server: Server) -> Iterator[Watched]:
     made.stalls.stop()
 
 
+@either
 @pytest_twisted.ensureDeferred
-async def test_a_client_that_takes_nothing_is_given_up(watched: Watched) -> None:
+async def test_a_client_that_takes_nothing_is_given_up(watched: Watched, stream: bytes) -> None:
     """After that time, and not before; its request ends."""
-    client = await watched.filled()
+    client = await watched.filled(stream)
     for _ in range(LOOKS):
         watched.clock.advance(SECONDS / LOOKS)
         await watched.turn()
@@ -65,10 +69,11 @@ async def test_a_client_that_takes_nothing_is_given_up(watched: Watched) -> None
     client.leave()
 
 
+@either
 @pytest_twisted.ensureDeferred
-async def test_a_slow_client_is_left_alone(watched: Watched) -> None:
+async def test_a_slow_client_is_left_alone(watched: Watched, stream: bytes) -> None:
     """A client that takes a little now and then keeps its answer."""
-    client = await watched.filled()
+    client = await watched.filled(stream)
     transport: Any = client.transport
     taken = 0
     for _ in range(3 * LOOKS):
