@@ -6,28 +6,20 @@
 #   sftp.sh run DIRECTORY PORT   one at 127.0.0.1:PORT, for who runs it; the key is DIRECTORY/key
 #
 # Root needs a user sshd, which Debian's package makes: it is added to a private view of /etc/passwd (unshare -m).
-set -eu
-
-here=$(cd "$(dirname "$0")" && pwd)
-top=$(cd "$here/../../.." && pwd)
-tools=${ALLUXIO_S3_TOOLS:-$top/.tools}/sftp
-python=${PYTHON:-$top/.venv/bin/python}
+. "$(dirname "$0")/../../servers.sh"
 release=1
 
-is_installed() { [ "$(cat "$tools/.installed" 2>/dev/null)" = "$release" ]; }
+is_installed() { is_there; }
 
 install() {
     is_installed && return 0
     rm -rf "$tools"
-    mkdir -p "$tools/debian"
-    (cd "$tools/debian" && apt-get download -q openssh-server openssh-sftp-server openssh-client libwrap0 >/dev/null 2>&1)
-    for package in "$tools"/debian/*.deb; do dpkg -x "$package" "$tools/root"; done
+    unpack openssh-server openssh-sftp-server openssh-client libwrap0
     "$python" -m pip install -q --disable-pip-version-check --target "$tools/lib" 'paramiko>=5'
-    echo "$release" >"$tools/.installed"
+    set_there
 }
 
 run() {
-    is_installed || { echo "sshd is not installed: $0 install" >&2; exit 1; }
     place=$1
     libraries=$(echo "$tools"/root/usr/lib/*-linux-gnu)
     export LD_LIBRARY_PATH="$libraries"
@@ -55,12 +47,4 @@ END
     exec "$tools/root/usr/sbin/sshd" -D -e -f "$place/config"
 }
 
-case "${1-}" in
-    install) install ;;
-    installed) is_installed ;;
-    run) shift; run "$@" ;;
-    *)
-        sed -n '2,8s/^# \{0,1\}//p' "$0"
-        exit 2
-        ;;
-esac
+act "$@"
