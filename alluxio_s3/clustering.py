@@ -243,7 +243,7 @@ async def reached(reactor: Any, member: Member) -> bool:
 
 def _me(loaded: Loaded, identity: str) -> Member:
     settings = loaded.settings
-    return Member(identity, new_boot(), host_of(settings), None, None, None, settings.weight / 100)
+    return Member(identity, new_boot(), host_of(settings), None, None, None, settings.weight / 100, settings.hot_replicas)
 
 
 def _fixed(settings: Settings) -> FixedMembers:

@@ -18,6 +18,7 @@ from alluxio_s3.cluster.hops import Hop, HopAuthenticator, HopTokens
 from alluxio_s3.cluster.notices import Notices
 from alluxio_s3.cluster.ownership import Ownership
 from alluxio_s3.cluster.peers import PeerFailed, Peers
+from alluxio_s3.cluster.replicas import Replicas
 from alluxio_s3.cluster.routing import RedirectPolicy, Routing
 from alluxio_s3.cluster.seals import Seals
 from alluxio_s3.cluster.store import ClusterStore, Neighbours
@@ -87,7 +88,8 @@ class Sharing(Alone):
         grace = settings.failure_detection_ms / 1000 + 1.0
         self._ownership = Ownership(members, partial(time.clock_gettime, time.CLOCK_BOOTTIME), grace)
         notices = Notices(members, self._ownership, self._peers, reactor)
-        self._neighbours = Neighbours(members, self._ownership, self._peers, notices)
+        replicas = Replicas(members, settings.hot_replicas, reactor.seconds)
+        self._neighbours = Neighbours(members, self._ownership, self._peers, notices, replicas)
         mode = settings.redirect_policy if settings.redirect_enabled else "never"
         policy = RedirectPolicy(mode, settings.redirect_min_bytes)
         routing = Routing(members, policy, known_clients(), self._tokens, self._arrivals, reactor)

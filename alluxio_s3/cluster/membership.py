@@ -52,6 +52,7 @@ def encode(member: Member, ttl: int) -> bytes:
         "peer": member.peer_port,
         "weight": member.weight,
         "ttl": ttl,
+        "owners": member.owners,
     }
     return json.dumps(document).encode()
 
@@ -63,11 +64,13 @@ def decode(worker: str, value: bytes) -> tuple[Member, int]:
         ports = [document[name] for name in ("http", "https", "peer")]
         good = all(port is None or (type(port) is int and 0 < port <= MAX_PORT) for port in ports)
         boot, host, weight, ttl = (document[name] for name in ("boot", "host", "weight", "ttl"))
+        owners = document.get("owners", 1)  # who says nothing of it knows of one
+        good = good and type(owners) is int and owners > 0
     except (ValueError, TypeError, KeyError, RecursionError):
         good = False
     if not good or not isinstance(boot, str) or not isinstance(host, str) or type(ttl) is not int or not isinstance(weight, int | float):
         raise ValueError(f"what is registered for {worker[:100]!r} is no worker")
-    return Member(worker, boot, host, ports[0], ports[1], ports[2], float(weight)), ttl
+    return Member(worker, boot, host, ports[0], ports[1], ports[2], float(weight), owners), ttl
 
 
 @implementer(IMembers)

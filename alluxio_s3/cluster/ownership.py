@@ -4,6 +4,9 @@ An owner may give what it remembers of a path if whoever wrote meanwhile has tol
 force lately; so what was learned counts only as far back as this worker has owned the path without a break, less the time that the
 others may take to hear of a change. While its own lease is not certain it counts not at all (promises D3).
 
+A path may have several owners, the first ones on the ring, if that is asked for. While not all members agree on how many, an owner counts
+on the least that any of them knows of, and a writer tells the most.
+
 What others have not heard of yet may also be that this worker has come, or come back: whoever owned a path before it does then may give
 what it remembers, and this one can't know who that was.
 """
@@ -13,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from attrs import frozen
 
@@ -33,10 +36,12 @@ _MOST_PATHS = 65536
 
 @frozen(eq=False)
 class _Era:
-    """A ring, since when it is in force."""
+    """A ring, since when it is in force. How many owners of a path some member knows of at ``least``, and at ``most``."""
 
     ring: Ring
     since: float
+    least: int
+    most: int
 
 
 class Ownership:
@@ -105,7 +110,7 @@ class Ownership:
         for era in reversed(self._eras):
             if now - until > RECENT_SECONDS:
                 break
-            found[era.ring.owner(path)] = None
+            found |= dict.fromkeys(_owners(era.ring, path, era.most))
             until = era.since
         members = (self._members.find(worker) for worker in found if worker != self._me)
         return [one for one in members if one is not None]
@@ -114,7 +119,7 @@ class Ownership:
         since = None
         if not path.endswith("/"):  # what folders there are depends on all that is in them, whoever owns that
             for era in reversed(self._eras):
-                if era.ring.owner(path) != self._me:
+                if self._me not in _owners(era.ring, path, era.least):
                     break
                 since = era.since + self._grace
         if len(self._since) >= _MOST_PATHS:
@@ -124,11 +129,12 @@ class Ownership:
 
     def _changed(self) -> None:
         weights = {one.worker: one.weight for one in self._members.live} or {self._me: 1.0}
-        named = hashlib.blake2b(json.dumps(sorted(weights.items())).encode(), digest_size=9).hexdigest()
+        counts = [one.owners for one in self._members.live] or [1]
+        named = hashlib.blake2b(json.dumps([sorted(weights.items()), min(counts), max(counts)]).encode(), digest_size=9).hexdigest()
         if named == self.ring:
             return
         self.ring = named
-        self._eras.append(_Era(Ring(weights), self._seconds()))
+        self._eras.append(_Era(Ring(weights), self._seconds(), min(counts), max(counts)))
         self._drop()
         self._since.clear()
 
@@ -143,3 +149,8 @@ class Ownership:
         if kept < len(self._eras):
             self._dropped_until = self._eras[-kept].since
             del self._eras[:-kept]
+
+
+def _owners(ring: Ring, path: str, count: int) -> Sequence[str]:
+    """The first ``count`` on the ring. One is found sooner."""
+    return (ring.owner(path),) if count == 1 else ring.owners(path, count)

@@ -16,6 +16,7 @@ from alluxio_s3.cluster.notices import Notices
 from alluxio_s3.cluster.ownership import Ownership
 from alluxio_s3.cluster.peer_reader import FIRST_BYTES, PeerReader
 from alluxio_s3.cluster.peers import Given, PeerFailed, Peers
+from alluxio_s3.cluster.replicas import Replicas
 from alluxio_s3.cluster.shared_writes import SharedAttributes, SharedUploads, SharedWriter
 from alluxio_s3.interfaces import (
     IAttributeUpdater,
@@ -50,6 +51,7 @@ class Neighbours:
     ownership: Ownership
     peers: Peers
     notices: Notices
+    replicas: Replicas
 
 
 @implementer(IUnderFileSystem, IIdentified, IOwned)
@@ -64,7 +66,6 @@ class ClusterStore:
         self.identity: str = IIdentified(here).identity
         self.name = name_of(self.identity)
         self.neighbours = neighbours
-        self._owners = neighbours.members.owners
         self._me = neighbours.members.me.worker
         remembering = IRemembering(here, None)
         self.relies = remembering is not None and remembering.relies
@@ -89,14 +90,18 @@ class ClusterStore:
 
     def owner(self, path: str) -> Member | None:
         """See ``IOwned``."""
-        first = self._owners(self.base + path)[0]
-        return None if first.worker == self._me or first.peer_port is None else first
+        self.neighbours.replicas.note(self.base + path)
+        return self._other(path)
+
+    def _other(self, path: str) -> Member | None:
+        found = self.neighbours.replicas.owner(self.base + path)
+        return None if found.worker == self._me or found.peer_port is None else found
 
     async def status(self, path: str) -> Status:
         """See IUnderFileSystem. What the owner remembers is good; what this worker remembers of others' is not."""
         if self.relies and path and not path.endswith("/"):
             for _ in range(OWNERS_ASKED):
-                owner = self.owner(path)
+                owner = self._other(path)
                 if owner is None:
                     break
                 try:
@@ -123,7 +128,7 @@ class ClusterStore:
         Raises NoSuchPath, PathConflict, ObjectChanged.
         """
         for _ in range(OWNERS_ASKED):
-            owner = self.owner(path)
+            owner = self._other(path)
             if owner is None:
                 break
             try:

@@ -17,7 +17,7 @@ class Member:
     """A worker of the cluster. ``worker`` is its id, which stays over restarts; ``boot`` is another at each start.
 
     ``host`` is where clients and peers reach it, and the ports are those of S3 over HTTP and HTTPS, and of peers; None: there is none.
-    ``weight`` is its share of the objects beside that of others.
+    ``weight`` is its share of the objects beside that of others. ``owners`` is how many owners a path has, as far as it knows.
     """
 
     worker: str
@@ -27,6 +27,7 @@ class Member:
     https_port: int | None
     peer_port: int | None
     weight: float = 1.0
+    owners: int = 1
 
 
 class IMembers(Interface):
@@ -82,7 +83,7 @@ class IOwned(Interface):
     """An under-store whose objects are owned by workers."""
 
     def owner(path: str) -> Member | None:
-        """Who should be asked for the object at ``path``; None: this worker. A few microseconds."""
+        """Who should be asked for the object at ``path``, which a client wants; None: this worker. A few microseconds."""
 
 
 class IRemembering(Interface):

@@ -92,6 +92,13 @@ class Cluster:
         "This worker's share of the objects: one of 200 holds twice as many as one of 100.",
         ours=True,
     )
+    hot_replicas: int = setting(
+        "alluxio.worker.s3.hot.object.replicas",
+        integer(1, 16),
+        "1",
+        "How many workers hold an object that is asked for often; the same for all.",
+        ours=True,
+    )
     cluster_secret: str | None = setting(
         "alluxio.worker.s3.cluster.secret.file",
         location(),

@@ -15,6 +15,7 @@ from alluxio_s3.cache.ufs import Cache, CachedUnderFileSystem
 from alluxio_s3.cluster.notices import Notices
 from alluxio_s3.cluster.ownership import Ownership
 from alluxio_s3.cluster.peers import Peers
+from alluxio_s3.cluster.replicas import Replicas
 from alluxio_s3.cluster.seals import Seals
 from alluxio_s3.cluster.store import ClusterStore, Neighbours
 from alluxio_s3.http.peers import PeerDesk, PeerSite
@@ -30,13 +31,17 @@ PAGE = 4096
 class InnerWorker:
     """A worker; ``store`` is the bucket ``b`` as it reads it. ``arrived`` are the clients of which others told it."""
 
-    def __init__(self, name: str, names: list[str], shared: IUnderFileSystem, place: Path, threads: Threads, policy: CachePolicy) -> None:
+    def __init__(
+        self, name: str, names: list[str], shared: IUnderFileSystem, place: Path, threads: Threads, policy: CachePolicy, owners: int
+    ) -> None:
         self.name = name
-        self.members = FixedMembers(name, [member(one, peer_port=0) for one in names])
+        self.members = FixedMembers(name, [evolve(member(one, peer_port=0), owners=owners) for one in names])
         self.ownership = Ownership(self.members, lambda: time.clock_gettime(time.CLOCK_BOOTTIME), 0.0)
         self.seals = Seals(self.members, reactor)
         self.peers = Peers(self.members, self.seals, reactor)
-        neighbours = Neighbours(self.members, self.ownership, self.peers, Notices(self.members, self.ownership, self.peers, reactor))
+        notices = Notices(self.members, self.ownership, self.peers, reactor)
+        replicas = Replicas(self.members, owners, reactor.seconds)
+        neighbours = Neighbours(self.members, self.ownership, self.peers, notices, replicas)
         self.pages = PageStore([Place(str(place), 1 << 24)], PAGE)
         self.cache = Cache(self.pages, threads, reactor)
         self.store = ClusterStore(CachedUnderFileSystem(shared, self.cache, policy), "/b/", neighbours)
@@ -72,9 +77,11 @@ class InnerWorker:
         self.pages.close()
 
 
-async def start_workers(names: list[str], shared: IUnderFileSystem, place: Path, threads: Threads, **policy: Any) -> list[InnerWorker]:
-    """Workers that know each other."""
-    made = [InnerWorker(name, names, shared, place / name, threads, CachePolicy(**policy)) for name in names]
+async def start_workers(
+    names: list[str], shared: IUnderFileSystem, place: Path, threads: Threads, *, owners: int = 1, **policy: Any
+) -> list[InnerWorker]:
+    """Workers that know each other; ``owners`` of them hold what is hot."""
+    made = [InnerWorker(name, names, shared, place / name, threads, CachePolicy(**policy), owners) for name in names]
     for one in made:
         await one.listen()
     ports = {one.name: one.port for one in made}
