@@ -7,14 +7,17 @@ does not matter which worker is asked.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
+from functools import partial
 
 from attrs import frozen
 
 from alluxio_s3.actions.buckets import XML
 from alluxio_s3.actions.exchange import Call, Response
+from alluxio_s3.actions.provenance import asks_residency
 from alluxio_s3.actions.registry import BUCKET, Action, Need, action
+from alluxio_s3.interfaces import IResidency
 from alluxio_s3.namespace.mounts import Place
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.listing import (
@@ -244,19 +247,28 @@ def _can_have_keys(prefix: str) -> bool:
 
 
 async def _rendered(call: Call, wanted: Selection, page: Page, *, owners: bool) -> str:
-    if len(page.entries) <= MAX_AT_ONCE:
-        return _entries_xml(call.services.namespace.owner, wanted, page, owners=owners)
-    return await call.services.threads.run(_entries_xml, call.services.namespace.owner, wanted, page, owners=owners)
+    resident = await _residency(call, page) if asks_residency(call.headers) else {}
+    make = partial(_entries_xml, call.services.namespace.owner, wanted, page, resident, owners=owners)
+    return make() if len(page.entries) <= MAX_AT_ONCE else await call.services.threads.run(make)
 
 
-def _entries_xml(default: str, wanted: Selection, page: Page, *, owners: bool) -> str:
+async def _residency(call: Call, page: Page) -> Mapping[str, int]:
+    """How many bytes are in the cache, by key; nothing of folders, and nothing where there is no cache."""
+    cache = IResidency(call.services.namespace.locate(call.bucket).ufs, None)
+    objects = {key: status for key, status in page.entries if status is not None and not status.is_folder}
+    if cache is None or not objects:
+        return {}
+    return dict(zip(objects, await cache.residency(list(objects.values())), strict=True))
+
+
+def _entries_xml(default: str, wanted: Selection, page: Page, resident: Mapping[str, int], *, owners: bool) -> str:
     contents, prefixes = [], []
     for key, status in page.entries:
         if status is None:
             prefixes.append(common_prefix_xml(key, encoding_type=wanted.encoding_type))
         else:
             owner = (status.attributes.owner or default) if owners else None
-            contents.append(contents_xml(status, key, encoding_type=wanted.encoding_type, owner=owner))
+            contents.append(contents_xml(status, key, encoding_type=wanted.encoding_type, owner=owner, residency=resident.get(key)))
     return "".join(contents) + "".join(prefixes)
 
 

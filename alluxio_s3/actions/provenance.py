@@ -13,6 +13,9 @@ from alluxio_s3.storage import Provenance
 LOAD = "x-alluxio-load"
 # A request with this header is told in a header of the same name how many of its bytes were in the cache.
 RESIDENCY = "x-alluxio-residency"
+# S3's own way to ask a listing for more than it tells; its value is a list. This is ours in it, and the element of the answer.
+_OPTIONAL = "x-amz-optional-object-attributes"
+_ATTRIBUTE = "Residency"
 
 
 def cache_headers(provenance: Provenance | None) -> dict[str, str]:
@@ -37,6 +40,11 @@ def cache_headers(provenance: Provenance | None) -> dict[str, str]:
 def asks(headers: Headers, name: str) -> bool:
     """Whether the request has that header of ours, and says ``true``."""
     return headers.get(name, "").lower() == "true"
+
+
+def asks_residency(headers: Headers) -> bool:
+    """Whether the request for a listing asks how much of each object is in the cache: by the header of ours, or in S3's own way."""
+    return asks(headers, RESIDENCY) or _ATTRIBUTE in (one.strip() for one in headers.get(_OPTIONAL, "").split(","))
 
 
 async def prepared(reader: IObjectReader, headers: Headers, offset: int, count: int) -> dict[str, str]:

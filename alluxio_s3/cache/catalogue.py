@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterator
 from functools import lru_cache
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from alluxio_s3.cache.index import Index, Transaction, Writing, pairs
 from alluxio_s3.cache.keys import CachedObject
@@ -62,9 +62,8 @@ def add(writing: Writing, thing: CachedObject, size: int) -> None:
     """One page more, of ``size`` bytes."""
     version = thing.version
     raw = writing.transaction.get(version, db=writing.index.versions)
-    known = Version(thing) if raw is None else Version.unpacked(raw)
-    changed = evolve(known, pages=known.pages + 1, stored=known.stored + size)
-    writing.transaction.put(version, changed.packed(), db=writing.index.versions)
+    changed = Version(thing, 1, size).packed() if raw is None else _counted(raw, 1, size)
+    writing.transaction.put(version, changed, db=writing.index.versions)
     if raw is None:
         writing.transaction.put(name_key(thing.identity, thing.path) + b"\0" + version, b"", db=writing.index.names)
 
@@ -74,12 +73,16 @@ def take(writing: Writing, version: bytes, size: int) -> None:
     raw = writing.transaction.get(version, db=writing.index.versions)
     if raw is None:
         return
-    known = Version.unpacked(raw)
-    if known.pages > 1:
-        changed = evolve(known, pages=known.pages - 1, stored=max(0, known.stored - size))
-        writing.transaction.put(version, changed.packed(), db=writing.index.versions)
+    if _COUNTS.unpack_from(raw)[0] > 1:
+        writing.transaction.put(version, _counted(raw, -1, -size), db=writing.index.versions)
         return
     drop(writing, version)
+
+
+def _counted(raw: bytes, pages: int, size: int) -> bytes:
+    """A version as it is kept, with so many pages and bytes more; all else as it is."""
+    before, stored = _COUNTS.unpack_from(raw)
+    return _COUNTS.pack(before + pages, max(0, stored + size)) + raw[_COUNTS.size :]
 
 
 def drop(writing: Writing, version: bytes) -> None:
@@ -88,6 +91,12 @@ def drop(writing: Writing, version: bytes) -> None:
     if raw is not None:
         thing = Version.unpacked(raw).thing
         writing.transaction.delete(name_key(thing.identity, thing.path) + b"\0" + version, db=writing.index.names)
+
+
+def stored(index: Index, transaction: Transaction, version: bytes) -> int:
+    """How many bytes are kept of a version."""
+    raw = transaction.get(version, db=index.versions)
+    return 0 if raw is None else int(_COUNTS.unpack_from(raw)[1])
 
 
 def versions(index: Index, transaction: Transaction, identity: str, prefix: str, start: str, limit: int) -> list[Version]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 
 from alluxio_s3.cache import catalogue
 from alluxio_s3.cache.eviction import SMALL_SHARE, Queue
-from alluxio_s3.cache.index import Transaction
+from alluxio_s3.cache.index import Tally, Transaction
 from alluxio_s3.cache.keys import VERSION_BYTES, CachedVersion, Freed
 from alluxio_s3.cache.knowledge import Knowledge, raise_floor
 from alluxio_s3.cache.stock import Stock
@@ -26,6 +27,18 @@ def objects(stock: Stock, identity: str, prefix: str, start: str, limit: int) ->
         CachedVersion(one.thing.path, one.thing.validator, one.thing.size, one.pages, one.stored, ranks.get(one.thing.version))
         for one in found
     ]
+
+
+def tally(stock: Stock) -> Tally:
+    """The sums over the index."""
+    with stock.index.reading() as transaction:
+        return stock.index.tally(transaction)
+
+
+def stored(stock: Stock, versions: Sequence[bytes]) -> list[int]:
+    """See ``PageStore.stored``."""
+    with stock.index.reading() as transaction:
+        return [catalogue.stored(stock.index, transaction, version) for version in versions]
 
 
 def free(stock: Stock, knowledge: Knowledge, identity: str, prefix: str) -> Freed:
@@ -84,9 +97,9 @@ def _free_version(stock: Stock, version: bytes) -> None:
 def _ranks(stock: Stock, transaction: Transaction) -> dict[bytes, int]:
     """How many pages go before the first of each version, as far as it is counted, if nothing is read meanwhile."""
     ranks: dict[bytes, int] = {}
-    tally = stock.index.tally(transaction)
+    sums = stock.index.tally(transaction)
     for directory in stock.directories:
-        small_first = tally.place(directory.number).weights[Queue.SMALL] > SMALL_SHARE * directory.size
+        small_first = sums.place(directory.number).weights[Queue.SMALL] > SMALL_SHARE * directory.size
         order = (Queue.SMALL, Queue.MAIN) if small_first else (Queue.MAIN, Queue.SMALL)
         keys = (key for queue in order for key in stock.index.queue(transaction, directory.number, queue))
         for rank, key in enumerate(islice(keys, MOST_RANKED)):

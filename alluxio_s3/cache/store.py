@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
+from typing import TypeVar
 
 import lmdb
 from attrs import frozen
@@ -21,7 +22,7 @@ from alluxio_s3.cache import listing
 from alluxio_s3.cache.alarm import FIRST_WORD, Alarm
 from alluxio_s3.cache.claims import Claims
 from alluxio_s3.cache.directory import FULL, Directory, Mishaps
-from alluxio_s3.cache.index import Found, Tally, page_key
+from alluxio_s3.cache.index import Found, page_key
 from alluxio_s3.cache.keys import CachedObject, CachedVersion, Freed, Known, NewPage
 from alluxio_s3.cache.knowledge import Knowledge, Learned, believe, settle
 from alluxio_s3.cache.open_pages import Key, OpenPages, most_open
@@ -40,6 +41,7 @@ LASTING_SECONDS = 2.0
 RETRY_SECONDS = 60.0
 
 _log = Logger()
+T = TypeVar("T")
 
 
 @frozen
@@ -212,11 +214,11 @@ class PageStore:
 
         Blocking.
         """
-        try:
-            return listing.objects(self._stock, identity, prefix, start, limit) if self._stock is not None else []
-        except lmdb.Error as problem:
-            self._index_failed(problem)
-            return []
+        return self._ask(lambda stock: listing.objects(stock, identity, prefix, start, limit), [])
+
+    def stored(self, versions: Sequence[bytes]) -> list[int]:
+        """How many bytes are kept of each version, by its key. Blocking."""
+        return self._ask(lambda stock: listing.stored(stock, versions), [0] * len(versions))
 
     def free(self, identity: str, prefix: str) -> Freed:
         """Remove the pages of the paths that begin with ``prefix``, and forget these paths. Blocking. Raises OSError."""
@@ -244,16 +246,8 @@ class PageStore:
 
     def stats(self) -> Stats:
         """How the store does. Microseconds, for the reactor's thread."""
-        tally = Tally()
-        stock = self._stock
-        if stock is not None:
-            try:
-                with stock.index.reading() as transaction:
-                    tally = stock.index.tally(transaction)
-            except lmdb.Error as problem:
-                self._index_failed(problem)
-                stock = None
-        if stock is None:
+        stock, tally = self._stock, self._ask(listing.tally, None)
+        if stock is None or tally is None:
             return Stats(self._hits, self._misses, tuple(PlaceStats(one.path, one.size, 0, 0, 0, on=False) for one in self._places))
         found = []
         for one in stock.directories:
@@ -293,6 +287,13 @@ class PageStore:
             stock, self._stock = self._stock, None
             self._upkeep.close()
             stock.session.close(clean=self._upkeep.is_settled, last=lambda: self._leave(stock))
+
+    def _ask(self, question: Callable[[Stock], T], otherwise: T) -> T:
+        try:
+            return otherwise if self._stock is None else question(self._stock)
+        except lmdb.Error as problem:
+            self._index_failed(problem)
+            return otherwise
 
     def _begin(self) -> None:
         """Take part in the index, if that is possible. Raises ValueError."""

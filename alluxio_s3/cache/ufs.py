@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -20,7 +20,7 @@ from alluxio_s3.cache.figures import UNCOUNTED, mount_figures
 from alluxio_s3.cache.fills import Fills
 from alluxio_s3.cache.freshness import CachePolicy, Memory, Moments
 from alluxio_s3.cache.hot import HotObjects
-from alluxio_s3.cache.keys import CachedObject
+from alluxio_s3.cache.keys import CachedObject, version_key
 from alluxio_s3.cache.listings import Listings
 from alluxio_s3.cache.loading import Loading
 from alluxio_s3.cache.reader import CachedReader
@@ -40,6 +40,7 @@ from alluxio_s3.interfaces import (
     IReadOnly,
     IRemembering,
     IRemote,
+    IResidency,
     ITagReader,
     IUnderFileSystem,
 )
@@ -90,7 +91,7 @@ class Cache:
         await self.threads.run(self.store.close)
 
 
-@implementer(IUnderFileSystem, IIdentified, IRemembering)
+@implementer(IUnderFileSystem, IIdentified, IRemembering, IResidency)
 class CachedUnderFileSystem:
     """``inner``, which must be IIdentified, read through ``cache`` as ``policy`` has it. Raises TypeError when it is not.
 
@@ -145,6 +146,13 @@ class CachedUnderFileSystem:
     async def forget(self, path: str) -> None:
         """See IRemembering."""
         await self._memory.forget(path)
+
+    async def residency(self, statuses: Sequence[Status]) -> Sequence[int]:
+        """See IResidency."""
+        return await self._cache.threads.run(self._residency, statuses)
+
+    def _residency(self, statuses: Sequence[Status]) -> list[int]:
+        return self._cache.store.stored([version_key(self.identity, one.path, one.validator) for one in statuses])
 
     async def status(self, path: str) -> Status:
         """See IUnderFileSystem."""

@@ -25,6 +25,7 @@ from alluxio_s3.interfaces.files import (
     IHotObject,
     IHotObjects,
     IHotReader,
+    IResidency,
     ISpanReader,
     Span,
 )
@@ -106,6 +107,7 @@ __all__ = [
     "IRemote",
     "IRepeatedCompletions",
     "IRequestBody",
+    "IResidency",
     "IRouting",
     "ISharedTexts",
     "ISigner",

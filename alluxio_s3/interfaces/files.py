@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from attrs import frozen
 from zope.interface import Attribute, Interface
@@ -91,6 +91,13 @@ class ICachedReader(Interface):
 
     async def resident(offset: int, count: int) -> int:
         """How many of these bytes are in the cache."""
+
+
+class IResidency(Interface):
+    """An under-store before which a cache stands, which can tell what it holds of many objects at once."""
+
+    async def residency(statuses: Sequence[Status]) -> Sequence[int]:
+        """Of each, how many bytes of that version are in the cache of this worker. The store is not asked; pages come and go meanwhile."""
 
 
 class IBeginner(Interface):

@@ -101,8 +101,13 @@ def encode_key(key: str, encoding_type: str | None) -> str:
     return key if encoding_type is None else quote(key, safe="/", errors="surrogatepass")
 
 
-def contents_xml(status: Status, key: str, *, encoding_type: str | None = None, owner: str | None = None) -> str:
-    """The ``Contents`` element of an object. ``key`` is its key in the bucket, ``owner`` is told unless None."""
+def contents_xml(
+    status: Status, key: str, *, encoding_type: str | None = None, owner: str | None = None, residency: int | None = None
+) -> str:
+    """The ``Contents`` element of an object. ``key`` is its key in the bucket; ``owner`` is told unless None.
+
+    So is ``residency``, how many of its bytes are in a cache, in an element that is no word of S3's.
+    """
     checksums = ""
     if status.attributes.checksums:
         algorithms = (tag("ChecksumAlgorithm", algorithm) for algorithm in status.attributes.checksums)
@@ -111,7 +116,7 @@ def contents_xml(status: Status, key: str, *, encoding_type: str | None = None, 
     return (
         f"<Contents><Key>{escape(encode_key(key, encoding_type))}</Key><LastModified>{iso_date(status.modified_ns)}</LastModified>"
         f"<ETag>&quot;{escape(status.etag)}&quot;</ETag>{checksums}<Size>{status.size}</Size>{'' if owner is None else owner_xml(owner)}"
-        "<StorageClass>STANDARD</StorageClass></Contents>"
+        f"<StorageClass>STANDARD</StorageClass>{'' if residency is None else tag('Residency', residency)}</Contents>"
     )
 
 

@@ -24,6 +24,7 @@ from alluxio_s3.interfaces import (
     IReadOnly,
     IRemote,
     IRepeatedCompletions,
+    IResidency,
     ITagReader,
     IUnderFileSystem,
 )
@@ -56,6 +57,7 @@ class ForwardingUnderFileSystem:
             IPartLocator,
             IReadOnly,
             IRemote,
+            IResidency,
             ITagReader,
         ):
             return interface(self.ufs, None)

@@ -122,6 +122,41 @@ def test_loading_and_residency_by_header(daemon: Daemon, properties: dict[str, o
     until_hit(client, "b/k")
 
 
+@pytest.mark.parametrize(
+    ("listing", "asking"),
+    [
+        ("b?list-type=2", {"x-alluxio-residency": "true"}),
+        ("b", {"x-alluxio-residency": "true"}),
+        ("b?list-type=2", {"x-amz-optional-object-attributes": "RestoreStatus, Residency"}),
+    ],
+)
+def test_listings_tell_how_much_of_each_object_is_cached(
+    daemon: Daemon, properties: dict[str, object], listing: str, asking: dict[str, str]
+) -> None:
+    """Asked by a header, ours or S3's own for more than a listing tells, a listing has the bytes of each object's present version that are
+    in the cache; unasked it says nothing of them, and folders have none.
+    """
+    client = Client(daemon.start(properties))
+
+    def told(**asked: str) -> dict[str, str | None]:
+        status, _, body = client.call("GET", listing, **asked)
+        found = {one[1].decode(): one[2] for one in re.finditer(rb"<Contents><Key>(.*?)</Key>(.*?)</Contents>", body)}
+        sizes = {key: re.search(rb"</StorageClass><Residency>(\d+)</Residency>$", rest) for key, rest in found.items()}
+        assert status == 200
+        return {key: one and one[1].decode() for key, one in sizes.items()}
+
+    for key in ("b/k", "b/cold", "b/folder/"):
+        client.call("PUT", key, BODY if key == "b/k" else b"" if key.endswith("/") else b"cold")
+    assert told(**asking) == {"cold": "0", "folder/": None, "k": "0"}
+    assert client.call("HEAD", "b/k", Range="bytes=1048576-2097151", x_alluxio_load="true")[0] == 206
+    assert told(**asking) == {"cold": "0", "folder/": None, "k": str(1 << 20)}
+    assert client.call("HEAD", "b/k", x_alluxio_load="true")[0] == 200
+    assert told(**asking)["k"] == str(len(BODY))
+    assert set(told().values()) == {None}
+    client.call("PUT", "b/k", b"another")
+    assert told(**asking)["k"] == "0"
+
+
 def test_without_a_cache_nothing_is_said_of_one(daemon: Daemon, properties: dict[str, object]) -> None:
     """A local directory is not cached unless the mount asks, and its answers have no such headers."""
     client = Client(daemon.start({name: value for name, value in properties.items() if "freshness" not in name}))
