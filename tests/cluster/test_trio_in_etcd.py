@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -91,3 +92,17 @@ def test_an_owner_that_died_and_came_back(tmp_path: Path, shared_node: EtcdNode)
         trio.start(1)
         for number in (1, 0, 2):
             assert get(url(trio, number, key)).body == b"written while it was dead"
+
+
+def test_what_many_ask_for(tmp_path: Path, shared_node: EtcdNode) -> None:
+    """Where all hold what is hot, each comes to answer it from memory, and what is written through one is so for all at once."""
+    with running_trio(tmp_path, {"alluxio.worker.s3.hot.object.replicas": 3}, shared_node.endpoint, **HOUR) as trio:
+        key = remembering(trio, 1)
+        assert "detail=proxy" in get(url(trio, 0, key)).headers["cache-status"]
+        for number in (0, 2):
+            deadline = time.monotonic() + 60
+            while re.search("fwd|proxy", get(url(trio, number, key)).headers["cache-status"]):
+                assert time.monotonic() < deadline, f"worker {number} never holds it"
+        for writer in range(3):
+            assert put(url(trio, writer, key), f"by {writer}".encode()).status == 200
+            assert {get(url(trio, number, key)).body for number in range(3)} == {f"by {writer}".encode()}
