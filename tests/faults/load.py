@@ -138,16 +138,16 @@ class Load:
         for endpoint in self.options.endpoints:
             exchange = Exchange(endpoint, self.options.user, self.options.timeout)
             for bucket, key in keys:
-                call = self._ledger.begin(op="read", bucket=bucket, key=key, last=True)
+                call = self._ledger.begin(flushed=False, op="read", bucket=bucket, key=key, last=True)
                 self._told(call, looked_at(exchange.ask("GET", f"{bucket}/{key}")))
-                call = self._ledger.begin(op="read_tags", bucket=bucket, key=key, last=True)
+                call = self._ledger.begin(flushed=False, op="read_tags", bucket=bucket, key=key, last=True)
                 self._told(call, tag_of(exchange.ask("GET", f"{bucket}/{key}", {"tagging": ""})))
             for bucket in self.options.buckets:
                 for prefix in sorted({key.partition("/")[0] + "/" for at, key in keys if at == bucket}):
-                    call = self._ledger.begin(op="list", bucket=bucket, prefix=prefix, last=True)
+                    call = self._ledger.begin(flushed=False, op="list", bucket=bucket, prefix=prefix, last=True)
                     self._told(call, listing(exchange, bucket, prefix, 100))
             exchange.close()
 
     def _told(self, call: str, told: dict[str, Any]) -> None:
         status = told["status"]
-        self._ledger.end(call, OK if 200 <= status < 300 else NO if 400 <= status < 500 else MAYBE, **told)
+        self._ledger.end(call, OK if 200 <= status < 300 else NO if 400 <= status < 500 else MAYBE, flushed=False, **told)

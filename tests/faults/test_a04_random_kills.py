@@ -28,7 +28,7 @@ from tests.ufs.servers.moto import MotoServer
 KILLS = {False: int(os.environ.get("KILLS", "2000")), True: int(os.environ.get("CACHED_KILLS", "40"))} if LONG else {False: 1, True: 1}
 DAEMONS = int(os.environ.get("DAEMONS", "6")) if LONG else 1
 # After how long it is enough, on a machine where it takes longer.
-SECONDS = float(os.environ.get("SECONDS", "1200"))
+SECONDS = {False: float(os.environ.get("SECONDS", "900")), True: float(os.environ.get("SECONDS", "300"))}
 WARM = 8
 # Of load, for each daemon; how many calls end before it is killed.
 PROCESSES = 2
@@ -105,7 +105,7 @@ def killed_often(daemon: Fosterling, served: Mapping[str, object], place: Path, 
     cached = "alluxio.worker.page.store.dirs" in served
     roots = () if cached else (place / "data",)
     exchange, hits, starts = Exchange(endpoint), 0, []
-    until = time.monotonic() + SECONDS
+    until = time.monotonic() + SECONDS[cached]
     daemon.start(served)
     make_bucket(endpoint, "ledger")
     if cached:
