@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 from threading import Lock
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from alluxio_s3.cache import catalogue
 from alluxio_s3.cache.directory import FULL, Directory
@@ -33,7 +33,7 @@ class _Fill:
     page: NewPage
     key: bytes
     promise: bytes
-    temporary: Path
+    temporary: str
     size: int
     weight: int
     most: int
@@ -60,6 +60,8 @@ class Stock:
     def choose(self, key: bytes) -> Directory | None:
         """The directory for a new page."""
         usable = [one for one in self.directories if one.on]
+        if len(usable) == 1:
+            return usable[0]
         return max(usable, key=lambda one: one.share(key), default=None)
 
     def put(self, directory: Directory, pages: Sequence[NewPage]) -> list[bool]:
@@ -73,11 +75,11 @@ class Stock:
             self._filling.update(one.promise for one in fills)
         try:
             rooms = self._reserve(directory, fills)
-            written: list[_Fill] = []
+            written: list[tuple[_Fill, int]] = []
             try:
                 for one, room in zip(fills, rooms, strict=True):
                     if room is None:
-                        written.append(evolve(one, weight=self._write(directory, one)))
+                        written.append((one, self._write(directory, one)))
             finally:
                 self._publish(directory, written, [one for one, room in zip(fills, rooms, strict=True) if room is None])
             return [room is not False for room in rooms]
@@ -144,7 +146,7 @@ class Stock:
             key = raw[_PROMISE.size :]
             with self.index.writing() as writing:
                 if writing.transaction.delete(promise, db=self.index.reservations):
-                    directory.fill(token, _RESERVATION.unpack(promise[TOKEN_BYTES:])[0]).unlink(missing_ok=True)
+                    Path(directory.fill(token, _RESERVATION.unpack(promise[TOKEN_BYTES:])[0])).unlink(missing_ok=True)
                     found = writing.find(key)
                     if found is None or not found.entry.is_page:
                         directory.remove(key)
@@ -188,20 +190,20 @@ class Stock:
                 self._shrink(directory, fill.weight)
             raise
 
-    def _publish(self, directory: Directory, written: Sequence[_Fill], promised: Sequence[_Fill]) -> None:
-        """Give what was written its place, and take back the promises."""
+    def _publish(self, directory: Directory, written: Sequence[tuple[_Fill, int]], promised: Sequence[_Fill]) -> None:
+        """Give what was written, and takes so many bytes of disk, its place, and take back the promises."""
         with self.index.writing() as writing:
             for one in promised:
                 self._release(writing, one.promise)
-            for one in written:
+            for one, weight in written:
                 found = writing.find(one.key)
                 if found is not None and found.entry.is_page and self.directory(found.place) is not None:
-                    one.temporary.unlink(missing_ok=True)
+                    Path(one.temporary).unlink(missing_ok=True)
                     continue
                 if found is not None and (found.entry.is_page or found.place != directory.number):
                     self.remove(writing, one.key, found)
                 directory.publish(one.temporary, one.key)
-                Eviction(writing.shelf(directory.number, directory.size)).admit(one.key, one.weight, one.size, wanted=one.page.wanted)
+                Eviction(writing.shelf(directory.number, directory.size)).admit(one.key, weight, one.size, wanted=one.page.wanted)
                 catalogue.add(writing, one.page.thing, one.size)
 
     def _release(self, writing: Writing, promise: bytes) -> None:

@@ -154,7 +154,7 @@ class Upkeep:
             found = {key: index.find(transaction, key) for key in keys}
         for key, one in found.items():
             directory = stock.directory(one.place) if one is not None else None
-            if one is not None and directory is not None and one.entry.is_page and not directory.file(key).exists():
+            if one is not None and directory is not None and one.entry.is_page and not Path(directory.file(key)).exists():
                 stock.discard(key, one.position)
         return keys[-1] + b"\0" if len(keys) == BATCH else None
 
