@@ -71,6 +71,11 @@ class StandIn:
         self._pace: Pace | None = getattr(channel, "pace", None)
         self._crowd: Crowd | None = getattr(channel, "crowd", None)
 
+    @property
+    def warming(self) -> bool:
+        """Whether the client waits for us, and not we for it."""
+        raise NotImplementedError
+
     def _begin_large(self) -> None:
         """Be the transport's producer, and one of those whose answers are large."""
         self._transport.unregisterProducer()

@@ -15,9 +15,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from alluxio_s3.http.channel import S3Channel
-from alluxio_s3.http.relay import Relay
-from alluxio_s3.http.sendfile import FileSender
-from alluxio_s3.http.spans import SpanSender
+from alluxio_s3.http.sendfile import StandIn
 
 # How often it looks within the time that a client has.
 LOOKS = 4
@@ -73,7 +71,7 @@ def left_to_take(connection: S3Channel) -> tuple[int, ...] | None:
     transport: Any = connection.transport
     unsent = len(transport.dataBuffer) - transport.offset + transport._tempDataLen  # noqa: SLF001  # FileDescriptor has no word for it
     sender = transport.producer
-    if isinstance(sender, FileSender | SpanSender | Relay):
+    if isinstance(sender, StandIn):
         return None if sender.warming else (unsent, sender.sent, _unacknowledged(transport.fileno()))
     if not unsent:
         return None
