@@ -89,8 +89,8 @@ class Threads:
                 result = _NO_MEMORY
             except BaseException:  # noqa: BLE001  # who waits raises it
                 result = Failure()
-            _surely(partial(self._done.append, (waiting, result)))
-            _surely(self._tell_that_some_is_done)
+            surely(partial(self._done.append, (waiting, result)))
+            surely(self._tell_that_some_is_done)
 
         self._pool.callInThread(work)
         return await waiting
@@ -115,7 +115,7 @@ class Threads:
                     break
         finally:  # there may have been no memory for one of them
             if self._done:
-                _surely(self._tell_that_some_is_done)
+                surely(self._tell_that_some_is_done)
 
     def begin(self, function: Callable[[], None]) -> None:
         """Have ``function`` run in a thread; nobody is told when it has ended, and it raises nothing. Raises MemoryError as ``run``."""
@@ -136,8 +136,8 @@ class Threads:
         self._reactor.callFromThread(function)
 
 
-def _surely(call: Callable[[], object]) -> None:
-    """Have ``call`` done, when there is memory for it again; somebody would wait for ever."""
+def surely(call: Callable[[], object]) -> None:
+    """Have ``call`` done, when there is memory for it again: where somebody would wait for ever. Nothing else goes on in its thread."""
     while True:
         try:
             call()
@@ -155,7 +155,7 @@ class _Thread(Thread):
 
     def __init__(self, target: Callable[[], object], **given: Any) -> None:
         # It would be counted on when it has gone.
-        super().__init__(target=partial(_surely, target), **given)
+        super().__init__(target=partial(surely, target), **given)
 
     def start(self) -> None:
         """See Thread."""

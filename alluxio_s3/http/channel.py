@@ -51,6 +51,8 @@ class S3Channel(HTTPChannel):
     # When it last asked for something: how many others had before.
     seen = 0
     secure = False
+    # In whose line it stands; empty: in none.
+    line = ""
     # How fast its answer may go; None: at any pace.
     pace: Pace | None = None
     _broken = False
@@ -121,6 +123,12 @@ class S3Channel(HTTPChannel):
         self._dataBuffer = []
         self._networkProducer.resumeProducing()
         self.setLineMode(data)
+
+    def stand_in_line(self, user: str) -> None:
+        """Be looked at in turn with the other connections of ``user``, where connections can be."""
+        stand = getattr(self.transport, "stand_in_line", None)
+        if stand is not None and stand(user):
+            self.line = user
 
     def postpone(self, turn: Coroutine[Any, Any, None], data: bytes) -> None:
         """Take ``data``, which is a whole request, up again when ``turn`` returns."""

@@ -84,7 +84,8 @@ class FastPath:
                 and self._allows(principal, "s3:GetObject", asked.target.bucket, asked.target.key)
                 and self.gate.passes(principal.name)
             ):
-                if self.gate.turns.must_wait(principal.name):
+                if self.gate.turns.must_wait(principal.name, channel.line):
+                    channel.stand_in_line(principal.name)
                     channel.postpone(self.gate.turns.wait(principal.name), data)
                     return True
                 if self._answer(channel, recognised, principal):

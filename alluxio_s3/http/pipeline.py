@@ -163,7 +163,10 @@ class Pipeline:
     async def _come_in(self, request: S3Request, user: str, stay: Stay) -> None:
         gate = self.gate
         gate.enter(stay, user, request.body.length)
-        if gate.turns.must_wait(user):
+        channel = None if request.gone else request.channel
+        if gate.turns.must_wait(user, channel.line if channel else ""):
+            if channel is not None:
+                channel.stand_in_line(user)
             await gate.turns.wait(user)
         if not request.gone:
             request.channel.pace = gate.reading(user)

@@ -21,6 +21,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IPullP
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from alluxio_s3.http.lines import leave_line, stand_in_line
 from alluxio_s3.http.sendfile import FileSender
 from alluxio_s3.interfaces import IFileBacked
 from alluxio_s3.threads import Threads
@@ -35,6 +36,7 @@ LEAST_READ_BYTES = 4 << 10
 class EagerServer(tcp.Server):
     """A connection that a client made."""
 
+    _in_line = False
     _in_turn = False
     _goes_on = False
 
@@ -123,6 +125,24 @@ class EagerServer(tcp.Server):
     def end_now(self) -> None:
         """Close, with its descriptor, before this returns. For a connection on which nothing waits to be sent."""
         self.connectionLost(Failure(ConnectionDone()))
+
+    def stand_in_line(self, user: str) -> bool:
+        """From now on be looked at in turn with the other connections of ``user``, after those of users who ask for little.
+
+        False: there is no line.
+        """
+        stands = stand_in_line(self.reactor, self.fileno(), user)
+        self._in_line = self._in_line or stands
+        return stands
+
+    def connectionLost(self, reason: Failure) -> None:
+        """See ``IReadDescriptor``."""
+        if self._in_line:
+            self._in_line = False
+            self.reactor.removeReader(self)
+            self.reactor.removeWriter(self)
+            leave_line(self.reactor, self.fileno())
+        super().connectionLost(reason)
 
     def sender(self, channel: Any, threads: Threads, file: IFileBacked, offset: int, count: int) -> FileSender:
         """What sends a range of a file the best way that there is for such connections; see FileSender."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from typing import Any
 
+import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -89,6 +91,48 @@ def test_it_ends_when_the_other_is_quiet() -> None:
     for _ in range(100):
         asking.ask("alice")
     assert len(asking.served) - before == 100
+
+
+def test_who_stands_in_line_does_not_wait_twice() -> None:
+    """What comes on a connection in its user's line has waited for its turn there; on one in another's it has not."""
+    asking = Asking()
+    asking.ask("bob")
+    for _ in range(SHARE + 1):
+        asking.ask("alice")
+    assert not asking.turns.must_wait("alice", "alice")
+    assert asking.turns.must_wait("alice", "bob")
+
+
+def test_nobody_waits_for_ever_when_memory_is_short() -> None:
+    """Turns go on when there was no memory for one of them, nor for the call that gives the next."""
+    asking = Asking()
+    asking.ask("bob")
+    for _ in range(SHARE + 6):
+        asking.ask("alice")
+    call_later, short = asking.clock.callLater, [1, 2, 3]
+
+    def call_when_there_is_memory(*given: Any) -> Any:
+        if short.pop():
+            raise MemoryError
+        return call_later(*given)
+
+    grant, failed = asking.turns._grant, []
+
+    def grant_when_there_is_memory(turn: Deferred[None]) -> None:
+        if not failed:
+            failed.append(turn)
+            short[:] = [0, 2, 1]
+            asking.clock.callLater = call_when_there_is_memory  # type: ignore[method-assign]
+            raise MemoryError
+        asking.clock.callLater = call_later  # type: ignore[method-assign]
+        grant(turn)
+
+    asking.turns._grant = grant_when_there_is_memory  # type: ignore[method-assign]
+    with pytest.raises(MemoryError):
+        asking.clock.advance(0)
+    while asking.turns.waiting:
+        asking.clock.advance(0)
+    assert asking.served.count("alice") == SHARE + 6
 
 
 @pytest_twisted.ensureDeferred
