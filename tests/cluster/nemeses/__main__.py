@@ -54,6 +54,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=10.0, help="of load for each (10)")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--policy", choices=("auto", "never"), default="auto", help="alluxio.worker.s3.redirect.policy (auto)")
+    parser.add_argument("--replicas", type=int, default=1, help="alluxio.worker.s3.hot.object.replicas (1)")
     parser.add_argument("--rate", type=float, default=4.0, help="requests a second of each of five processes (4)")
     parser.add_argument("--place", type=Path, help="a directory for everything (one for temporary files)")
     return parser.parse_args()
@@ -95,12 +96,14 @@ class Trial:
     policy: str = "auto"
     rate: float = 4.0
     timeout: float = 12.0
+    replicas: int = 1
 
     def run(self, place: Path) -> tuple[Verdict, str]:
         """The verdict, and what there is to say in one line. Everything is at *place*, which is made."""
         place.mkdir(parents=True)
         chosen = random.Random(f"{self.seed}/{self.nemesis}")
-        with Field(place, chosen, {"alluxio.worker.s3.redirect.policy": self.policy}) as field, (place / "events").open("w") as events:
+        more = {"alluxio.worker.s3.redirect.policy": self.policy, "alluxio.worker.s3.hot.object.replicas": self.replicas}
+        with Field(place, chosen, more) as field, (place / "events").open("w") as events:
 
             def tell(what: str) -> None:
                 events.write(f"{time.strftime('%H:%M:%S')} {time.monotonic_ns()} {what}\n")
@@ -147,7 +150,7 @@ class Trial:
         seconds = sorted(readers.seconds) or [0.0]
         p50, p99 = (seconds[min(len(seconds) - 1, int(part * len(seconds)))] for part in (0.5, 0.99))
         return (
-            f"nemesis={self.nemesis} minutes={self.minutes:g} policy={self.policy} done={done} {verdict} "
+            f"nemesis={self.nemesis} minutes={self.minutes:g} policy={self.policy} replicas={self.replicas} done={done} {verdict} "
             f"served={found.reads} absent={found.absent} replaced={found.replaced} lost={len(found.lost)} "
             f"still={readers.read} again={readers.again} still_lost={len(readers.lost)} "
             f"first_byte_p50={p50:.2f}s p99={p99:.2f}s most={seconds[-1]:.2f}s"
@@ -165,7 +168,7 @@ def main() -> int:
     broken = 0
     for nemesis in given.only or NEMESES:
         place = (given.place or Path(tempfile.mkdtemp(prefix="alluxio-s3-nemeses-"))) / nemesis
-        verdict, told = Trial(nemesis, given.minutes, given.seed, given.policy, given.rate).run(place)
+        verdict, told = Trial(nemesis, given.minutes, given.seed, given.policy, given.rate, replicas=given.replicas).run(place)
         sys.stdout.write("\n".join([told, *(f"  {letter}: {what}" for letter, what in verdict.found[:30])]) + "\n")
         if verdict.clean:
             shutil.rmtree(place)
