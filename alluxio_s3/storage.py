@@ -121,11 +121,15 @@ class Attributes:
 
 @frozen
 class PartPlace:
-    """Where a part of a multipart object is: ``count`` bytes from ``offset``, one of ``parts``; ``count`` is 0 if there is no such part."""
+    """Where a part of a multipart object is: ``count`` bytes from ``offset``, one of ``parts``; the last one may have none.
+
+    ``there``: whether there is such a part at all.
+    """
 
     offset: int
     count: int
     parts: int
+    there: bool = True
 
 
 @frozen

@@ -143,7 +143,7 @@ def _part(headers: Mapping[str, str], query: Query, status: Status, place: PartP
     if "range" in headers:
         raise S3Error("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
     if place is not None:
-        if not place.count:
+        if not place.there:
             raise S3Error("InvalidPartNumber", ActualPartCount=str(place.parts), PartNumberRequested=str(number))
         return Range(place.offset, place.count), {"x-amz-mp-parts-count": str(place.parts)}
     sizes = status.attributes.part_sizes

@@ -272,7 +272,12 @@ async def test_parts_are_where_the_store_says(store, server, others, bucket):
     status = await store.status("a")
     locator = IPartLocator(store.ufs)
     places = [await locator.part(status, number) for number in (1, 2, 3, 4)]
-    assert places == [PartPlace(0, 5 * mib, 3), PartPlace(5 * mib, 6 * mib, 3), PartPlace(11 * mib, 1000, 3), PartPlace(0, 0, 3)]
+    assert places == [
+        PartPlace(0, 5 * mib, 3),
+        PartPlace(5 * mib, 6 * mib, 3),
+        PartPlace(11 * mib, 1000, 3),
+        PartPlace(11 * mib + 1000, 0, 3, there=False),
+    ]
     server.on("HEAD", lambda exchange: exchange.send(exchange.forward().with_header("Content-Range", f"bytes 7-11/{status.size}")))
     assert await locator.part(status, 2) == PartPlace(7, 5, 3)
     server.on("HEAD", lambda exchange: exchange.send(exchange.forward().with_header("Content-Length", str(status.size))))
@@ -284,3 +289,31 @@ async def test_parts_are_where_the_store_says(store, server, others, bucket):
     made_of_parts(others, bucket, "a", 5 * mib, 7)
     with pytest.raises(ObjectChanged):
         await locator.part(status, 2)
+
+
+@in_reactor
+async def test_an_empty_last_part_is_there(store, others, bucket):
+    """S3 lets the last part be empty: it is there, without bytes, and the one before it may have all of them."""
+    mib = 1 << 20
+    locator = IPartLocator(store.ufs)
+    for sizes in ((5 * mib, 0), (5 * mib, 6 * mib, 0)):
+        made_of_parts(others, bucket, "a", *sizes)
+        status = await store.status("a")
+        places = [await locator.part(status, number) for number in range(1, len(sizes) + 2)]
+        expected = [PartPlace(sum(sizes[:at]), size, len(sizes)) for at, size in enumerate(sizes)]
+        assert places == [*expected, PartPlace(status.size, 0, len(sizes), there=False)]
+
+
+@in_reactor
+async def test_parts_are_asked_for_once(store, server, others, bucket):
+    """Of a store that tells how long parts are, but not where, all parts of an object cost a few requests each, not one for each before."""
+    made_of_parts(others, bucket, "a", *[5 << 20] * 12)
+    status = await store.status("a")
+    locator = IPartLocator(store.ufs)
+    before = len(server.seen)
+    for number in range(1, 13):
+        assert await locator.part(status, number) == PartPlace((number - 1) * (5 << 20), 5 << 20, 12)
+    assert len(server.seen) - before <= 12 * 2  # moto tells the part's own ETag, so that the version is asked for, too
+    before = len(server.seen)
+    assert await locator.part(status, 7) == PartPlace(6 * (5 << 20), 5 << 20, 12)
+    assert len(server.seen) - before <= 2

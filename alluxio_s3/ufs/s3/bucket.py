@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Mapping
 from typing import TypeVar
 
 from attrs import define, field, frozen
 
-from alluxio_s3.storage import NoSuchPath, ObjectChanged, PartPlace, PathTooLong, Status
+from alluxio_s3.storage import NoSuchPath, PathTooLong, Status
 from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.s3.attributes import owner_of, status_of
 from alluxio_s3.ufs.s3.client import Answer, Client, Order
@@ -18,9 +17,6 @@ from alluxio_s3.ufs.s3.options import Options
 T = TypeVar("T")
 
 MAX_KEY_BYTES = 1024  # "Creating object key names" in the S3 user guide
-# The ETag of an object that was made of parts ends with how many.
-_MULTIPART = re.compile(r"-(\d+)$")
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
 @define
@@ -88,43 +84,6 @@ class Bucket:
         except Refused as refused:
             if refused.code != "AccessDenied":
                 raise storage_error(refused, "") from None
-
-    async def part(self, status: Status, number: int) -> PartPlace | None:
-        """Where part ``number`` of the object of ``status`` is: what HeadObject with ``partNumber`` says. See IPartLocator."""
-        made_of = _MULTIPART.search(status.etag)
-        if made_of is None or not status.size:
-            return None
-        answer = None if number > int(made_of[1]) else await self._head_part(status, number)
-        if answer is None:
-            return PartPlace(0, 0, int(made_of[1]))
-        count, parts = int(answer.headers.get("content-length", 0)), int(answer.headers.get("x-amz-mp-parts-count") or made_of[1])
-        told = _CONTENT_RANGE.fullmatch(answer.headers.get("content-range", ""))
-        if told is not None:
-            return PartPlace(int(told[1]), int(told[2]) + 1 - int(told[1]), parts)
-        if parts > 1 and count == status.size:  # the store does not know the question
-            return None
-        # Some stores tell how long a part is, but not where.
-        offset = 0 if number < parts else status.size - count
-        for before in range(1, number if number < parts else 1):
-            answer = await self._head_part(status, before)
-            offset += 0 if answer is None else int(answer.headers.get("content-length", 0))
-        return PartPlace(offset, count, parts) if offset + count <= status.size else None
-
-    async def _head_part(self, status: Status, number: int) -> Answer | None:
-        """What the store says of a part; None if there is none."""
-        key, path = self.key(status.path), status.path
-        try:
-            answer = await self.client.ask(Order("HEAD", key, {"partNumber": str(number)}))
-            if answer.headers.get("etag", "").strip('"') != status.etag:
-                # It is the part's own, or that of another version.
-                await self.client.ask(Order("HEAD", key, headers={"If-Match": f'"{status.etag}"'}))
-        except Refused as refused:
-            if refused.status in (404, 412):
-                raise ObjectChanged(path) from None
-            if refused.status in (400, 416):
-                return None
-            raise storage_error(refused, path) from None
-        return answer
 
     async def head_marker(self, path: str) -> tuple[Status, str | None]:
         """The marker of a bucket, and the bucket's owner. Raises NoSuchPath."""

@@ -28,6 +28,7 @@ from alluxio_s3.ufs.s3.buckets import S3Buckets
 from alluxio_s3.ufs.s3.client import Client
 from alluxio_s3.ufs.s3.listing import list_keys
 from alluxio_s3.ufs.s3.options import Options, read_options
+from alluxio_s3.ufs.s3.part_places import PartPlaces
 from alluxio_s3.ufs.s3.reader import S3Reader
 from alluxio_s3.ufs.s3.uploads import S3Uploads
 from alluxio_s3.ufs.s3.writer import S3Writer
@@ -43,6 +44,7 @@ class S3UnderFileSystem:
         self._client = Client(options, reactor, threads)
         self._bucket = Bucket(options, self._client, threads)
         self._buckets = S3Buckets(self._bucket)
+        self._places = PartPlaces(self._bucket)
         self._uploads = S3Uploads(self._bucket, self._check_place, wall_clock(reactor))
 
     def __conform__(self, interface: object) -> object:
@@ -93,7 +95,7 @@ class S3UnderFileSystem:
 
     async def part(self, status: Status, number: int) -> PartPlace | None:
         """See IPartLocator."""
-        return await self._bucket.part(status, number)
+        return await self._places.part(status, number)
 
     async def set_tags(self, path: str, tags_: Mapping[str, str]) -> None:
         """See IAttributeUpdater. Of the root of a mount without a prefix they are those of the bucket itself."""
