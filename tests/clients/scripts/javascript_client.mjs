@@ -99,7 +99,7 @@ const tests = {
     }
     const head = await client.send(new s3.HeadObjectCommand({ Bucket, Key: `up/${20 * MIB}` }));
     assert.equal(head.ContentType, "text/csv");
-    assert.match(head.ETag, /-4"$/);
+    assert.match(head.ETag, /-[04]"$/); // how many parts, or 0 from a store whose ETags are of versions
   },
 
   // Presigned URLs upload and download; the presigner moves metadata, tags and checksums from the headers into the query.
