@@ -92,11 +92,14 @@ class HotObjects:
 
     def _open(self, path: str) -> HotObject | None:
         """The same with all that has to be looked at."""
+        limit = None if self._limit is None else self._limit(path)
+        if limit is not None and limit <= 0:
+            return None
         state = self._state()
         known = self._recall(path)
         if known is None or known.status is None or not self._memory.is_fresh(known):
             return None
-        if self._limit is not None and not 0 <= self._now() - known.checked_ns < self._limit(path) * 1000 - 1:
+        if limit is not None and not 0 <= self._now() - known.checked_ns < limit * 1000 - 1:
             return None
         if not 0 < known.status.size <= self._store.page_bytes:
             return None

@@ -8,7 +8,6 @@ has only characters that no client encodes anew (RFC 3986, 2.3).
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -19,7 +18,7 @@ from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from alluxio_s3.cluster.seals import derived
+from alluxio_s3.cluster.seals import derived, mac
 from alluxio_s3.interfaces import IAuthenticator, IExpiring, IMember, IPrincipal
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.request import RequestHead
@@ -34,6 +33,7 @@ LEAST_SECONDS = 2.0
 SKEW_SECONDS = 900.0
 # Groups and roles may be many; URLs may not be long.
 MAX_TOKEN = 2048
+_MAC_BYTES = 20
 _METHODS = frozenset({"GET", "HEAD"})
 _REFUSED = "The redirect that this request follows is not, or no more, good for it: ask the first endpoint again."
 
@@ -90,9 +90,9 @@ class HopTokens:
 
     def read(self, token: str, method: str, target: Target) -> Hop:
         """What ``token`` says. Raises S3Error AccessDenied if it isn't a member's, or not for ``method`` on ``target``, or not any more."""
-        payload, _, mac = token.partition(".")
+        payload, _, seal = token.partition(".")
         try:
-            good = method in _METHODS and len(token) <= MAX_TOKEN and hmac.compare_digest(_decoded(mac), self._mac(payload, target))
+            good = method in _METHODS and len(token) <= MAX_TOKEN and hmac.compare_digest(_decoded(seal), self._mac(payload, target))
         except ValueError:
             good = False
         if not good:
@@ -109,7 +109,7 @@ class HopTokens:
         # Some clients encode path and query anew: what counts is what they mean.
         pairs = [pair for pair in target.query.pairs if pair[0] != HOP]
         told = json.dumps([payload, target.bucket, target.key, pairs]).encode()
-        return hmac.new(derived(self._secret(), "hop token"), told, hashlib.sha256).digest()[:20]
+        return mac(derived(self._secret(), "hop token"), told, _MAC_BYTES)
 
 
 @implementer(IAuthenticator)

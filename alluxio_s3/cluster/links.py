@@ -15,6 +15,7 @@ from twisted.internet import error
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 
 # One read of a body takes at most so much, and while any of it waits no more is read: large pieces cost the least for each byte.
@@ -50,6 +51,8 @@ class Link(Protocol):
     transport: Any
     # Which process of the peer answers it.
     process = ""
+    # Whether the transport is the socket itself.
+    _at_once = False
     # Called if it ends by itself.
     ended: Callable[[], None] | None = None
 
@@ -134,8 +137,17 @@ class Link(Protocol):
         self._asking = Deferred(lambda _: self.abort())
         self._patience = answer
         self._wait(sign)
-        self.transport.write(request)
+        self._write(request)
         return await self._asking
+
+    def _write(self, request: bytes) -> None:
+        """At once, not when the reactor comes round: nothing else waits to be sent, since what was asked before has been answered."""
+        sent = 0
+        if self._at_once:
+            with suppress(OSError):  # a full socket, or a dead one: the transport finds out which
+                sent = self.transport.getHandle().send(request)
+        if sent < len(request):
+            self.transport.write(request[sent:])
 
     async def read(self) -> bytes:
         """The next piece of the body; empty when there is no more. Raises LinkBroken."""
@@ -161,6 +173,7 @@ class Link(Protocol):
 
     def connectionMade(self) -> None:  # noqa: N802  # Twisted's name
         """It is there."""
+        self._at_once = isinstance(self.transport, Connection)
         self.transport.bufferSize = READ_BYTES
         with suppress(AttributeError, OSError):
             self.transport.setTcpNoDelay(True)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from attrs import field, frozen
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from alluxio_s3.cluster.arrivals import Arrivals
-from alluxio_s3.cluster.clients import FOLLOWS, RESIGNS, Clients
+from alluxio_s3.cluster.clients import FOLLOWS, RESIGNS, Client, Clients
 from alluxio_s3.cluster.hops import HOP, HopTokens
 from alluxio_s3.interfaces import Elsewhere, IMembers, IMetrics, IOwned, IPrincipal, IRouting, ITally, IUnderFileSystem, Member, Steered
 from alluxio_s3.s3.errors import S3Error
@@ -86,31 +86,30 @@ class Routing:
 
     def _judge(self, head: RequestHead, owner: Member) -> tuple[str, bool]:
         """Why it is to be redirected, and True; or why not, and False. All that can be told without asking anybody."""
-        mode = self.policy.mode
-        override = head.headers.get(OVERRIDE, "").lower()
         kind = self.clients.find(head.headers.get("user-agent", ""))
-        checks = (
-            (HOP in head.target.query, "hop"),
-            (mode == "never", "policy"),
-            (override == "false", "override"),
-            ((owner.https_port if head.secure else owner.http_port) is None, "protocol"),
-            (_raw_path(head.raw_target) is None, "target"),
-            (kind.may != FOLLOWS and any(name.lower() in _PRESIGNED for name in head.target.query), "presigned"),
-            (self._too_short(head), "size"),
-            (kind.may != FOLLOWS and self._returns(head), "loop"),
-        )
-        for holds, reason in checks:
+        for holds, reason in self._hindrances(head, owner, kind):
             if holds:
                 return reason, False
-        if override == "true":
+        if head.headers.get(OVERRIDE, "").lower() == "true":
             return "override", True
-        if mode == "always":
+        if self.policy.mode == "always":
             return "policy", True
         if kind.may not in (FOLLOWS, RESIGNS):
             return f"client-{kind.may}", False
         if kind.may == FOLLOWS and self.arrivals.stops(_client(head)):
             return "client-stopped", False
         return "client", True
+
+    def _hindrances(self, head: RequestHead, owner: Member, kind: Client) -> Iterator[tuple[bool, str]]:
+        """What would keep anybody from being redirected: whether it does, and its name. Looked at one after the other, until one does."""
+        yield HOP in head.target.query, "hop"
+        yield self.policy.mode == "never", "policy"
+        yield head.headers.get(OVERRIDE, "").lower() == "false", "override"
+        yield (owner.https_port if head.secure else owner.http_port) is None, "protocol"
+        yield _raw_path(head.raw_target) is None, "target"
+        yield kind.may != FOLLOWS and any(name.lower() in _PRESIGNED for name in head.target.query), "presigned"
+        yield self._too_short(head), "size"
+        yield kind.may != FOLLOWS and self._returns(head), "loop"
 
     def _too_short(self, head: RequestHead) -> bool:
         asked = _CLOSED_RANGE.fullmatch(head.headers.get("range", ""))
@@ -128,7 +127,7 @@ class Routing:
 
     def _returns(self, head: RequestHead) -> bool:
         """Whether that client has just been sent away for that path."""
-        sent = self._sent.get((_client(head), f"{head.target.bucket}/{head.target.key}"))
+        sent = self._sent.get((_client(head), f"{head.target.bucket}/{head.target.key}")) if self._sent else None
         return sent is not None and 0 <= self.clock.seconds() - sent < LOOP_SECONDS
 
     def _send(self, head: RequestHead, principal: IPrincipal, owner: Member, reason: str) -> Steered:

@@ -8,6 +8,7 @@ process answers a connection is asked first; so what one has taken is no good fo
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import json
 import os
@@ -26,13 +27,18 @@ HEADER = "alluxio-peer"
 GOOD_SECONDS = 900.0
 WINDOW = 8192
 MOST_SENDERS = 4096
-_MAC = 32
+MAC_BYTES = 16
 
 
 @lru_cache(maxsize=16)
 def derived(secret: bytes, purpose: str) -> bytes:
     """The members' key for one purpose: what is made for one is no good for another."""
     return hmac.digest(secret, f"alluxio-s3 1 {purpose}".encode(), "sha256")
+
+
+def mac(key: bytes, message: bytes, size: int = MAC_BYTES) -> bytes:
+    """What only who has ``key`` can make of ``message``: BLAKE2b with a key (RFC 7693), a third of the work of an HMAC of OpenSSL."""
+    return hashlib.blake2b(message, key=key, digest_size=size).digest()
 
 
 class BadSeal(Exception):
@@ -94,7 +100,7 @@ class Seals:
         return hmac.compare_digest(value.encode(), self.seal_answer(mark, status, length, told).encode())
 
     def _mac(self, *parts: str) -> str:
-        return hmac.digest(derived(self._members.secret, "peers"), json.dumps(parts).encode(), "sha256").hex()[:_MAC]
+        return mac(derived(self._members.secret, "peers"), json.dumps(parts).encode()).hex()
 
     def _is_new(self, sender: str, number: int) -> bool:
         highest, bits = self._seen.get(sender, (0, 0))

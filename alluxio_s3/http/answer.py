@@ -18,11 +18,13 @@ from alluxio_s3.actions.exchange import ReaderBody, Response
 from alluxio_s3.http.channel import S3Request
 from alluxio_s3.http.relay import LEAST_BYTES, Pipe, Relay, takes_flows
 from alluxio_s3.http.sendfile import FileSender, takes_files
-from alluxio_s3.http.spans import SpanSender
+from alluxio_s3.http.spans import SpanSender, gathered
 from alluxio_s3.interfaces import IFileBacked, IFlowingReader, ISpanReader
 from alluxio_s3.storage import ObjectChanged
 from alluxio_s3.threads import Threads
 
+# Up to here a body is read whole before its head goes out.
+IN_ONE_BYTES = 16 << 10
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
 _NO_BODY = frozenset({204, 304})
 # What may not stand in a header's value: controls, less the tab.
@@ -68,10 +70,36 @@ async def _send(request: S3Request, response: Response, common: bytes, threads: 
     if isinstance(body, bytes):
         request.channel.writeSequence([head, body] if has_body else [head])
         request.bytes_sent = len(body) if has_body else 0
+    elif has_body and isinstance(body, ReaderBody) and 0 < body.count <= IN_ONE_BYTES and _may_wait(request, body):
+        await _at_once(request, head, body, threads)
     else:
         request.channel.write(head)
         if has_body:
             await _stream(request, body, threads)
+
+
+def _may_wait(request: S3Request, body: ReaderBody) -> bool:
+    """Whether the head may wait for such a body. What a file gives is sent from it, and looked at once more before its end."""
+    return IFileBacked(body.reader, None) is None or not takes_files(request.channel.transport)
+
+
+async def _at_once(request: S3Request, head: bytes, body: ReaderBody, threads: Threads) -> None:
+    """A small body goes out together with the head: one segment, and whoever gets it wakes up once."""
+    reader, pace = body.reader, request.channel.pace
+    spanning = ISpanReader(reader, None) if takes_files(request.channel.transport) else None
+    if spanning is not None:
+        data = await gathered(spanning.spans(body.offset, body.count), threads)
+    else:
+        async with aclosing(reader.read(body.offset, body.count)) as pieces:  # type: ignore[type-var]  # async generators
+            data = b"".join([piece async for piece in pieces])
+    if len(data) != body.count:
+        raise ObjectChanged(reader.status.path, "the under-store gave another number of bytes than it announced")
+    if request.gone:
+        raise CancelledError
+    request.channel.writeSequence([head, data])
+    request.bytes_sent = len(data)
+    if pace is not None:
+        await pace.wait(len(data))
 
 
 def _framed(request: S3Request, response: Response, *, has_body: bool) -> dict[str, str]:

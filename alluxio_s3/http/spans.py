@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Coroutine, Generator
+from contextlib import aclosing
 from typing import Any
 
 from attrs import frozen
@@ -40,6 +41,27 @@ class _Begun:
                     waited = self.step.send(result)
             except StopIteration as done:
                 return done.value
+
+
+async def gathered(items: AsyncIterator[bytes | Span], threads: Threads) -> bytes:
+    """What ``items`` gives, which is little, in memory. The files are released. Raises ObjectChanged, and what ``items`` raises."""
+    async with aclosing(items) as source:  # type: ignore[type-var]  # async generators, by the interface's word
+        return b"".join([item if isinstance(item, bytes) else await _read(item, threads) async for item in source])
+
+
+async def _read(span: Span, threads: Threads) -> bytes:
+    file, count, offset = span.file, span.count, span.offset
+    try:
+        if is_hot(file.fileno(), offset, count):
+            data = os.pread(file.fileno(), count, offset)
+        else:
+            data = await threads.run(os.pread, file.fileno(), count, offset)
+        file.check_unchanged()
+    finally:
+        file.release()
+    if len(data) != count:
+        raise ObjectChanged("", "the file is shorter than it was")
+    return data
 
 
 @implementer(IPullProducer)

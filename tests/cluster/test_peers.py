@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import Any
 import pytest
 import pytest_twisted
 from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet import reactor
 from twisted.internet._resolver import HostResolution
 from twisted.internet.defer import Deferred
@@ -35,6 +39,7 @@ from alluxio_s3.ufs.memory import MemoryUnderFileSystem
 from tests.cluster.fixed_members import FixedMembers, member, owned_by
 from tests.cluster.waiting import until
 from tests.cluster.workers import PAGE, InnerWorker, start_workers
+from tests.http.conftest import RawClient
 
 NAMES = ["worker-1", "worker-2", "worker-3"]
 PATIENT = Patience(30.0, 30.0, 60.0)
@@ -123,6 +128,25 @@ async def test_what_another_owns_is_read_through_it(cluster) -> None:
         await until(lambda worker=worker: worker.cache.fills.budget.taken == 0)
         assert await ICachedReader(reader).resident(0, 1 << 20) == kept
         await reader.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_questions_go_past_the_framework(cluster, monkeypatch) -> None:
+    """What peers ask is in the form that is answered without twisted.web; in any other form it is answered, too, or refused."""
+    made = await cluster()
+    first, second, _ = made.workers
+    key = made.key(2)
+    await made.put(made.shared, key, b"right")
+    asked = []
+    serve = second.site.serve
+    monkeypatch.setattr(second.site, "serve", lambda request: (asked.append(request.uri), serve(request)))
+    assert await read(await first.store.open(key)) == b"right"
+    assert not asked
+    client = await connectProtocol(TCP4ClientEndpoint(reactor, second.members.me.host, second.port), RawClient())
+    client.write(b"GET /none HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert b" 403 " in await client.until(b"\r\n\r\n")
+    assert asked == [b"/none"]
+    client.leave()
 
 
 @pytest_twisted.ensureDeferred
@@ -735,3 +759,20 @@ def test_messages_come_back() -> None:
     assert again.status.provenance == status.provenance
     with pytest.raises(Unavailable):
         Told("r", Status("p", 1, 1, "e", "v", Attributes(user_metadata={"a": "x" * 30_000}))).text()
+
+
+@given(st.dictionaries(st.sampled_from(["path", "store", "offset", "validator"]), st.text(st.characters(codec="utf-8"))))
+def test_questions_come_back(values: dict[str, str]) -> None:
+    """A question is the same when it has been a target, which has nothing in it that ends one."""
+    question = Question("open", values)
+    assert Question.read(question.target) == question
+    assert re.fullmatch(r"[!-~]+", question.target)
+
+
+@given(st.text())
+def test_no_other_question_makes_sense(text: str) -> None:
+    """What is no question is a ValueError, whatever it is."""
+    with contextlib.suppress(ValueError):
+        assert Question.read(f"/{VERSION}/open?{text}").verb == "open"
+    with pytest.raises(ValueError, match="there is no|unpack"):
+        Question.read(f"/none/{text}")

@@ -17,7 +17,7 @@ from twisted.internet.ssl import optionsForClientTLS
 
 from alluxio_s3.http.certificates import Certificates
 from alluxio_s3.http.sendfile import SLICE_BYTES
-from alluxio_s3.http.spans import SpanSender
+from alluxio_s3.http.spans import SpanSender, gathered
 from alluxio_s3.http.tls_transport import TlsEndpoint
 from alluxio_s3.http.transport import EagerPort
 from alluxio_s3.interfaces import Span
@@ -245,4 +245,27 @@ async def test_a_client_that_leaves_ends_everything(pair: Pair, waiting: bool) -
     sending.cancel()
     await turns(3)
     assert failures[0].check(CancelledError)
+    assert pair.let_go
+
+
+@pytest.mark.parametrize("hot", [True, False])
+@pytest_twisted.ensureDeferred
+async def test_a_little_is_gathered(pair: Pair, monkeypatch: pytest.MonkeyPatch, hot: bool) -> None:
+    """What is small is had in memory whole, from files in memory and from others, and the files are let go of."""
+    monkeypatch.setattr("alluxio_s3.http.spans.is_hot", lambda *_: hot)
+    assert await gathered(pair.items([pair.span(b"one", 5), b"two", pair.span(b"three")]), pair.threads) == b"onetwothree"
+    assert pair.let_go
+
+
+@pytest.mark.parametrize("change", [b"", b"x" * 4096])
+@pytest_twisted.ensureDeferred
+async def test_what_has_changed_is_not_gathered(pair: Pair, change: bytes) -> None:
+    """A file that was changed, or has become shorter, since it was opened is an error, and so is one of who gives."""
+    items = [b"before", pair.span(bytes(4096)), Unavailable("p")]
+    (pair.directory / "file0").write_bytes(change)
+    with pytest.raises(ObjectChanged):
+        await gathered(pair.items(items), pair.threads)
+    assert pair.let_go
+    with pytest.raises(Unavailable):
+        await gathered(pair.items([pair.span(b"good"), Unavailable("p")]), pair.threads)
     assert pair.let_go
