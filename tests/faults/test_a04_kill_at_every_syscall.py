@@ -260,8 +260,8 @@ def rounds(counts: Sequence[Counter[str]]) -> list[Round]:
     return [Round(kind, number, jobs) for (kind, number), jobs in sorted(found.items())]
 
 
-def killed_in(given: Round, tracer: Tracer, scratch: Path) -> tuple[int, list[str]]:
-    """How many were killed, and what was wrong then."""
+def killed_in(given: Round, tracer: Tracer, scratch: Path) -> tuple[list[str], list[str]]:
+    """In what those were that were killed, and what was wrong then."""
     jobs = prepared(scratch, given.jobs)
     ended = tracer.end(jobs, given.kind, given.number)
     assert set(ended) <= {0, -signal.SIGKILL}, ended
@@ -271,7 +271,7 @@ def killed_in(given: Round, tracer: Tracer, scratch: Path) -> tuple[int, list[st
         if problem is not None:
             wrong.append(f"{job.act} of {job.length}, old {job.old}, xattrs {job.xattrs}, {given.kind} {given.number}: {problem}")
     shutil.rmtree(scratch)
-    return sum(one != 0 for one in ended), wrong
+    return [job.act for job, status in zip(jobs, ended, strict=True) if status], wrong
 
 
 def test_killed_at_every_call(tmp_path: Path, tracers: list[Tracer]) -> None:
@@ -279,13 +279,15 @@ def test_killed_at_every_call(tmp_path: Path, tracers: list[Tracer]) -> None:
     counts = tracers[0].count(prepared(tmp_path / "count"), tmp_path / "trace")
     todo = rounds(counts)
     killed: Counter[str] = Counter()
+    acts: Counter[str] = Counter()
     wrong: list[str] = []
 
     def work(tracer: Tracer) -> None:
         while todo:
             given = todo.pop()
-            count, found = killed_in(given, tracer, tmp_path / f"{given.kind}-{given.number}")
-            killed[given.kind] += count
+            ended, found = killed_in(given, tracer, tmp_path / f"{given.kind}-{given.number}")
+            killed[given.kind] += len(ended)
+            acts.update(ended)
             wrong.extend(found)
 
     with ThreadPoolExecutor(len(tracers)) as threads:
@@ -294,5 +296,5 @@ def test_killed_at_every_call(tmp_path: Path, tracers: list[Tracer]) -> None:
     assert wrong == [], "\n".join(wrong)
     assert killed["renameat"] > 10
     calls = sum(sum(count.values()) for count in counts)
-    told = f"{sum(killed.values())} kills of {len(counts)} jobs that make {calls} calls, at {dict(sorted(killed.items()))}"
+    told = f"{sum(killed.values())} kills of {len(counts)} jobs that make {calls} calls, in {dict(acts)}, at {dict(sorted(killed.items()))}"
     report("A4, A5", f"{told}: 0 lost, 0 torn, 0 temporary files, 0 stuck uploads; harmless leftovers: {dict(LEFT)}")
