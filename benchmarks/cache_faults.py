@@ -18,8 +18,8 @@ from typing import Any
 from attrs import frozen
 
 PAGES, OBJECTS = 12, 24
-# What a disk is written in.
-BLOCK = 4096
+# What a disk is written in; and how often one looks which pages there are.
+BLOCK, LISTED_SECONDS = 4096, 0.1
 KINDS = ("", "", "", "", "", "", "error", "short", "long", "changed")
 
 
@@ -87,11 +87,13 @@ def flip(directory: Path, seed: int, parent: int, seconds: float = 0.002, told: 
     It is done as a disk does it: what the kernel has read before, and perhaps handed to a socket, stays as it was (sendfile(2) gives a
     socket the kernel's own pages, and a write to the file would change them there). How often is written to ``told``.
     """
-    chance, done = random.Random(seed), 0
+    chance, done, listed_at = random.Random(seed), 0, float("-inf")
     block = mmap.mmap(-1, BLOCK)
+    files: list[Path] = []
     while os.getppid() == parent:
         time.sleep(seconds)
-        files = [*directory.glob("pages/*/*")]
+        if time.monotonic() - listed_at > LISTED_SECONDS:
+            files, listed_at = [*directory.glob("pages/*/*")], time.monotonic()
         if len(files) < 2:
             continue
         try:
