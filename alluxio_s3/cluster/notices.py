@@ -12,16 +12,14 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from alluxio_s3.cluster.ownership import Ownership
-from alluxio_s3.cluster.peers import PeerFailed, Peers
+from alluxio_s3.cluster.ownership import MOST_TOLD, Ownership
+from alluxio_s3.cluster.peers import PeerAbsent, PeerFailed, Peers
 from alluxio_s3.interfaces import IMembers, Member
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.storage import NoSuchPath, PathConflict, StorageError, Unavailable
 
 T = TypeVar("T")
 
-# So many others are asked, one after the other, which members there are.
-OTHERS_ASKED = 2
 # How soon leaving word is tried again, how many words are left at once, and of how many paths; of more, word is left of everything.
 AGAIN_SECONDS = 1.0
 AT_ONCE = 50
@@ -127,39 +125,37 @@ class Notices:
                 raise Unavailable(path, "it is written, and not every worker can be told") from None
 
     async def _told(self, path: str, store: str) -> set[str] | None:
-        """The rings of those that know now; None if somebody could not be told."""
+        """The rings of those that know now; None if somebody could not be told.
+
+        While this worker is not certain it may have been taken for gone, alone or together with others, and what they owned be another's
+        since. So all that it knows of are told, and somebody has to answer.
+        """
         witnesses = self.ownership.witnesses(path)
         if witnesses is None:
             return None
-        asked = [Deferred.fromCoroutine(self._forgotten(one, path, store)) for one in witnesses]
-        rings = [ring for _, ring in await DeferredList(asked)]
-        if not rings and not self.members.is_certain():
-            rings = await self._heard(path, store)
-        known = {ring for ring in rings if ring is not None}
-        return None if None in rings else known
+        certain = self.members.is_certain()
+        told = {self.members.me.worker, *(one.worker for one in witnesses)}
+        others = [] if certain else [one for one in self.members.live if one.worker not in told]
+        if len(others) > MOST_TOLD:
+            return None
+        asked = [self._forgotten(one, path, store, None) for one in witnesses]
+        asked += [self._forgotten(one, path, store, "") for one in others]  # where nobody is, nobody remembers anything
+        rings = [ring for _, ring in await DeferredList([Deferred.fromCoroutine(one) for one in asked])]
+        known = {ring for ring in rings if ring}
+        if None in rings or not (certain or known or self.members.is_alone()):
+            return None
+        return known
 
-    async def _heard(self, path: str, store: str) -> list[str | None]:
-        """The ring of another, for who owns the path as far as it knows, and may not know; of a worker that is alone, nothing.
-
-        It may have been taken for gone, and what it owned be another's since. Who knows of no others any more, or has not heard of any
-        yet, may be cut off from where they are.
-        """
-        me = self.members.me.worker
-        if self.members.is_alone():
-            return []
-        for other in self.members.owners(path, OTHERS_ASKED + 1):
-            ring = None if other.worker == me else await self._forgotten(other, path, store)
-            if ring is not None:
-                return [ring]
-        return [None]
-
-    async def _forgotten(self, witness: Member, path: str, store: str) -> str | None:
+    async def _forgotten(self, other: Member, path: str, store: str, absent: str | None) -> str | None:
+        """The ring that it knows of; ``absent`` if nobody is there, and None if it could not be told."""
         try:
-            return await self.peers.forget(witness, path, store)
+            return await self.peers.forget(other, path, store)
+        except PeerAbsent:
+            return absent
         except (PeerFailed, StorageError):
             return None
         except Exception:  # noqa: BLE001  # whatever it was, nobody may take it for a word of the owner
-            self._log.failure("{worker} could not be told of a change", worker=witness.worker)
+            self._log.failure("{worker} could not be told of a change", worker=other.worker)
             return None
 
     async def _tell_if_possible(self, path: str, store: str) -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from attrs import define, frozen
+from twisted.internet import error
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.protocol import Factory
@@ -44,6 +45,10 @@ FOR_OTHERS = Patience(1.0, 1.0, 60.0)
 
 class PeerFailed(Exception):
     """A peer did not answer, or can't. What it was asked may be asked of another, or of the store."""
+
+
+class PeerAbsent(PeerFailed):
+    """Its machine says that nobody listens there."""
 
 
 @define(eq=False)
@@ -250,7 +255,8 @@ class Peers:
             raise
         except Exception as problem:  # noqa: BLE001  # whatever a network can do, and a name that is none
             self._suspect(member, problem)
-            raise PeerFailed(f"{member.worker}: {problem or type(problem).__name__}") from None
+            failure = PeerAbsent if isinstance(problem, error.ConnectionRefusedError) else PeerFailed
+            raise failure(f"{member.worker}: {problem or type(problem).__name__}") from None
         return link
 
     def _look_after(self, member: Member) -> None:

@@ -543,6 +543,29 @@ async def test_a_writer_that_was_taken_for_gone(cluster) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_writers_that_are_cut_off_together(cluster, monkeypatch) -> None:
+    """Who is not certain tells all that it knows of, and leaves word if it is cut off from one, though those with it see no more."""
+    made = await cluster(freshness="max_age", max_age=3600)
+    first, second, third = made.workers
+    for one in (first, second):
+        one.members.certain = False
+    key = made.key(2)
+    await made.put(third.store, key, b"one")
+    await made.put(first.store, key, b"two")
+    assert first.members.marked == []
+    monkeypatch.setattr("alluxio_s3.cluster.peers.FOR_OTHERS", Patience(30.0, 0.2, 60.0))
+    with socket.create_server((third.members.me.host, 0)) as silent:
+        cut_off = evolve(third.members.me, peer_port=silent.getsockname()[1])
+        first.members.change([cut_off if one.worker == "worker-3" else one for one in first.members.live])
+        first.members.can_mark = False
+        with pytest.raises(Unavailable):
+            await made.put(first.store, key, b"three")
+        for one in (first, second):
+            one.members.certain = True
+        await made.put(first.store, key, b"four")
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_writer_that_knows_nobody(cluster) -> None:
     """Who is not certain and knows of nobody else leaves word, unless there was never anybody: others may be where it does not reach."""
     made = await cluster(freshness="max_age", max_age=3600)

@@ -116,6 +116,17 @@ def one_way(field: Field) -> Iterator[str]:
 
 
 @contextmanager
+def split(field: Field) -> Iterator[str]:
+    """Two workers are cut off together: from etcd, from the other workers, or, more often, from both."""
+    pair = field.random.sample(WORKERS, 2)
+    others = [name for name in (*WORKERS, GUEST) if name not in pair]
+    beyond = field.random.choice(([*ETCD, *others], [*ETCD, *others], list(ETCD), others))
+    with ExitStack() as undo:
+        _silence(field, undo, [way for one in pair for other in beyond for way in ((one, other), (other, one))])
+        yield f"{' and '.join(pair)} are cut off together from {', '.join(beyond)}"
+
+
+@contextmanager
 def etcd(field: Field) -> Iterator[str]:
     """etcd is killed, stands still or is cut off: one node of it, or all."""
     nodes = field.etcd if field.random.random() < 0.7 else [field.random.choice(field.etcd)]
@@ -158,6 +169,7 @@ NEMESES: Mapping[str, Nemesis] = {
     "stop": stop,
     "cut": cut,
     "one-way": one_way,
+    "split": split,
     "leave": leave,
     "etcd": etcd,
     "mix": mix,
