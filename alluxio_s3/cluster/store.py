@@ -32,6 +32,7 @@ from alluxio_s3.interfaces import (
     IReadOnly,
     IRemembering,
     IRemote,
+    IResidency,
     ITagReader,
     IUnderFileSystem,
     Member,
@@ -82,7 +83,7 @@ class ClusterStore:
 
     def _offer(self, interface: Any) -> object:
         # What is hot here is given only as far as ``rely`` has it.
-        if interface in (IBucketContainer, IHotObjects, IPartLocator, ITagReader, IReadOnly, IRemote):
+        if interface in (IBucketContainer, IHotObjects, IPartLocator, ITagReader, IReadOnly, IRemote, IResidency):
             return interface(self.here, None)
         wrap: Any = {IMultipartUploads: SharedUploads, IAttributeUpdater: SharedAttributes}.get(interface)
         found = None if wrap is None else interface(self.here, None)

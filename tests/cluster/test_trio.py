@@ -60,6 +60,20 @@ def test_reads_through_any_worker(trio: Trio) -> None:
     assert get(url(trio, 0, trio.key(1, "nothing"))).status == 404
 
 
+def test_a_listing_tells_what_the_worker_has(trio: Trio) -> None:
+    """How much of an object is in the cache is told of the worker that is asked: its owner has it, whoever was asked for it."""
+    key, data = trio.key(1, "listed"), os.urandom(3 * MIB)
+    trio.put(key, data)
+    for number in (0, 1):
+        assert get(url(trio, number, key), {"x-alluxio-load": "true"}).body == data
+
+    def told(number: int) -> bytes:
+        listing = get(f"{trio.endpoints[number]}/objects?list-type=2&prefix={key}", {"x-alluxio-residency": "true"}).body
+        return listing.partition(b"<Residency>")[2].partition(b"</Residency>")[0]
+
+    assert (told(0), told(1)) == (b"0", str(3 * MIB).encode())
+
+
 def test_a_follower_is_redirected(trio: Trio) -> None:
     """A 307 to the owner in the form that most clients follow: chunked, with S3's document. What it leads to is final."""
     key, data = trio.key(1, "redirected é"), os.urandom(2 * MIB)
