@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -74,6 +73,7 @@ def test_expect_continue(plain: Program, url: str, tmp_path: Path) -> None:
     assert b"<Code>NoSuchBucket</Code>" in refused.stdout
 
 
+@pytest.mark.needs("digests as ETags")
 def test_head(plain: Program, url: str) -> None:
     """HEAD has the headers of GET and no body."""
     plain("-T", "-", f"{url}/k", data=b"hello")
@@ -103,9 +103,9 @@ def test_resume(plain: Program, url: str, tmp_path: Path) -> None:
 def test_not_modified(plain: Program, url: str) -> None:
     """A GET for what the client has already is 304 without a body, by ETag and by date."""
     plain("-T", "-", f"{url}/k", data=b"hello")
-    shown = plain.text("-I", "-w", "%{json}", "-o", "/dev/null", f"{url}/k")
-    etag = '"5d41402abc4b2a76b9719d911017c592"'
-    assert json.loads(shown)["http_code"] == 200
+    shown = plain.text("-I", "-w", "%{http_code} %header{etag}", "-o", "/dev/null", f"{url}/k")
+    code, _, etag = shown.partition(" ")
+    assert code == "200"
     report = ("-w", "%{http_code} %{size_download} %header{etag}")
     assert plain.text(*report, "-H", f"If-None-Match: {etag}", f"{url}/k") == f"304 0 {etag}"
     modified = plain.text("-I", "-o", "/dev/null", "-w", "%header{last-modified}", f"{url}/k")
