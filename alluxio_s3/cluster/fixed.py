@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 from attrs import define, evolve, field
 from zope.interface import implementer
@@ -45,6 +46,7 @@ def parse_members(text: str, http_port: int, peer_port: int, https_port: int | N
 class FixedMembers(OwnersKnown):
     """``me`` and ``others``, for good. ``now`` tells seconds by a clock that never goes back."""
 
+    leased: ClassVar[bool] = False
     me: Member
     others: Mapping[str, Member]
     now: Callable[[], float]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from attrs import define, evolve, field
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
@@ -80,6 +80,7 @@ class EtcdMembers(OwnersKnown):
     clock that runs while the machine sleeps. ``shared`` is the secret, if it is not kept in etcd.
     """
 
+    leased: ClassVar[bool] = True
     me: Member
     slot: int
     etcd: Etcd

@@ -133,7 +133,7 @@ class Notices:
         witnesses = self.ownership.witnesses(path)
         if witnesses is None:
             return None
-        certain = self.members.is_certain()
+        certain = self.members.is_certain() or not self.members.leased
         told = {self.members.me.worker, *(one.worker for one in witnesses)}
         others = [] if certain else [one for one in self.members.live if one.worker not in told]
         if len(others) > MOST_TOLD:

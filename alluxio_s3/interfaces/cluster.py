@@ -39,6 +39,7 @@ class IMembers(Interface):
     secret: bytes = Attribute(
         "What only members know, at least 32 bytes: their requests and tokens are signed with it. It may change: ask for it each time."
     )
+    leased: bool = Attribute("Whether members have leases. Where they have none, nobody is ever certain.")
 
     def owners(path: str, count: int = 1) -> tuple[Member, ...]:
         """The first ``count`` owners of ``path`` (``/bucket/key``), the best first, of those who are not suspect; never empty.

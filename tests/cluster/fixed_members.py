@@ -24,6 +24,7 @@ class FixedMembers:
     """``live``, of whom ``me`` is one; ``change`` makes them others."""
 
     secret = SECRET
+    leased = True
 
     def __init__(self, me: str, live: Sequence[Member]) -> None:
         self._name = me
