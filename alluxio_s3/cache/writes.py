@@ -9,21 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
+from attrs import define, field
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from alluxio_s3.cache.freshness import Memory
 from alluxio_s3.cache.reader import CachedReader
-from alluxio_s3.interfaces import (
-    IAttributeUpdater,
-    IBucketContainer,
-    IMultipartUploads,
-    IObjectReader,
-    IObjectWriter,
-    IPartLocator,
-    IRangeCopier,
-    IRepeatedCompletions,
-)
+from alluxio_s3.forwarding import ForwardingBuckets, ForwardingUploads, ForwardingWriter
+from alluxio_s3.interfaces import IAttributeUpdater, IObjectReader, IObjectWriter, IPartLocator, IRepeatedCompletions
 from alluxio_s3.s3.conditions import WriteCondition
 from alluxio_s3.storage import Attributes, ObjectChanged, Part, PartPlace, Status, Upload
 
@@ -49,19 +42,21 @@ async def changing(memory: Memory, path: str, change: Callable[[], Coroutine[Any
     return await waiting
 
 
-@implementer(IObjectWriter, IRangeCopier)
-class CachedWriter:
+class PartWriter(ForwardingWriter):
+    """``writer`` of a part."""
+
+    async def source(self, reader: IObjectReader) -> IObjectReader:
+        """See ForwardingWriter. The store copies its own objects, past the cache."""
+        return await reader.source.open() if isinstance(reader, CachedReader) else reader
+
+
+@define(eq=False, slots=False)
+class CachedWriter(PartWriter):
     """``writer`` of the object at ``path``."""
 
-    def __init__(self, writer: IObjectWriter, path: str, memory: Memory) -> None:
-        self._writer = writer
-        self._path = path
-        self._memory = memory
-        self._committing: Deferred[None] | None = None
-
-    async def write(self, data: bytes) -> None:
-        """See IObjectWriter."""
-        await self._writer.write(data)
+    path: str
+    memory: Memory
+    _committing: Deferred[None] | None = field(default=None, init=False)
 
     async def commit(self, attributes: Attributes, condition: WriteCondition) -> Status:
         """See IObjectWriter."""
@@ -69,100 +64,46 @@ class CachedWriter:
 
         async def commit() -> Status:
             try:
-                return await self._writer.commit(attributes, condition)
+                return await self.writer.commit(attributes, condition)
             finally:
                 ended.callback(None)
 
-        return await changing(self._memory, self._path, commit)
+        return await changing(self.memory, self.path, commit)
 
     async def abort(self) -> None:
         """See IObjectWriter. A commit that is under way ends first."""
         if self._committing is not None:
             await self._committing
-        await self._writer.abort()
-
-    async def copy_from(self, reader: IObjectReader, offset: int, count: int) -> bool:
-        """See IRangeCopier."""
-        return await _copy_from(self._writer, reader, offset, count)
+        await self.writer.abort()
 
 
-@implementer(IMultipartUploads, IRepeatedCompletions)
-class CachedUploads:
-    """``uploads`` of an under-store that has its own."""
+@define(eq=False, slots=False)
+class CachedUploads(ForwardingUploads):
+    """Those of an under-store that has its own."""
 
-    def __init__(self, uploads: IMultipartUploads, memory: Memory) -> None:
-        self._uploads = uploads
-        self._memory = memory
-
-    async def create_upload(self, upload: Upload) -> Upload:
-        """See IMultipartUploads."""
-        return await self._uploads.create_upload(upload)
-
-    async def upload(self, path: str, upload_id: str) -> Upload:
-        """See IMultipartUploads."""
-        return await self._uploads.upload(path, upload_id)
-
-    async def uploads(self, prefix: str) -> Sequence[Upload]:
-        """See IMultipartUploads."""
-        return await self._uploads.uploads(prefix)
+    memory: Memory
 
     async def create_part(self, upload: Upload, number: int, length: int | None) -> IObjectWriter:
         """See IMultipartUploads. A part is no object; it may be copied from one."""
-        return PartWriter(await self._uploads.create_part(upload, number, length))
-
-    async def parts(self, upload: Upload) -> Sequence[Part]:
-        """See IMultipartUploads."""
-        return await self._uploads.parts(upload)
+        return PartWriter(await self.uploads_.create_part(upload, number, length))
 
     async def complete(self, upload: Upload, parts: Sequence[Part], attributes: Attributes, condition: WriteCondition) -> Status:
         """See IMultipartUploads."""
-        return await changing(self._memory, upload.path, lambda: self._uploads.complete(upload, parts, attributes, condition))
+        return await changing(self.memory, upload.path, lambda: self.uploads_.complete(upload, parts, attributes, condition))
 
     async def completed(self, path: str, upload_id: str) -> Status | None:
         """See IMultipartUploads. Who completed it may have died before all was forgotten."""
-        done = await self._uploads.completed(path, upload_id)
+        done = await self.uploads_.completed(path, upload_id)
         if done is not None:
-            await self._memory.forget(path)
+            await self.memory.forget(path)
         return done
 
     async def complete_again(self, path: str, upload_id: str, parts: Sequence[Part]) -> Status | None:
         """See IRepeatedCompletions."""
-        repeated = IRepeatedCompletions(self._uploads, None)
+        repeated = IRepeatedCompletions(self.uploads_, None)
         if repeated is None:
             return None
-        return await changing(self._memory, path, lambda: repeated.complete_again(path, upload_id, parts))
-
-    async def abort(self, upload: Upload) -> None:
-        """See IMultipartUploads."""
-        await self._uploads.abort(upload)
-
-    async def expire(self, before_ns: int) -> int:
-        """See IMultipartUploads."""
-        return await self._uploads.expire(before_ns)
-
-
-@implementer(IObjectWriter, IRangeCopier)
-class PartWriter:
-    """``writer`` of a part."""
-
-    def __init__(self, writer: IObjectWriter) -> None:
-        self._writer = writer
-
-    async def write(self, data: bytes) -> None:
-        """See IObjectWriter."""
-        await self._writer.write(data)
-
-    async def commit(self, attributes: Attributes, condition: WriteCondition) -> Status:
-        """See IObjectWriter."""
-        return await self._writer.commit(attributes, condition)
-
-    async def abort(self) -> None:
-        """See IObjectWriter."""
-        await self._writer.abort()
-
-    async def copy_from(self, reader: IObjectReader, offset: int, count: int) -> bool:
-        """See IRangeCopier."""
-        return await _copy_from(self._writer, reader, offset, count)
+        return await changing(self.memory, path, lambda: repeated.complete_again(path, upload_id, parts))
 
 
 @implementer(IPartLocator)
@@ -195,36 +136,16 @@ class CachedAttributes:
         await changing(self._memory, path, lambda: self._updater.set_tags(path, tags))
 
 
-@implementer(IBucketContainer)
-class CachedBuckets:
-    """``container``: buckets that come and go are remembered as folders."""
+@define(eq=False, slots=False)
+class CachedBuckets(ForwardingBuckets):
+    """Buckets that come and go are remembered as folders."""
 
-    def __init__(self, container: IBucketContainer, memory: Memory) -> None:
-        self._container = container
-        self._memory = memory
-
-    async def buckets(self) -> Sequence[Status]:
-        """See IBucketContainer."""
-        return await self._container.buckets()
-
-    async def bucket(self, name: str) -> Status:
-        """See IBucketContainer."""
-        return await self._container.bucket(name)
+    memory: Memory
 
     async def create_bucket(self, name: str, attributes: Attributes) -> Status:
         """See IBucketContainer."""
-        return await changing(self._memory, f"{name}/", lambda: self._container.create_bucket(name, attributes))
+        return await changing(self.memory, f"{name}/", lambda: self.container.create_bucket(name, attributes))
 
     async def delete_bucket(self, name: str) -> None:
         """See IBucketContainer."""
-        await changing(self._memory, f"{name}/", lambda: self._container.delete_bucket(name))
-
-
-async def _copy_from(writer: IObjectWriter, reader: IObjectReader, offset: int, count: int) -> bool:
-    """See IRangeCopier. The store copies its own objects, past the cache."""
-    copier = IRangeCopier(writer, None)
-    if copier is None:
-        return False
-    if isinstance(reader, CachedReader):
-        reader = await reader.source.open()
-    return await copier.copy_from(reader, offset, count)
+        await changing(self.memory, f"{name}/", lambda: self.container.delete_bucket(name))

@@ -11,6 +11,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from alluxio_s3.forwarding import ForwardingBuckets, ForwardingUnderFileSystem, ForwardingUploads
 from alluxio_s3.interfaces import (
     IAttributeUpdater,
     IBucketContainer,
@@ -27,7 +28,6 @@ from alluxio_s3.interfaces import (
 from alluxio_s3.s3.conditions import WriteCondition
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.storage import Attributes, Listing, Part, PartPlace, Status, StorageError, Upload
-from alluxio_s3.ufs.forwarding import ForwardingBuckets, ForwardingUnderFileSystem, ForwardingUploads
 
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 

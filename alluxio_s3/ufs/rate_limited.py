@@ -12,10 +12,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
+from alluxio_s3.forwarding import ForwardingUnderFileSystem, ForwardingUploads
 from alluxio_s3.interfaces import IHotObjects, IMultipartUploads, IObjectReader, IObjectWriter, IRangeCopier
 from alluxio_s3.s3.conditions import WriteCondition
 from alluxio_s3.storage import Attributes, Status, Upload
-from alluxio_s3.ufs.forwarding import ForwardingUnderFileSystem, ForwardingUploads
 
 # So much may go at once after a pause.
 BURST_SECONDS = 0.25

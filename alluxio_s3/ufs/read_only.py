@@ -8,10 +8,10 @@ from typing import Any, NoReturn
 from attrs import define
 from zope.interface import implementer
 
+from alluxio_s3.forwarding import ForwardingBuckets, ForwardingUnderFileSystem
 from alluxio_s3.interfaces import IAttributeUpdater, IBucketContainer, IMultipartUploads, IObjectWriter, IReadOnly
 from alluxio_s3.s3.conditions import WriteCondition
 from alluxio_s3.storage import Attributes, NoSuchUpload, Part, ReadOnly, Status, Upload
-from alluxio_s3.ufs.forwarding import ForwardingBuckets, ForwardingUnderFileSystem
 
 
 def _refuse(path: str) -> NoReturn:

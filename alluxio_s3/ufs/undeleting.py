@@ -6,10 +6,10 @@ from typing import Any
 
 from attrs import define
 
+from alluxio_s3.forwarding import ForwardingBuckets, ForwardingUnderFileSystem
 from alluxio_s3.interfaces import IBucketContainer
 from alluxio_s3.s3.conditions import ALWAYS, WriteCondition
 from alluxio_s3.storage import NoSuchPath, Unsupported
-from alluxio_s3.ufs.forwarding import ForwardingBuckets, ForwardingUnderFileSystem
 
 
 @define(eq=False, slots=False)

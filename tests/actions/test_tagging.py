@@ -11,11 +11,11 @@ from attrs import evolve
 from zope.interface import implementer
 
 import alluxio_s3.actions.everything  # noqa: F401  # fills the registry
+from alluxio_s3.forwarding import ForwardingUnderFileSystem
 from alluxio_s3.interfaces import ITagStore
 from alluxio_s3.namespace.mounts import Namespace
 from alluxio_s3.storage import Unsupported
 from alluxio_s3.tags.embedded import EmbeddedTagStore
-from alluxio_s3.ufs.forwarding import ForwardingUnderFileSystem
 from alluxio_s3.ufs.read_only import ReadOnlyUnderFileSystem
 
 S3 = "{http://s3.amazonaws.com/doc/2006-03-01/}"

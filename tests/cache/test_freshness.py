@@ -200,7 +200,7 @@ async def test_a_write_whose_client_leaves_is_seen_when_it_is_done(bench: Callab
     made.trouble.put_now("a", OLD)
     writer = await made.ufs.create("a", Attributes(), len(NEW))
     await writer.write(NEW)
-    inner, go = writer._writer, Deferred()
+    inner, go = writer.writer, Deferred()
     begun: list[object] = []
 
     class Slow:
@@ -212,7 +212,7 @@ async def test_a_write_whose_client_leaves_is_seen_when_it_is_done(bench: Callab
         async def abort(self) -> None:
             await inner.abort()
 
-    writer._writer = Slow()
+    writer.writer = Slow()
     committing = Deferred.fromCoroutine(writer.commit(Attributes(), ALWAYS))
     committing.addErrback(lambda _: None)
     while not begun:

@@ -11,6 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
+from alluxio_s3.forwarding import ForwardingUnderFileSystem
 from alluxio_s3.interfaces import (
     IAttributeUpdater,
     IBucketContainer,
@@ -28,7 +29,6 @@ from alluxio_s3.storage import Attributes, NoSuchPath, NoSuchUpload, ReadOnly, U
 from alluxio_s3.testing.ufs_contract import UfsContract
 from alluxio_s3.testing.workbench import NO_ATTRIBUTES, Workbench, outcome_of
 from alluxio_s3.threads import Threads
-from alluxio_s3.ufs.forwarding import ForwardingUnderFileSystem
 from alluxio_s3.ufs.local.filesystem import LocalUnderFileSystem
 from alluxio_s3.ufs.memory import MemoryUnderFileSystem
 from alluxio_s3.ufs.rate_limited import BURST_SECONDS, Allowance, RateLimitedUnderFileSystem

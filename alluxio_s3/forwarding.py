@@ -1,4 +1,4 @@
-"""An under-store in front of another: what those are built on that change something about one.
+"""An under-store in front of another, and what of one is in front of another's: what those are built on that change something about it.
 
 The optional interfaces of the other store show through by ``__conform__``: ``IMultipartUploads(front, None)`` is
 what ``front.offers`` makes of the other's. What a front does not know it does not offer, so that nothing goes round it.
@@ -21,6 +21,7 @@ from alluxio_s3.interfaces import (
     IObjectReader,
     IObjectWriter,
     IPartLocator,
+    IRangeCopier,
     IReadOnly,
     IRemote,
     IRepeatedCompletions,
@@ -86,6 +87,35 @@ class ForwardingUnderFileSystem:
     async def close(self) -> None:
         """See IUnderFileSystem."""
         await self.ufs.close()
+
+
+@implementer(IObjectWriter, IRangeCopier)
+@define(eq=False, slots=False)
+class ForwardingWriter:
+    """``writer``, as it is. Subclasses say in ``source`` what it may copy from."""
+
+    writer: IObjectWriter
+
+    async def write(self, data: bytes) -> None:
+        """See IObjectWriter."""
+        await self.writer.write(data)
+
+    async def commit(self, attributes: Attributes, condition: WriteCondition) -> Status:
+        """See IObjectWriter."""
+        return await self.writer.commit(attributes, condition)
+
+    async def abort(self) -> None:
+        """See IObjectWriter."""
+        await self.writer.abort()
+
+    async def copy_from(self, reader: IObjectReader, offset: int, count: int) -> bool:
+        """See IRangeCopier."""
+        copier = IRangeCopier(self.writer, None)
+        return False if copier is None else await copier.copy_from(await self.source(reader), offset, count)
+
+    async def source(self, reader: IObjectReader) -> IObjectReader:
+        """What the store knows ``reader`` as."""
+        return reader
 
 
 @implementer(IMultipartUploads, IRepeatedCompletions)
