@@ -15,7 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from alluxio_s3.cache.flight import Budget, PageInFlight, Stage
+from alluxio_s3.cache.flight import Budget, PageInFlight, Stage, hold_freed
 from alluxio_s3.cache.keeping import Keeping
 from alluxio_s3.cache.keys import CachedObject
 from alluxio_s3.cache.source import Source
@@ -48,6 +48,7 @@ class Fills:
         self.threads = threads
         self.clock = clock
         self.budget = Budget(budget_bytes)
+        hold_freed(budget_bytes)
         self.keeping = Keeping(store, threads, self._settled)
         # How many clients read each version.
         self.readers: Counter[bytes] = Counter()

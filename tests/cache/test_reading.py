@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 from twisted.internet.task import Clock
 
 from alluxio_s3.cache.fills import STALL_SECONDS
-from alluxio_s3.cache.flight import Budget
+from alluxio_s3.cache.flight import Budget, hold_freed
 from alluxio_s3.interfaces import Span
 from alluxio_s3.s3.conditions import ALWAYS
 from alluxio_s3.storage import ObjectChanged, StorageError, Unavailable
@@ -375,3 +376,17 @@ async def test_loading_fetches_a_range(bench: Callable[..., Bench]) -> None:
     assert await reader.resident(0, len(BODY)) == len(BODY)
     await reader.close()
     assert made.trouble.opened == 0
+
+
+def test_memory_for_pages_is_taken_once() -> None:
+    """What pages took on their way is there for the next ones: to take it from the kernel again would cost each first read."""
+    hold_freed(64 << 20)
+
+    def taken() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        pieces = [b"x" * (512 << 10) for _ in range(32)]
+        assert sum(map(len, pieces)) == 16 << 20
+        del pieces
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    assert min(taken() for _ in range(5)) < 16 * 256 / 4
