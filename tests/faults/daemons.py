@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.faults.exchange import Exchange
@@ -46,10 +47,19 @@ def is_ready(endpoint: str) -> bool:
     return reply.status == 200
 
 
+def at_most(count: int, seconds: float) -> Iterator[int]:
+    """Numbers from 0, *count* of them, or as many as are asked for in *seconds* (SECONDS): on a crowded machine that has to be enough."""
+    until = time.monotonic() + float(os.environ.get("SECONDS", seconds))
+    for number in range(count):
+        if number and time.monotonic() > until:
+            return
+        yield number
+
+
 def report(row: str, line: object) -> None:
     """Say the figures of a row, past what keeps the output of tests to itself."""
     form = "long" if LONG else "short"
     os.write(2, f"\n{row} seed={SEED} {form}: {line}\n".encode())
 
 
-__all__ = ["LONG", "SEED", "Daemon", "free_port", "is_ready", "make_bucket", "properties", "report"]
+__all__ = ["LONG", "SEED", "Daemon", "at_most", "free_port", "is_ready", "make_bucket", "properties", "report"]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.daemons import LONG, SEED, free_port, properties, report
+from tests.faults.daemons import LONG, SEED, at_most, free_port, properties, report
 from tests.faults.disks import KINDS, Disk, lack, private_mounts
 from tests.faults.generator import MIX, Options
 from tests.faults.judgement import Verdict, judge
@@ -27,8 +27,6 @@ from tests.faults.load import Load
 from tests.faults.nursery import Nursery
 
 ROUNDS = int(os.environ.get("ROUNDS", "100")) if LONG else 2
-# After how long it is enough, on a machine where it takes longer.
-SECONDS = float(os.environ.get("SECONDS", "600"))
 # What may be lost of what was answered before the cut, in seconds; None: all of it.
 GRACE: dict[str, float | None] = {"full": 0, "data": 2, "rename": None}
 # Many small writes: a cut hits one in each of its steps more often.
@@ -102,16 +100,15 @@ def test_power_cuts(tmp_path: Path, disks: dict[str, Disk]) -> None:
     port, chance = free_port(), random.Random(SEED)
     served = properties(port, None, {"alluxio.worker.s3.mount.table": mount_table(tmp_path / "mounts.json", disks)})
     endpoint = f"http://127.0.0.1:{port}"
-    writes = torn = rounds = 0
-    until = time.monotonic() + SECONDS
+    writes = torn = round_ = 0
     with Nursery(tmp_path / "conf") as nursery:
         daemon = nursery.daemon("one")
         daemon.start(served)
-        while rounds < ROUNDS and (time.monotonic() < until or not rounds):
-            ledgers = tmp_path / "ledgers" / str(rounds)
+        for round_ in at_most(ROUNDS, 600):
+            ledgers = tmp_path / "ledgers" / str(round_)
             for disk in disks.values():
                 wipe(disk)
-            options = Options([endpoint], str(ledgers), seed=SEED + rounds, buckets=list(disks), keys=8, largest=1 << 20, mix=CUTTING)
+            options = Options([endpoint], str(ledgers), seed=SEED + round_, buckets=list(disks), keys=8, largest=1 << 20, mix=CUTTING)
             with Load(options, 3) as load:
                 load.until(100)
                 cut_all(disks, load, chance)
@@ -124,10 +121,9 @@ def test_power_cuts(tmp_path: Path, disks: dict[str, Disk]) -> None:
             daemon.start(served)
             load.settle({bucket for bucket in disks if mode_of(bucket) == "full"})
             load.verify(complete=False)
-            verdict, unpromised = excused(judge(ledgers, SEED + rounds))
+            verdict, unpromised = excused(judge(ledgers, SEED + round_))
             assert verdict.clean, verdict.told()
-            rounds += 1
             writes, torn = writes + verdict.counts["OK"], torn + unpromised
             assert [path for disk in disks.values() for path in passing(disk.place)] == []
-    told = f"{rounds * len(disks)} power cuts of {len(disks)} disks, {writes} writes answered 200: 0 lost (full), 0 torn (full, data)"
+    told = f"{(round_ + 1) * len(disks)} power cuts of {len(disks)} disks, {writes} writes answered 200: 0 lost (full), 0 torn (full, data)"
     report("A3", f"{told}; with rename {torn} answers that were unreadable or zeros, as it may")

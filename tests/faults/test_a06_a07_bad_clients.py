@@ -16,7 +16,7 @@ import pytest
 from attrs import define
 
 from tests.faults.bodies import body
-from tests.faults.daemons import LONG, SEED, Daemon, free_port, make_bucket, properties, report
+from tests.faults.daemons import LONG, SEED, Daemon, at_most, free_port, make_bucket, properties, report
 from tests.faults.exchange import Exchange
 from tests.faults.leftovers import Held, garbage, held
 from tests.faults.mutations import MUTATIONS
@@ -95,7 +95,7 @@ def test_a06_mutated_puts(place: Place) -> None:
     """Each is refused with a 4xx, or the connection ends where the client has ended it; the old object stays, and nothing else does."""
     chance = random.Random(SEED)
     answers: Counter[str] = Counter()
-    for number in range(MUTATED):
+    for number in at_most(MUTATED, 300):
         mutation = MUTATIONS[number % len(MUTATIONS)]
         put = mutation(chance, str(number))
         with place.connect() as connection:
@@ -109,14 +109,14 @@ def test_a06_mutated_puts(place: Place) -> None:
         if number % 1000 == 999:
             place.check()
     place.check()
-    report("A6", f"{MUTATED} mutated PUTs: 0 taken, 0 traces; {dict(sorted(answers.items()))}")
+    report("A6", f"{sum(answers.values())} mutated PUTs: 0 taken, 0 traces; {dict(sorted(answers.items()))}")
 
 
 def test_a07_resets_in_mid_body(place: Place) -> None:
     """PUT or GET, reset at a random byte: the object stays, temporary files are gone within 5 seconds, descriptors are given back."""
     chance = random.Random(SEED)
     data = body("object", "2", 300_000)
-    for number in range(RESETS):
+    for number in at_most(RESETS, 300):
         connection = place.connect()
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             if number % 2:
@@ -128,4 +128,4 @@ def test_a07_resets_in_mid_body(place: Place) -> None:
         if number % 1000 == 999:
             place.check()
     place.check()
-    report("A7", f"{RESETS} resets in mid-body: 0 visible changes, temporary files gone and descriptors back within 5 s")
+    report("A7", f"{number + 1} resets in mid-body: 0 visible changes, temporary files gone and descriptors back within 5 s")

@@ -13,15 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.faults.daemons import LONG, SEED, Daemon, free_port, properties, report
+from tests.faults.daemons import LONG, SEED, Daemon, at_most, free_port, properties, report
 from tests.faults.exchange import Exchange
 from tests.faults.leftovers import garbage, held
 from tests.faults.test_a16_a23_exhaustion import put_standing
 from tests.wire import authorization
 
 REQUESTS = int(os.environ.get("REQUESTS", "100000")) if LONG else 1_000
-# After how long it is enough, on a machine where it takes longer.
-SECONDS = float(os.environ.get("SECONDS", "300"))
 # Of one connection: of these one in so many is reset before its answers are read.
 BATCH = 50
 RESET = 20
@@ -68,10 +66,7 @@ def test_a23_nothing_leaks(tmp_path: Path) -> None:
 def batches(endpoint: str, chance: random.Random, count: int, answers: Counter[bytes]) -> Iterator[None]:
     """*count* requests, a batch of them on each connection; *answers* by their status."""
     host, _, port = urlsplit(endpoint).netloc.partition(":")
-    until = time.monotonic() + SECONDS
-    for _ in range(count // BATCH):
-        if time.monotonic() > until:
-            return
+    for _ in at_most(count // BATCH, 300):
         asked = [chance.choice(KINDS) for _ in range(BATCH)]
         sent = b"".join(request(*one[:3], chance.randrange(1000)) for one in asked)
         with socket.create_connection((host, int(port)), timeout=120) as connection:
