@@ -126,8 +126,7 @@ async def test_etcd_that_hangs(own_node, join):
     assert all(worker.members.frozen for worker in workers)
     own_node.signal(signal.SIGCONT)
     for worker in workers:
-        await until(lambda worker=worker: worker.members.is_certain() and not worker.members.frozen)
-        assert len(worker.names) == 3
+        await until(lambda worker=worker: worker.members.is_certain() and not worker.members.frozen and len(worker.names) == 3)
         assert min(worker.sizes, default=3) >= 2
         assert worker.members._registration._lease not in leases
         assert owners(worker) == before
