@@ -160,7 +160,7 @@ test-cache-faults: $(VENV)/.dev ## Make 100,000 reads through the cache of a sto
 	$(PYTHON) -m benchmarks.cache_faults $(ARGS)
 
 .PHONY: test-cache-faults-http
-test-cache-faults-http: $(VENV)/.dev ## The same over HTTP: daemons, a proxy that misbehaves before the store, objects that change
+test-cache-faults-http: $(VENV)/.dev ## The same over HTTP: a daemon before such a store, objects that change (some minutes)
 	$(PYTHON) -m benchmarks.cache_faults_http $(ARGS)
 
 .PHONY: soak-cache
