@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from attrs import frozen
 
+from alluxio_s3.cluster.hops import HOP
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.target import Target, parse_target
 
@@ -29,8 +30,10 @@ _METHODS = {b"GET": "GetObject", b"HEAD": "HeadObject"}
 _PRINTABLE = re.compile(rb"[!-~]+")
 _ISO_BASIC = re.compile(rb"[0-9]{8}T[0-9]{6}Z")
 MAX_HEAD_BYTES = 8192
-# What is parsed is remembered, so it must be short.
-MAX_LINE_BYTES = 256
+MAX_LINE_BYTES = 4096
+# What is parsed is remembered if it is short, and if others may ask the same: the token of a redirect is one client's.
+MAX_REMEMBERED_BYTES = 256
+_TOKEN = f"{HOP}=".encode()
 
 
 @frozen
@@ -86,7 +89,8 @@ def recognise(data: bytes) -> Recognised | None:
     # Each line ends with CRLF, and none with anything else; the last is the blank one.
     if sum(map(len, lines)) + 2 * len(lines) != len(data) or lines[-1] or len(lines[0]) > MAX_LINE_BYTES:
         return None
-    asked = _asked(lines[0])
+    line = lines[0]
+    asked = _asked(line) if len(line) > MAX_REMEMBERED_BYTES or _TOKEN in line else _remembered(line)
     if asked is None:
         return None
     try:
@@ -100,6 +104,10 @@ def recognise(data: bytes) -> Recognised | None:
 
 
 @lru_cache(maxsize=16384)
+def _remembered(line: bytes) -> Asked | None:
+    return _asked(line)
+
+
 def _asked(line: bytes) -> Asked | None:
     """What a request's first line asks for, if that is to read."""
     words = line.split(b" ")
