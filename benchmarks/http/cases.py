@@ -7,7 +7,7 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
-from benchmarks.http.load import Alone, Many, OverTls, Run, Streams, requests_file
+from benchmarks.http.load import Alone, AmongUsers, Many, OverTls, Run, Streams, requests_file
 
 KIB, MIB = 1 << 10, 1 << 20
 BUCKET, LISTED_BUCKET = "bench", "models"
@@ -83,6 +83,7 @@ def reads(scratch: Path) -> list[Case]:
 
     stream = Streams(f"/{BUCKET}/large/00000", LARGE, 1)
     beside = evolve(stream, connections=8, beside=few[0], beside_size=SMALL)
+    among = AmongUsers(at_random("few", few, 64, SMALL), few[0], SMALL)
     large = Goal(of_nginx=0.95, processor_of_nginx=1.2)
     bucket = requests_file(scratch / "bucket.requests", [f"HEAD /{LISTED_BUCKET}"])
     listing = requests_file(scratch / "listing.requests", [f"GET /{LISTED_BUCKET}?list-type=2&prefix=model/"])
@@ -92,6 +93,7 @@ def reads(scratch: Path) -> list[Case]:
     return [
         Case(f"4 KiB GET, 64 connections, {FEW:,} keys", at_random("few", few, 64, SMALL), Goal(of_nginx=0.60, of_rclone=8)),
         Case(f"the same, {MANY:,} keys", at_random("many", many, 64, SMALL), Goal()),
+        Case("4 KiB GET, 64 connections, while another user asks now and then", among, Goal(of_nginx=0.54)),
         Case("4 KiB GET, 1 connection", Alone("GET", few, SMALL), Goal(time_of_nginx=1.15), timed=True),
         Case("4 KiB HEAD, 1 connection", Alone("HEAD", few, SMALL), Goal(time_of_nginx=1.15), timed=True),
         Case("100 KiB GET, 16 connections", at_random("middle", middle, 16, MIDDLE), Goal(of_nginx=0.9)),
@@ -100,6 +102,12 @@ def reads(scratch: Path) -> list[Case]:
         Case("64 MiB GET, 8 connections", evolve(stream, connections=8), large, unit="GiB"),
         Case("4 KiB GET beside those 8", beside, Goal(p99=0.005), unit="GiB", timed=True),
         Case("4 KiB GET over TLS, 64 connections", OverTls(at_random("few", few, 64, SMALL)), small_tls, rivals=("nginx",)),
+        Case(
+            "4 KiB GET over TLS, 64 connections, while another user asks now and then",
+            OverTls(among),
+            small_tls,
+            rivals=("nginx",),
+        ),
         Case("4 KiB GET over TLS, 1 connection", OverTls(Alone("GET", few, SMALL)), small_tls, timed=True, rivals=("nginx",)),
         Case("64 MiB GET over TLS, 1 connection", OverTls(stream), large_tls, unit="GiB", rivals=("nginx",)),
         Case("64 MiB GET over TLS, 8 connections", OverTls(evolve(stream, connections=8)), large_tls, unit="GiB", rivals=("nginx",)),

@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,8 @@ from attrs import define, field, frozen
 from benchmarks.http.servers import HOST, SBIN, Server
 
 GIB = 1 << 30
+# How long another user pauses between two requests.
+PAUSE_SECONDS = 0.1
 _REQUESTS = Path(__file__).with_name("requests.lua")
 _BUFFER = 256 << 10
 
@@ -175,6 +178,35 @@ class OverTls:
     def __call__(self, server: Server, seconds: float) -> Sample:
         """Run it. Raises LoadFailed."""
         return self.load(server.over_tls(), seconds)
+
+
+@frozen
+class AmongUsers:
+    """What ``load`` does, while another user asks for ``path``, of ``size`` bytes, now and then."""
+
+    load: Run
+    path: str
+    size: int
+
+    def __call__(self, server: Server, seconds: float) -> Sample:
+        """Run it. Raises LoadFailed."""
+        connection = Connection(server, head(server, "GET", self.path).replace(b"Credential=", b"Credential=another-"), self.size)
+        over = threading.Event()
+
+        def ask() -> None:
+            while not over.wait(PAUSE_SECONDS):
+                connection.ask()
+                while connection.read():
+                    pass
+
+        with ThreadPoolExecutor(1) as threads:
+            asking = threads.submit(ask)
+            try:
+                return self.load(server, seconds)
+            finally:
+                over.set()
+                asking.result()
+                connection.close()
 
 
 @define(eq=False)
