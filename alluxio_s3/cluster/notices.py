@@ -20,7 +20,7 @@ from alluxio_s3.storage import NoSuchPath, PathConflict, StorageError, Unavailab
 
 T = TypeVar("T")
 
-# How soon leaving word is tried again, how many words are left at once, and of how many paths; of more, word is left of everything.
+# How soon leaving word is tried again; how many words are left at once, when one could be; and of how many paths: of more, of everything.
 AGAIN_SECONDS = 1.0
 AT_ONCE = 50
 MOST_OWED = 5_000
@@ -55,14 +55,16 @@ class Owed:
             self._work.cancel()
 
     async def _pay(self) -> None:
+        count = 1
         while self.paths:
             await deferLater(self.clock, AGAIN_SECONDS)
-            some = list(self.paths)[:AT_ONCE]
+            some = list(self.paths)[:count]
             for path in some:  # one that changes again meanwhile is owed again
                 del self.paths[path]
             marked = await DeferredList([Deferred.fromCoroutine(self.mark(path)) for path in some], consumeErrors=True)
             left = [path for path, (told, _) in zip(some, marked, strict=True) if not told]
             self.paths |= dict.fromkeys(left)
+            count = 1 if left else AT_ONCE
             if len(left) < len(some):
                 self._log.info("Word is left of {count} paths that nobody could be told of", count=len(some) - len(left))
         self._work = None

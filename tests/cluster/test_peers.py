@@ -477,10 +477,12 @@ def test_word_that_could_not_be_left_is_left_later() -> None:
     for path in ("/b/one", "/b/two", "/b/one"):
         owed.add(path)
     clock.advance(AGAIN_SECONDS)
-    assert (marked, list(owed.paths)) == ([], ["/b/one", "/b/two"])
+    assert (marked, set(owed.paths)) == ([], {"/b/one", "/b/two"})
     can.append(True)
     clock.advance(AGAIN_SECONDS)
-    assert (marked, list(owed.paths)) == (["/b/one", "/b/two"], [])
+    assert len(marked) == 1
+    clock.advance(AGAIN_SECONDS)
+    assert (sorted(marked), list(owed.paths)) == (["/b/one", "/b/two"], [])
     assert not clock.getDelayedCalls()
     for number in range(MOST_OWED + 2):
         owed.add(f"/b/{number}")
@@ -797,5 +799,5 @@ def test_no_other_question_makes_sense(text: str) -> None:
     """What is no question is a ValueError, whatever it is."""
     with contextlib.suppress(ValueError):
         assert Question.read(f"/{VERSION}/open?{text}").verb == "open"
-    with pytest.raises(ValueError, match="there is no|unpack"):
+    with pytest.raises(ValueError, match=r"there is no|unpack"):
         Question.read(f"/none/{text}")
