@@ -19,7 +19,7 @@ from tests.faults.load import Load
 # How many answers are to be looked at in all, in rounds of so many, each on keys of its own; and after how long it is enough.
 ANSWERS = {"A1": int(os.environ.get("READS", "200000")), "A2": int(os.environ.get("CHECKS", "100000"))}
 OF_A_ROUND = 20_000
-SECONDS = float(os.environ.get("SECONDS", "600"))
+SECONDS = float(os.environ.get("SECONDS", "400"))
 PROCESSES = 8 if LONG else 3
 OPTIONS = {
     # All write the same four keys now and then, and read them all the time.

@@ -104,7 +104,7 @@ def test_power_cuts(tmp_path: Path, disks: dict[str, Disk]) -> None:
     with Nursery(tmp_path / "conf") as nursery:
         daemon = nursery.daemon("one")
         daemon.start(served)
-        for round_ in at_most(ROUNDS, 600):
+        for round_ in at_most(ROUNDS, 480):
             ledgers = tmp_path / "ledgers" / str(round_)
             for disk in disks.values():
                 wipe(disk)

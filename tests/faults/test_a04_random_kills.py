@@ -28,7 +28,7 @@ from tests.ufs.servers.moto import MotoServer
 KILLS = {False: int(os.environ.get("KILLS", "2000")), True: int(os.environ.get("CACHED_KILLS", "40"))} if LONG else {False: 1, True: 1}
 DAEMONS = int(os.environ.get("DAEMONS", "6")) if LONG else 1
 # After how long it is enough, on a machine where it takes longer.
-SECONDS = {False: float(os.environ.get("SECONDS", "900")), True: float(os.environ.get("SECONDS", "300"))}
+SECONDS = {False: float(os.environ.get("SECONDS", "600")), True: float(os.environ.get("SECONDS", "300"))}
 WARM = 8
 # Of load, for each daemon; how many calls end before it is killed.
 PROCESSES = 2

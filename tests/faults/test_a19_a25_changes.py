@@ -61,7 +61,7 @@ def test_a19_changed_behind_its_back(tmp_path: Path, cached: bool) -> None:
         changing = threading.Thread(target=change, daemon=True)
         changing.start()
         seen: Counter[str] = Counter()
-        for _ in at_most(READS, 240):
+        for _ in at_most(READS, 150):
             reply = exchange.ask("GET", "b/k")
             if reply.status == 200:
                 seen["whole" if reply.body in versions else "MIXED"] += 1
@@ -101,7 +101,7 @@ def test_a25_reload_storm(tmp_path: Path) -> None:
         with Load(options, 3) as load, steady_reads(endpoint) as statuses:
             load.until(30)
             begun, before = time.monotonic(), statuses.total() + load.ended()
-            for number in range(SIGNALS):
+            for number in at_most(SIGNALS, 300):
                 _write(table, tables[number % len(tables)])
                 _write(config, good if number % 3 else good + "alluxio.worker.s3.durability=nonsense\n")
                 os.kill(daemon.pid, signal.SIGHUP)
@@ -119,7 +119,7 @@ def test_a25_reload_storm(tmp_path: Path) -> None:
         assert set(statuses) == {"right"}, statuses
         assert daemon.alive
     told = f"{asked} requests in {lasted:.0f} s, {asked / lasted:.0f} a second"
-    report("A25", f"{SIGNALS} SIGHUPs under {told}: 0 failed requests: {verdict}")
+    report("A25", f"{number + 1} SIGHUPs under {told}: 0 failed requests: {verdict}")
 
 
 @contextlib.contextmanager

@@ -66,7 +66,7 @@ def test_a23_nothing_leaks(tmp_path: Path) -> None:
 def batches(endpoint: str, chance: random.Random, count: int, answers: Counter[bytes]) -> Iterator[None]:
     """*count* requests, a batch of them on each connection; *answers* by their status."""
     host, _, port = urlsplit(endpoint).netloc.partition(":")
-    for _ in at_most(count // BATCH, 300):
+    for _ in at_most(count // BATCH, 200):
         asked = [chance.choice(KINDS) for _ in range(BATCH)]
         sent = b"".join(request(*one[:3], chance.randrange(1000)) for one in asked)
         with socket.create_connection((host, int(port)), timeout=120) as connection:
