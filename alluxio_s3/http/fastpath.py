@@ -149,6 +149,8 @@ class FastPath:
             self._cut(channel, account, problem)
             gone = True
         if not gone:
+            if self.gate.turns.shared:
+                channel.stand_in_line(account.user)
             channel.occupy(self._send(channel, file, sender, account, started))
             return
         if found.count <= SLICE_BYTES:

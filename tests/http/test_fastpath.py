@@ -22,6 +22,7 @@ from alluxio_s3.actions.everything import REGISTRY
 from alluxio_s3.actions.exchange import Services
 from alluxio_s3.auth.authorizers import OpenAuthorizer
 from alluxio_s3.auth.simple import SimpleAuthenticator
+from alluxio_s3.http.channel import S3Channel
 from alluxio_s3.http.fastpath import ONE_WRITE_BYTES, FastPath
 from alluxio_s3.http.pipeline import Pipeline
 from alluxio_s3.http.routes import S3Routes
@@ -516,3 +517,14 @@ async def test_a_file_that_changes_while_it_goes_out_at_once_is_cut(ways: TwoWay
     assert [one.error for one in ways.accounts] == ["ObjectChanged"]
     assert ways.accounts[0].bytes_out < SIZES["over"]
     assert all(file.readers == 0 for file in ways.ufs._files._files.values())
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_has_a_large_answer_stands_in_line(ways: TwoWays, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While several users ask, a connection to which a large answer goes is looked at after those of others; a small one's is not."""
+    stood: list[str] = []
+    monkeypatch.setattr(S3Channel, "stand_in_line", lambda _, user: stood.append(user))
+    ways.site.gate.turns.must_wait("somebody")
+    for key in ("small", "huge"):
+        await ways.both(f"GET /b/{key} HTTP/1.1\r\nHost: h\r\nAuthorization: {SIGNED}\r\n\r\n".encode())
+        assert stood == (["alice"] if key == "huge" else [])
