@@ -109,7 +109,10 @@ class Lines:
         if line is None or line is before:
             return line is not None
         if events:
-            line.poller.register(descriptor, events)
+            try:
+                line.poller.register(descriptor, events)
+            except OSError:  # as below
+                return False
             self.unregister(descriptor)
         line.length += 1
         self._line_of[descriptor] = line
@@ -136,10 +139,10 @@ class Lines:
             return None
         try:
             poller = select.epoll()
-        except OSError:  # no descriptor is left
+            self._all.register(poller.fileno(), select.EPOLLIN)
+        except OSError:  # no descriptor is left, or nothing more may be watched
             return None
-        self._all.register(poller.fileno(), select.EPOLLIN)
-        line = self._by_user[user] = self._lines[poller.fileno()] = Line(user, poller)
+        line = self._lines[poller.fileno()] = self._by_user[user] = Line(user, poller)
         return line
 
     def _shorten(self, line: Line) -> None:

@@ -145,6 +145,15 @@ def test_without_descriptors_nobody_stands_in_line(waiting: Waiting, monkeypatch
     assert waiting.turn() == ["alice"]
 
 
+def test_where_nothing_more_may_be_watched_nobody_stands_in_line(waiting: Waiting) -> None:
+    """A connection that its line cannot watch is watched as before."""
+    one, other = waiting.come("alice"), waiting.come("alice", in_line=False)
+    waiting.lines._line_of[one].poller.register(other, select.EPOLLIN)  # it will refuse the second time
+    assert not waiting.lines.enter(other, select.EPOLLIN, "alice")
+    waiting.lines._line_of[one].poller.unregister(other)
+    assert waiting.turn() == ["alice", "alice"]
+
+
 def test_connections_live_and_end_in_lines() -> None:
     """A connection in a line is served by the event loop, can be held and released, and its end is told once."""
     reactor = EPollReactor()
