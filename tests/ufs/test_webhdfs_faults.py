@@ -93,6 +93,13 @@ async def test_held_reads_fail(hdfs, bench):
 
 
 @pytest_twisted.ensureDeferred
+async def test_pieces_without_bytes(hdfs, bench):
+    """A piece without bytes, as a decoder may give one, is not the end of a write."""
+    await bench.store.put("a", [b"one", b"", b"two"])
+    assert await bench.store.get("a") == b"onetwo"
+
+
+@pytest_twisted.ensureDeferred
 async def test_cut_writes_fail(hdfs, bench):
     """A write whose connection is cut is Unavailable; the old object stays, and nothing of the new one."""
     old = await bench.store.put("a", b"old")

@@ -134,7 +134,8 @@ class Outflow:
         if not await self._ready():
             return False
         assert self._consumer is not None
-        self._consumer.write(data)
+        if data:  # a chunk of no bytes is the end
+            self._consumer.write(data)
         return await self._ready()
 
     async def finish(self) -> None:
