@@ -97,9 +97,11 @@ class Directory:
         self._block = max(512, os.statvfs(self.path).f_frsize)
         root, marker = Path(self.path), Path(self.path) / "origin.json"
         told = json.dumps({"format": FORMAT, "index": identity}).encode()
+        # Looked at before the marker, which is there before there is anything in them: they may be of a process that begins just now.
+        used = [name for name in ("pages", "fills") if any((root / name).glob("*"))]
         if not marker.exists() or marker.read_bytes() != told:
             marker.unlink(missing_ok=True)
-            for name in ("pages", "fills"):
+            for name in used:
                 with suppress(FileNotFoundError):
                     (root / name).rename(root / f"discarded-{secrets.token_hex(8)}")
         for name in ("pages", "fills"):

@@ -7,6 +7,7 @@ import os
 import random
 import resource
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from alluxio_s3.cache import session
 from alluxio_s3.cache.alarm import Alarm
+from alluxio_s3.cache.directory import Directory
 from alluxio_s3.cache.keys import CachedObject, Freed, Known, version_key
 from alluxio_s3.cache.page import verified_size
 from alluxio_s3.cache.store import PageStore, Place
@@ -472,3 +474,15 @@ def test_a_lack_of_descriptors_is_not_the_disks(tmp_path):
     assert read(store, one) == body(one, 0)
     assert put(store, thing("b"))
     store.close()
+
+
+def test_processes_that_begin_at_once_use_one_directory(tmp_path):
+    """What another process has just made, and not yet marked as its own, is not taken for what another index has left."""
+    place = tmp_path / "pages"
+    for name in ("pages", "fills"):
+        (place / name).mkdir(mode=0o700, parents=True)
+    place.chmod(0o700)
+    directory = Directory(str(place), 1 << 20, time.monotonic)
+    directory.prepare("an index")
+    assert directory.on
+    assert directory.discarded() == []
