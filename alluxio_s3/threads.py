@@ -28,7 +28,7 @@ ANSWERING_SECONDS = 0.0003
 
 # After how long a thread that computes gives way to the reactor's, which has to come back after each of its system calls; Python's own
 # 5 ms, several times for each answer, would be all that a client waits for.
-GIVING_WAY_SECONDS = 0.0001
+GIVING_WAY_SECONDS = 0.0005
 
 P = ParamSpec("P")
 T = TypeVar("T")
