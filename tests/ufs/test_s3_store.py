@@ -7,6 +7,7 @@ from random import Random
 
 import boto3
 import pytest
+from attrs import evolve
 from botocore.config import Config
 
 from alluxio_s3.interfaces import IBucketContainer, IMultipartUploads, IPartLocator, IRangeCopier, IRemote
@@ -317,3 +318,32 @@ async def test_parts_are_asked_for_once(store, server, others, bucket):
     before = len(server.seen)
     assert await locator.part(status, 7) == PartPlace(6 * (5 << 20), 5 << 20, 12)
     assert len(server.seen) - before <= 2
+
+
+@in_reactor
+async def test_a_part_that_the_store_does_not_tell_of_has_no_place(store, server, others, bucket):
+    """A part before that the store refuses once is not taken for an empty one, now or later: what comes after it would be elsewhere."""
+    made_of_parts(others, bucket, "a", *[5 << 20] * 4)
+    status = await store.status("a")
+    locator = IPartLocator(store.ufs)
+
+    def refused_once(exchange):
+        if "partNumber=2" in exchange.target and not refusals:
+            refusals.append(exchange.target)
+            return exchange.send(Reply(400, (("Content-Length", "0"),), b""))
+        return exchange.send(exchange.forward())
+
+    refusals = []
+    server.on("HEAD", *[refused_once] * 20)
+    assert await locator.part(status, 3) is None
+    assert refusals
+    assert await locator.part(status, 3) == PartPlace(10 << 20, 5 << 20, 4)
+
+
+@in_reactor
+async def test_what_is_made_of_no_parts(store, server):
+    """An ETag that counts no parts is of an object that was not made of any: another gateway says so of files. It is its own part 1."""
+    status = await store.put("a", b"data")
+    before = len(server.seen)
+    assert await IPartLocator(store.ufs).part(evolve(status, etag=f"{status.etag}-0"), 1) is None
+    assert len(server.seen) == before

@@ -33,9 +33,9 @@ class PartPlaces:
     async def part(self, status: Status, number: int) -> PartPlace | None:
         """See IPartLocator. The sizes of the parts before cost a request each, once."""
         made_of = _MULTIPART.search(status.etag)
-        if made_of is None or not status.size:
+        parts = 0 if made_of is None else int(made_of[1])
+        if not parts or not status.size:  # a gateway's own ETags of what was not made of parts end with -0
             return None
-        parts = int(made_of[1])
         headers = None if number > parts else await self._head(status, number)
         if headers is None:
             return PartPlace(status.size, 0, parts, there=False)
@@ -49,7 +49,7 @@ class PartPlaces:
         sizes = self._known(status)
         sizes[number] = count
         offset = status.size - count if number == parts else await self._before(status, number, sizes)
-        return PartPlace(offset, count, parts) if 0 <= offset <= status.size - count else None
+        return PartPlace(offset, count, parts) if offset is not None and 0 <= offset <= status.size - count else None
 
     async def _is_all(self, status: Status, number: int, parts: int) -> bool:
         """Whether a part has all bytes, since the other is empty, which only the last may be.
@@ -61,12 +61,14 @@ class PartPlaces:
         last = await self._head(status, 2)
         return last is not None and last.get("content-length") == "0"
 
-    async def _before(self, status: Status, number: int, sizes: _Sizes) -> int:
-        """How many bytes the parts before ``number`` have."""
+    async def _before(self, status: Status, number: int, sizes: _Sizes) -> int | None:
+        """How many bytes the parts before ``number`` have; None if the store does not tell that of each."""
         for before in range(1, number):
             if before not in sizes:
                 headers = await self._head(status, before)
-                sizes[before] = 0 if headers is None else int(headers.get("content-length", 0))
+                if headers is None or "content-length" not in headers:
+                    return None
+                sizes[before] = int(headers["content-length"])
         return sum(sizes[before] for before in range(1, number))
 
     def _known(self, status: Status) -> _Sizes:
