@@ -51,8 +51,8 @@ class S3Channel(HTTPChannel):
     # When it last asked for something: how many others had before.
     seen = 0
     secure = False
-    # In whose line it stands; empty: in none.
-    line = ""
+    # In whose line it stands; None: in none.
+    line: str | None = None
     # How fast its answer may go; None: at any pace.
     pace: Pace | None = None
     _broken = False
@@ -129,6 +129,11 @@ class S3Channel(HTTPChannel):
         stand = getattr(self.transport, "stand_in_line", None)
         if stand is not None and stand(user):
             self.line = user
+
+    @property
+    def waited_in(self) -> str | None:
+        """In whose line a request without a body has waited. Of those that came together only the last has: they had one turn."""
+        return None if self._buffer or self._dataBuffer else self.line
 
     def postpone(self, turn: Coroutine[Any, Any, None], data: bytes) -> None:
         """Take ``data``, which is a whole request, up again when ``turn`` returns."""

@@ -108,14 +108,21 @@ class Lines:
         before = self._line_of.get(descriptor)
         if line is None or line is before:
             return line is not None
-        if events:
-            try:
-                line.poller.register(descriptor, events)
-            except OSError:  # as below
-                return False
-            self.unregister(descriptor)
+        watching = self._of(descriptor)
         line.length += 1
-        self._line_of[descriptor] = line
+        try:
+            self._line_of[descriptor] = line
+            if events:
+                line.poller.register(descriptor, events)
+        except (OSError, MemoryError):  # as below
+            self._shorten(line)
+            if before is None:
+                self._line_of.pop(descriptor, None)
+            else:
+                self._line_of[descriptor] = before
+            return False
+        if events:
+            watching.unregister(descriptor)
         if before is not None:
             self._shorten(before)
         return True
@@ -137,20 +144,27 @@ class Lines:
     def _begun(self, user: str) -> Line | None:
         if len(self._lines) >= MAX_LINES:
             return None
+        line = None
         try:
-            poller = select.epoll()
-            self._all.register(poller.fileno(), select.EPOLLIN)
-        except OSError:  # no descriptor is left, or nothing more may be watched
+            line = Line(user, select.epoll())
+            self._lines[line.poller.fileno()] = self._by_user[user] = line
+            self._all.register(line.poller.fileno(), select.EPOLLIN)
+        except (OSError, MemoryError):  # no descriptor is left, or nothing more may be watched
+            if line is not None:
+                self._forget(line)
             return None
-        line = self._lines[poller.fileno()] = self._by_user[user] = Line(user, poller)
         return line
 
     def _shorten(self, line: Line) -> None:
         line.length -= 1
         if not line.length:
-            del self._by_user[line.user], self._lines[line.poller.fileno()]
             self._all.unregister(line.poller.fileno())
-            line.poller.close()
+            self._forget(line)
+
+    def _forget(self, line: Line) -> None:
+        self._by_user.pop(line.user, None)
+        self._lines.pop(line.poller.fileno(), None)
+        line.poller.close()
 
 
 def _served(line: Line) -> int:

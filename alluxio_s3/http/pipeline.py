@@ -164,7 +164,8 @@ class Pipeline:
         gate = self.gate
         gate.enter(stay, user, request.body.length)
         channel = None if request.gone else request.channel
-        if gate.turns.must_wait(user, channel.line if channel else ""):
+        line = None if channel is None else channel.line if request.body.length != 0 else channel.waited_in
+        if gate.turns.must_wait(user, line):
             if channel is not None:
                 channel.stand_in_line(user)
             await gate.turns.wait(user)

@@ -103,6 +103,16 @@ def test_who_stands_in_line_does_not_wait_twice() -> None:
     assert asking.turns.must_wait("alice", "bob")
 
 
+def test_who_has_no_name_waits_like_others() -> None:
+    """Questions of browsers, which are nobody's, wait for their turn like a user's, unless they come on a connection in their own line."""
+    asking = Asking()
+    asking.ask("bob")
+    for _ in range(500):
+        asking.ask("")
+    assert asking.served.count("") == SHARE
+    assert not asking.turns.must_wait("", "")
+
+
 def test_nobody_waits_for_ever_when_memory_is_short() -> None:
     """Turns go on when there was no memory for one of them, nor for the call that gives the next."""
     asking = Asking()
@@ -148,3 +158,28 @@ async def test_requests_that_wait_are_answered_in_order(server: Server) -> None:
         answer = await client.until(b"abc")
         assert answer.count(b"HTTP/1.1 200") == 3
         client.leave()
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_comes_together_waits_for_more_than_one_turn(server: Server) -> None:
+    """Requests that come at once on one connection are not answered at once: not in one turn, and not in a line, where they waited once."""
+    turns, waited = server.site.gate.turns, []
+    turns._now = lambda: 1000.0
+    wait = turns.wait
+
+    async def counted(user: str) -> None:
+        waited.append(user)
+        await wait(user)
+
+    turns.wait = counted  # type: ignore[method-assign]
+    turns.must_wait("somebody")
+    client = await server.connect()
+    client.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    await client.until(b"hello")
+    for channel in server.site.connections:
+        channel.line = "tester"
+    client.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 40)
+    answer = await client.until(b"hello", 41)
+    assert answer.count(b"HTTP/1.1 200") == 41
+    assert len(waited) > 40 // (SHARE * 2)
+    client.leave()

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from twisted.internet.epollreactor import EPollReactor
@@ -152,6 +153,37 @@ def test_where_nothing_more_may_be_watched_nobody_stands_in_line(waiting: Waitin
     assert not waiting.lines.enter(other, select.EPOLLIN, "alice")
     waiting.lines._line_of[one].poller.unregister(other)
     assert waiting.turn() == ["alice", "alice"]
+
+
+class Short(dict[Any, Any]):
+    """A table for which there is no memory to grow."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise MemoryError
+
+
+@pytest.mark.parametrize("table", ["_line_of", "_lines", "_by_user"])
+def test_without_memory_nobody_stands_in_line(waiting: Waiting, table: str) -> None:
+    """Where there is no memory for a line, or for one more in it, a connection is watched as before, can end, and nothing is left."""
+    one = waiting.come("alice", in_line=False)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    setattr(waiting.lines, table, Short())
+    assert not waiting.lines.enter(one, select.EPOLLIN, "alice")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert not waiting.lines._lines
+    assert not waiting.lines._by_user
+    assert waiting.turn() == ["alice"]
+    waiting.lines.unregister(one)
+    waiting.lines.leave(one)
+
+
+def test_a_line_that_can_watch_nobody_ends(waiting: Waiting) -> None:
+    """A line whose first connection cannot be watched is none: it keeps no descriptor."""
+    one = waiting.come("alice", in_line=False)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    assert not waiting.lines.enter(waiting.poller.fileno() + 10_000, select.EPOLLIN, "alice")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert waiting.lines.enter(one, select.EPOLLIN, "alice")
 
 
 def test_connections_live_and_end_in_lines() -> None:

@@ -47,8 +47,8 @@ class Turns:
         """Whether several users ask for something at present."""
         return self._now() - self._other_at <= ACTIVE_SECONDS
 
-    def must_wait(self, user: str, line: str = "") -> bool:
-        """A request of ``user`` is here, on a connection that stands in the line of ``line``: whether it has to ``wait``.
+    def must_wait(self, user: str, line: str | None = None) -> bool:
+        """A request of ``user`` is here, which has waited in the line of ``line`` (None: in none): whether it has to ``wait``.
 
         To be asked once for each.
         """
@@ -57,7 +57,10 @@ class Turns:
             self._other_at = self._asked_at
             self._user = user
         self._asked_at = now
-        if line == user or self._granting or (now - self._other_at > ACTIVE_SECONDS and not self._queues):
+        if self._granting:
+            self._granting = False  # what comes on the same connection after it has had no turn
+            return False
+        if line == user or (now - self._other_at > ACTIVE_SECONDS and not self._queues):
             return False
         if user in self._queues:
             return True
