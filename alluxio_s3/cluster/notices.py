@@ -20,10 +20,10 @@ from alluxio_s3.storage import NoSuchPath, PathConflict, StorageError, Unavailab
 
 T = TypeVar("T")
 
-# How soon leaving word is tried again; how many words are left at once, when one could be; and of how many paths: of more, of everything.
+# How soon leaving word is tried again; and of how many paths, all at once when one could be left: of more, of everything. Each time takes
+# about a lease, and until the last an owner may go on to give what it remembers.
 AGAIN_SECONDS = 1.0
-AT_ONCE = 50
-MOST_OWED = 5_000
+MOST_OWED = 50
 _EVERYTHING = ""
 
 
@@ -64,7 +64,7 @@ class Owed:
             marked = await DeferredList([Deferred.fromCoroutine(self.mark(path)) for path in some], consumeErrors=True)
             left = [path for path, (told, _) in zip(some, marked, strict=True) if not told]
             self.paths |= dict.fromkeys(left)
-            count = 1 if left else AT_ONCE
+            count = 1 if left else MOST_OWED
             if len(left) < len(some):
                 self._log.info("Word is left of {count} paths that nobody could be told of", count=len(some) - len(left))
         self._work = None

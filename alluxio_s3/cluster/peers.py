@@ -162,7 +162,7 @@ class Peers:
         """``link`` is not needed any more."""
         idle = self._idle.setdefault((member.host, member.peer_port), [])
         if link.usable and not self._closed and len(idle) < MOST_IDLE:
-            link.ended = partial(self._look_after, member)
+            link.ended = partial(self._ended, member, link)
             idle.append(link)
         else:
             link.abort()
@@ -259,8 +259,16 @@ class Peers:
             raise failure(f"{member.worker}: {problem or type(problem).__name__}") from None
         return link
 
+    def _ended(self, member: Member, link: Link) -> None:
+        """A connection to it has ended that nobody used."""
+        where = (member.host, member.peer_port)
+        left = [one for one in self._idle.pop(where, []) if one is not link]
+        if left:
+            self._idle[where] = left
+        self._look_after(member)
+
     def _look_after(self, member: Member) -> None:
-        """A connection to it has ended that nobody used. Who has died is suspected before anybody is sent there, or waits for it."""
+        """Who has died is suspected before anybody is sent there, or waits for it."""
         if self._closed or member.worker in self._looking or self._members.find(member.worker) != member:
             return
         looking = self._looking[member.worker] = Deferred.fromCoroutine(self._look(member))

@@ -217,6 +217,8 @@ async def test_an_owner_that_dies_while_nobody_asks(cluster) -> None:
     assert not first.members.suspects
     await second.die()
     await until(lambda: first.members.suspects == {"worker-2"}, "the look at a dead one")
+    await until(lambda: not first.peers._looking, "the end of that look")
+    assert not first.peers._idle  # members come and go, each at another address: nothing is kept of those that have gone
 
 
 @pytest_twisted.ensureDeferred
@@ -491,6 +493,22 @@ def test_word_that_could_not_be_left_is_left_later() -> None:
     owed.add("/b/three")
     owed.close()
     assert not clock.getDelayedCalls()
+
+
+def test_word_of_much_is_left_in_two_goes() -> None:
+    """However much changed while nobody could be told: when etcd is there again, all know of it after the second word."""
+    clock, marked = Clock(), []
+
+    async def mark(path: str) -> None:
+        marked.append(path)
+
+    owed = Owed(mark, clock)
+    for number in range(1000):
+        owed.add(f"/b/{number}")
+    for _ in range(2):
+        clock.advance(AGAIN_SECONDS)
+    assert not owed.paths
+    assert "" in marked
 
 
 @pytest_twisted.ensureDeferred

@@ -43,6 +43,8 @@ class Write:
     known: float
     outcome: str
     call: Mapping[str, Any]
+    # When it was seen of a worker that answers from memory: in the store it had happened by then.
+    seen: float = math.inf
 
 
 @define
@@ -52,6 +54,9 @@ class Register:
     writes: list[Write] = field(factory=lambda: [Write("", None, -math.inf, -math.inf, -math.inf, OK, {})])
     _times: list[float] = field(factory=list)
     _newest: list[float] = field(factory=list)
+    # The same of the store itself.
+    _stored_times: list[float] = field(factory=list)
+    _stored_newest: list[float] = field(factory=list)
     # In the order in which they began: when, and when the last of those up to there had ended.
     _starts: list[float] = field(factory=list)
     _latest: list[float] = field(factory=list)
@@ -66,11 +71,15 @@ class Register:
 
     def settle(self) -> None:
         """No more comes, and nothing more is learned of those that came; look-ups may begin."""
-        newest = -math.inf
+        newest = stored = -math.inf
         for one in sorted(self.writes, key=lambda one: one.known):
             newest = max(newest, one.start)
             self._times.append(one.known)
             self._newest.append(newest)
+        for one in sorted(self.writes, key=lambda one: min(one.known, one.seen)):
+            stored = max(stored, one.start)
+            self._stored_times.append(min(one.known, one.seen))
+            self._stored_newest.append(stored)
         latest = -math.inf
         self.writes.sort(key=lambda one: one.start)
         for one in self.writes:
@@ -87,12 +96,13 @@ class Register:
         """The writes that show *value* and that an answer given between *start* and *end* may have shown."""
         return [one for one in self.of(value) if one.outcome != NO and one.start < end and not self.superseded(one, start)]
 
-    def values(self, start: float, end: float) -> set[Any]:
-        """All that an answer given then may have shown."""
+    def values(self, start: float, end: float, *, stored: bool = False) -> set[Any]:
+        """All that an answer given then may have shown; one that the store was asked for, if it is *stored*."""
         if not self._starts:  # it was only ever read
             self.settle()
-        place = bisect_left(self._times, start)
-        certain = self._newest[place - 1] if place else -math.inf
+        times, newest = (self._stored_times, self._stored_newest) if stored else (self._times, self._newest)
+        place = bisect_left(times, start)
+        certain = newest[place - 1] if place else -math.inf
         found = set()
         for at in range(bisect_left(self._starts, end) - 1, -1, -1):
             if self._latest[at] < certain:
@@ -136,7 +146,8 @@ def judge(directory: Path, seed: int = 0, remembered: Container[str] = ()) -> Ve
     """The verdict on the ledgers in *directory*, written with *seed*.
 
     *remembered* are buckets that several workers answer from memory: who has seen a write there whose answer was MAYBE knows that it has
-    happened, but another worker that could not be told of it may go on to show what was there before. What was OK all have been told of.
+    happened, but another worker that could not be told of it may go on to show what was there before. Listings come from the store, which
+    has it. What was OK all have been told of.
     """
     done, events = calls(directory)
     return _Court(done, events, seed, remembered).verdict()
@@ -214,7 +225,9 @@ class _Court:
             registers, value = (self._objects, call["shown"]) if call["op"] == "read" else (self._tags, call["tags"])
             shown = [one for one in registers[call["bucket"], call["key"]].of(value) if one.start < call["end"]]
             if len(shown) == 1 and shown[0].outcome == MAYBE and not self._cut_between(shown[0].start, math.inf, call["bucket"]):
-                if call["bucket"] not in self._remembered:
+                if call["bucket"] in self._remembered:
+                    shown[0].seen = min(shown[0].seen, call["end"])
+                else:
                     shown[0].known = min(shown[0].known, call["end"])
                 shown[0].end = min(shown[0].end, call["end"])
 
@@ -289,7 +302,7 @@ class _Court:
         for (bucket, key), register in list(self._objects.items()):
             if bucket != call["bucket"] or not key.startswith(call["prefix"]):
                 continue
-            values = register.values(call["start"], call["end"])
+            values = register.values(call["start"], call["end"], stored=True)
             if key not in entries:
                 if None not in values:
                     self._verdict.add("L", f"{bucket}/{key}: not listed, where {_some(values)} should be")

@@ -274,3 +274,31 @@ def test_a_write_in_doubt_that_was_seen(tmp_path: Path) -> None:
     write("3", "OK")
     read("2")
     assert [letter for letter, _ in judge(tmp_path, remembered=["b"]).found] == ["L"]
+
+
+def test_a_listing_after_a_write_in_doubt_that_was_seen(tmp_path: Path) -> None:
+    """Workers that answer from memory ask the store for listings: what was seen of it is listed, or it is lost."""
+    ledger = Ledger(tmp_path, "g0")
+
+    def write(number: int, outcome: str) -> None:
+        call = ledger.begin(op="put", bucket="b", key="p/k", shown=str(number), content=["p/k", number, number])
+        ledger.end(call, outcome, status={"OK": 200, "MAYBE": 503}[outcome], etag=f'"{number}"')
+
+    def read(number: int) -> None:
+        told = {"status": 200, "shown": str(number), "bytes": "right", "etag": f'"{number}"'}
+        ledger.end(ledger.begin(op="read", bucket="b", key="p/k"), "OK", **told)
+
+    def listed(number: int) -> None:
+        call = ledger.begin(op="list", bucket="b", prefix="p/")
+        ledger.end(call, "OK", status=200, found=[["p/k", f'"{number}"', number]])
+
+    write(1, "OK")
+    write(2, "MAYBE")
+    for number in (1, 2):
+        listed(number)
+    read(2)
+    read(1)
+    listed(2)
+    assert judge(tmp_path, remembered=["b"]).clean
+    listed(1)
+    assert [letter for letter, _ in judge(tmp_path, remembered=["b"]).found] == ["L"]
