@@ -17,6 +17,8 @@ from attrs import define, field
 
 # What has to be left, in bytes: a thread's stack and what a few requests that are under way may still want.
 HEADROOM = 32 << 20
+# What one more thread may take of the address space for as long as the process lives: its stack, and what the C library sets aside for it.
+THREAD_BYTES = 72 << 20
 # For how long the answer holds, in seconds.
 LOOK_SECONDS = 0.005
 
@@ -28,6 +30,11 @@ def is_to_be_had(count: int) -> bool:
     except (OSError, MemoryError):
         return False
     return True
+
+
+def allows_a_thread() -> bool:
+    """Whether one more thread would leave as much as requests need to be let in: threads stay, and so would what they took of that."""
+    return is_to_be_had(HEADROOM + THREAD_BYTES)
 
 
 @define

@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from alluxio_s3.memory import Headroom
+from alluxio_s3.memory import allows_a_thread
 
 LISTENING_SECONDS = 0.002
 TURN_SECONDS = 0.02
@@ -56,7 +56,7 @@ class Threads:
             of._others.add(self)  # noqa: SLF001  # one of its kind
         self._pool = ThreadPool(minthreads=0, maxthreads=size, name=name)
         team = self._pool._team  # noqa: SLF001  # it has no other door
-        team._createWorker = partial(_created, self._pool, Headroom(), team._createWorker)  # noqa: SLF001
+        team._createWorker = partial(_created, self._pool, team._createWorker)  # noqa: SLF001
         # What is done, and for whom; and whether the reactor's thread has been told that something is.
         self._done: deque[tuple[Deferred[Any], Any]] = deque()
         self._told = False
@@ -194,9 +194,9 @@ class _Started(Event):
         return True
 
 
-def _created(pool: ThreadPool, headroom: Headroom, create: Callable[[], Any]) -> Any:
+def _created(pool: ThreadPool, create: Callable[[], Any]) -> Any:
     """Another thread of ``pool``; None where there is no room for more, and those that there are have to do. Raises MemoryError."""
-    if headroom.is_short() and _has_some(pool):
+    if _has_some(pool) and not allows_a_thread():
         return None
     try:
         return create()

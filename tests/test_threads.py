@@ -13,6 +13,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 
 import alluxio_s3.threads
+from alluxio_s3 import memory
+from alluxio_s3.memory import HEADROOM
 from alluxio_s3.threads import Lane, Threads
 
 
@@ -203,6 +205,25 @@ async def test_without_more_threads_those_there_are_do_the_work(threads, monkeyp
         patch.setattr(threading.Thread, "start", refuse)
         second = Deferred.fromCoroutine(threads.run(lambda: 2))
     assert (threads.busy, threads.waiting) == (1, 1)
+    go.set()
+    assert await first
+    assert await second == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_threads_leave_memory_to_requests(threads, monkeypatch):
+    """A second thread is not begun if less would be left than a request is let in with: it would stay, and so would every refusal."""
+    go, asked = threading.Event(), []
+
+    def little(count: int) -> bool:
+        asked.append(count)
+        return count < HEADROOM + (8 << 20)
+
+    monkeypatch.setattr(memory, "is_to_be_had", little)
+    first = Deferred.fromCoroutine(threads.run(go.wait, 60))
+    second = Deferred.fromCoroutine(threads.run(lambda: 2))
+    assert (threads.busy, threads.waiting) == (1, 1)
+    assert asked
     go.set()
     assert await first
     assert await second == 2

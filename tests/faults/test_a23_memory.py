@@ -8,6 +8,7 @@ import selectors
 import socket
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ import pytest
 from attrs import define
 
 from tests.faults.daemons import LONG, Daemon, free_port, properties, report
+from tests.faults.exchange import Exchange
 from tests.faults.reading import RIGHT
 from tests.faults.test_a16_a23_exhaustion import HEAD, put_standing, standing
 
@@ -68,8 +70,7 @@ def test_a23_no_memory(tmp_path: Path, more: int) -> None:
         endpoint = daemon.start(served)
         put_standing(endpoint, LENGTH)
         assert standing(endpoint) == f"200 {RIGHT}"
-        most = int(Path(f"/proc/{daemon.pid}/statm").read_text().split()[0]) * resource.getpagesize() + (more << 20)
-        resource.prlimit(daemon.pid, resource.RLIMIT_AS, (most, most))
+        confine(daemon.pid, more)
         became = crowd(endpoint)
         assert daemon.alive
         assert set(became) <= {"200", "503"}, (became, daemon.trouble)
@@ -80,6 +81,47 @@ def test_a23_no_memory(tmp_path: Path, more: int) -> None:
         recovered = time.monotonic() - begun
         assert daemon.alive
     report("A23", f"{CLIENTS} clients in {more} MiB: {dict(became)}, service again after {recovered:.1f} s")
+
+
+@pytest.mark.parametrize("more", MORE)
+def test_a23_no_memory_for_a_cache(tmp_path: Path, more: int) -> None:
+    """Many objects read at once through the cache, which wants a thread for each: service as before afterwards, whatever was refused."""
+    (tmp_path / "data" / "ledger").mkdir(parents=True)
+    data = bytes(range(256)) * (LENGTH >> 8)
+    for number in range(24):
+        (tmp_path / "data" / "ledger" / f"k{number}").write_bytes(data)
+    served = {
+        "alluxio.dora.client.ufs.root.option.freshness": "strong",
+        "alluxio.worker.page.store.dirs": tmp_path / "pages",
+        "alluxio.worker.page.store.sizes": "512MB",
+        "alluxio.worker.s3.bodies.memory.max": "8MB",
+    }
+    with Daemon(tmp_path / "conf") as daemon:
+        endpoint = daemon.start(properties(free_port(), tmp_path / "data", served))
+
+        def read(number: int) -> str:
+            exchange = Exchange(endpoint)
+            reply = exchange.ask("GET", f"ledger/k{number % 24}")
+            exchange.close()
+            return "right" if reply.body == data else str(reply.status)
+
+        assert read(0) == "right"
+        confine(daemon.pid, more)
+        with ThreadPoolExecutor(48) as threads:
+            became = Counter(threads.map(read, range(144)))
+        assert set(became) <= {"right", "503"}, (became, daemon.trouble)
+        begun = time.monotonic()
+        while (found := read(0)) != "right":
+            assert time.monotonic() - begun < 30, (found, became)
+        recovered = time.monotonic() - begun
+        assert daemon.trouble == []
+    report("A23", f"144 reads through a cache by 48 clients in {more} MiB: {dict(became)}, service again after {recovered:.1f} s")
+
+
+def confine(pid: int, more: int) -> None:
+    """Give a process *more* MiB of address space than it takes now, and not another byte."""
+    most = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize() + (more << 20)
+    resource.prlimit(pid, resource.RLIMIT_AS, (most, most))
 
 
 def crowd(endpoint: str) -> Counter[str]:
