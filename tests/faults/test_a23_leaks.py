@@ -19,7 +19,7 @@ from tests.faults.leftovers import garbage, held
 from tests.faults.test_a16_a23_exhaustion import put_standing
 from tests.wire import authorization
 
-REQUESTS = int(os.environ.get("REQUESTS", "2000")) if LONG else 1_000
+REQUESTS = int(os.environ.get("REQUESTS", "100000")) if LONG else 1_000
 # Of one connection: of these one in so many is reset before its answers are read.
 BATCH = 50
 RESET = 20
@@ -46,7 +46,7 @@ def test_a23_nothing_leaks(tmp_path: Path) -> None:
         more = {"alluxio.worker.s3.durability": "rename", "alluxio.worker.s3.connection.keep.alive.enabled": True}
         endpoint = daemon.start(properties(free_port(), tmp_path / "data", more))
         put_standing(endpoint)
-        for _ in batches(endpoint, chance, REQUESTS // 20, answers):
+        for _ in batches(endpoint, chance, REQUESTS // 5, answers):
             pass
         before = held(daemon.pid, tmp_path / "data")
         most = max(held(daemon.pid).descriptors for _ in batches(endpoint, chance, REQUESTS, answers))
