@@ -237,8 +237,8 @@ class PageStore:
     def free_object(self, identity: str, path: str) -> None:
         """Remove the pages of the object at ``path``, of all its versions, as far as that can be done. Blocking; raises nothing."""
         try:
-            if self._stock is not None:
-                listing.free_object(self._stock, identity, path)
+            if (stock := self._stock) is not None:
+                listing.free_object(stock, identity, path)
         except OSError as problem:
             _log.warn("The pages of an object that is gone stay in the cache: {problem}", problem=str(problem))
         except lmdb.Error as problem:
@@ -258,9 +258,9 @@ class PageStore:
 
     def tend(self) -> None:
         """What has to be done now and then. Blocking; raises nothing. Not at the same time in two threads."""
-        if self._stock is not None and not self._stock.session.is_in_place():
+        if (stock := self._stock) is not None and not stock.session.is_in_place():
             self._index_lost("its directory has been removed")
-        if self._stock is None:
+        if (stock := self._stock) is None:
             if self._clock() - self._tried_at >= RETRY_SECONDS:
                 self._begin()
             return
@@ -269,7 +269,7 @@ class PageStore:
         if self._clock() - self._tried_at > LASTING_SECONDS and not self._lasted:
             self._lasted = True
             with suppress(OSError):
-                self._stock.session.trust()
+                stock.session.trust()
         self._settle_alarm()
 
     @property
@@ -289,8 +289,9 @@ class PageStore:
             stock.session.close(clean=self._upkeep.is_settled, last=lambda: self._leave(stock))
 
     def _ask(self, question: Callable[[Stock], T], otherwise: T) -> T:
+        stock = self._stock  # another thread may find it lost
         try:
-            return otherwise if self._stock is None else question(self._stock)
+            return otherwise if stock is None else question(stock)
         except lmdb.Error as problem:
             self._index_failed(problem)
             return otherwise
@@ -366,10 +367,10 @@ class PageStore:
     def _settle_alarm(self) -> None:
         """Drop all that is known, if somebody could not make the index forget a path."""
         word = self._alarm.word()
-        if self._stock is None or word == self._settled:
+        if (stock := self._stock) is None or word == self._settled:
             return
         try:
-            settle(self._stock.index, word)
+            settle(stock.index, word)
         except lmdb.Error as problem:
             self._index_failed(problem)
         else:

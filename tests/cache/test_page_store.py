@@ -486,3 +486,17 @@ def test_processes_that_begin_at_once_use_one_directory(tmp_path):
     directory.prepare("an index")
     assert directory.on
     assert directory.discarded() == []
+
+
+def test_an_index_that_is_lost_while_it_is_asked(store, monkeypatch):
+    """Another thread may find it lost at any time: who asks then is told of nothing, and nothing fails."""
+    asked = [
+        (lambda: store.stored([thing("a").version]), [0]),
+        (lambda: store.objects("mem://a", "", "", 1), []),
+        (lambda: store.free_object("mem://a", "a"), None),
+    ]
+    for ask, nothing in asked:
+        looks = iter([store._stock])
+        with monkeypatch.context() as patch:
+            patch.setattr(PageStore, "_stock", property(lambda _, looks=looks: next(looks, None)), raising=False)
+            assert ask() == nothing
