@@ -145,7 +145,7 @@ class Budget:
 
 
 def hold_freed(size: int) -> None:
-    """Have up to ``size`` bytes of memory that is free stay with this process, where the C library can be told so.
+    """Have up to ``size`` bytes of memory that is free stay with this process, where the C library can be told so: in each of its arenas.
 
     By itself it gives a free megabyte back to the kernel, and for the next piece of a page takes it anew, cleared, 4 KiB at a time.
     """
