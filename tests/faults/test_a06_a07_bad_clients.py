@@ -95,7 +95,7 @@ def test_a06_mutated_puts(place: Place) -> None:
     """Each is refused with a 4xx, or the connection ends where the client has ended it; the old object stays, and nothing else does."""
     chance = random.Random(SEED)
     answers: Counter[str] = Counter()
-    for number in at_most(MUTATED, 200):
+    for number in at_most(MUTATED, 200, least=len(MUTATIONS)):
         mutation = MUTATIONS[number % len(MUTATIONS)]
         put = mutation(chance, str(number))
         with place.connect() as connection:
@@ -116,7 +116,7 @@ def test_a07_resets_in_mid_body(place: Place) -> None:
     """PUT or GET, reset at a random byte: the object stays, temporary files are gone within 5 seconds, descriptors are given back."""
     chance = random.Random(SEED)
     data = body("object", "2", 300_000)
-    for number in at_most(RESETS, 200):
+    for number in at_most(RESETS, 200, least=20):
         connection = place.connect()
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             if number % 2:
