@@ -2,7 +2,7 @@
 
 twisted.web collects a whole body, on disk if it is large, and answers ``Expect: 100-continue``
 before anybody has looked at the request. Here a request is dispatched when its headers are complete
-and its body flows to whoever reads it. This is the one module that touches what HTTPChannel and
+and its body flows to whoever reads it. Only this module and ``back_pressure`` touch what HTTPChannel and
 Request keep to themselves (``_command``, ``_path``, ``_version``, ``_savedTimeOut``, ``_networkProducer``,
 ``_respondToBadRequestAndDisconnect``); ``tests/http/test_channel.py`` holds them to Twisted's version.
 """
@@ -16,9 +16,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
 from twisted.web.server import Request
 
+from alluxio_s3.http.back_pressure import PatientChannel
 from alluxio_s3.http.body import HIGH_WATER, RequestBody
 from alluxio_s3.http.limits.gate import RETRY_AFTER
 from alluxio_s3.http.limits.rates import Pace
@@ -40,7 +40,7 @@ BODY_READ_BYTES = HIGH_WATER
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class S3Channel(HTTPChannel):
+class S3Channel(PatientChannel):
     """One connection of a client."""
 
     site: S3Site
@@ -113,14 +113,16 @@ class S3Channel(HTTPChannel):
     def vacate(self) -> None:
         """That answer has gone out: go on as after any other."""
         self._sending = None
+        self.when_taken(self._vacated)
+
+    def _vacated(self) -> None:
         self._handlingRequest = False
         if not self.site.keep_alive:
             self.loseConnection()
             return
         if self._savedTimeOut:
             self.setTimeout(self._savedTimeOut)
-        data = b"".join(self._dataBuffer)
-        self._dataBuffer = []
+        data, self._dataBuffer = b"".join(self._dataBuffer), []
         self._networkProducer.resumeProducing()
         self.setLineMode(data)
 
@@ -170,8 +172,7 @@ class S3Channel(HTTPChannel):
 
     def close_idle(self) -> None:
         """Close at once, for another's sake: not when the reactor comes round, since there may be no descriptors left till then."""
-        end = getattr(self.transport, "end_now", self.loseConnection)
-        end()
+        getattr(self.transport, "end_now", self.loseConnection)()
 
     def turn_away(self) -> None:
         """There is no room: answer that, and close, when the client asks for something."""
@@ -282,8 +283,7 @@ class S3Request(Request):
     def begin(self, command: bytes, target: bytes, version: bytes, length: int | None) -> None:
         """The head is complete. A request without a body waits for ``requestReceived``, which comes at once."""
         self.begun = True
-        site = self.channel.site
-        self.site = site
+        site = self.site = self.channel.site
         self.method, self.uri, self.clientproto = command, target, version
         self.path = target.partition(b"?")[0]
         self.prepath: list[bytes] = []

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import pytest_twisted
 from attrs import evolve
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.logger import capturedLogs
 
 from alluxio_s3.actions.exchange import Call, ReaderBody, Response
 from alluxio_s3.actions.registry import OBJECT, Action, Registry
 from alluxio_s3.http.channel import SWALLOW_BYTES
+from tests.http.conftest import Hello
 
 CLOSE = b"Connection: close\r\n"
 
@@ -328,3 +332,50 @@ async def test_an_answer_that_fails_beside_the_requests_ends_its_connection(serv
         channel.occupy(fail())
         await client.all()
     assert [event["log_failure"].type for event in captured if "log_failure" in event] == [RuntimeError]
+
+
+def kept(channel: Any) -> int:
+    """How many bytes wait for the client of ``channel`` in our memory."""
+    transport = channel.transport
+    incoming = sum(map(len, channel._dataBuffer)) + len(channel._buffer)
+    return int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen + incoming)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest_twisted.ensureDeferred
+async def test_who_takes_no_answer_gets_no_more(server: Any, monkeypatch: pytest.MonkeyPatch, streamed: bool) -> None:
+    """A client that sends one request after the other and reads nothing has few answers kept for it; when it reads it gets all."""
+    most = [0]
+
+    async def run(_: Hello, __: Call) -> Response:
+        most[0] = max(most[0], *map(kept, server.site.connections))
+        body = b"x" * 200_000
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield body
+
+        return Response(body=pieces() if streamed else body)
+
+    monkeypatch.setattr(Hello, "run", run)
+    client = await server.connect()
+    client.write(request(b"GET / HTTP/1.1") * 60 + request(b"GET / HTTP/1.1", CLOSE.strip()))
+    answers = await client.all()
+    assert answers.count(b"HTTP/1.1 200 OK") == 61
+    assert answers.count(b"x" * 200_000) == 61 or streamed
+    assert most[0] < 1 << 20
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_takes_no_answer_is_not_listened_to(server: Any) -> None:
+    """What a client sends while it takes nothing of an answer stays with the kernel."""
+    client = await server.connect()
+    client.transport.pauseProducing()
+    client.write(request(b"GET /b/endless HTTP/1.1"))
+    while not any(channel._waitingForTransport for channel in server.site.connections):
+        await deferLater(reactor, 0.001)
+    (channel,) = server.site.connections
+    client.write(b"x" * (32 << 20))
+    for _ in range(100):
+        await deferLater(reactor, 0.001)
+    assert sum(map(len, channel._dataBuffer)) < 1 << 20
+    client.leave()
