@@ -70,7 +70,7 @@ async def _send(request: S3Request, response: Response, common: bytes, threads: 
     if isinstance(body, bytes):
         request.channel.writeSequence([head, body] if has_body else [head])
         request.bytes_sent = len(body) if has_body else 0
-    elif has_body and isinstance(body, ReaderBody) and 0 < body.count <= IN_ONE_BYTES and _may_wait(request, body):
+    elif has_body and isinstance(body, ReaderBody) and may_wait(request, body):
         await _at_once(request, head, body, threads)
     else:
         request.channel.write(head)
@@ -78,14 +78,27 @@ async def _send(request: S3Request, response: Response, common: bytes, threads: 
             await _stream(request, body, threads)
 
 
-def _may_wait(request: S3Request, body: ReaderBody) -> bool:
+def may_wait(request: S3Request, body: ReaderBody) -> bool:
     """Whether the head may wait for such a body. What a file gives is sent from it, and looked at once more before its end."""
-    return IFileBacked(body.reader, None) is None or not takes_files(request.channel.transport)
+    small = 0 < body.count <= IN_ONE_BYTES
+    return small and (IFileBacked(body.reader, None) is None or not takes_files(request.channel.transport))
 
 
 async def _at_once(request: S3Request, head: bytes, body: ReaderBody, threads: Threads) -> None:
     """A small body goes out together with the head: one segment, and whoever gets it wakes up once."""
-    reader, pace = body.reader, request.channel.pace
+    pace = request.channel.pace
+    data = await whole(request, body, threads)
+    if request.gone:
+        raise CancelledError
+    request.channel.writeSequence([head, data])
+    request.bytes_sent = len(data)
+    if pace is not None:
+        await pace.wait(len(data))
+
+
+async def whole(request: S3Request, body: ReaderBody, threads: Threads) -> bytes:
+    """All of a small body. Raises ObjectChanged when it is not as long as it was said to be, and what reading it raises."""
+    reader = body.reader
     spanning = ISpanReader(reader, None) if takes_files(request.channel.transport) else None
     if spanning is not None:
         data = await gathered(spanning.spans(body.offset, body.count), threads)
@@ -94,12 +107,7 @@ async def _at_once(request: S3Request, head: bytes, body: ReaderBody, threads: T
             data = b"".join([piece async for piece in pieces])
     if len(data) != body.count:
         raise ObjectChanged(reader.status.path, "the under-store gave another number of bytes than it announced")
-    if request.gone:
-        raise CancelledError
-    request.channel.writeSequence([head, data])
-    request.bytes_sent = len(data)
-    if pace is not None:
-        await pace.wait(len(data))
+    return data
 
 
 def _framed(request: S3Request, response: Response, *, has_body: bool) -> dict[str, str]:

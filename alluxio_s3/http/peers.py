@@ -22,7 +22,7 @@ from alluxio_s3.cluster.messages import ANSWERS, ARRIVED, FORGET, GREETING, HELL
 from alluxio_s3.cluster.ownership import Ownership
 from alluxio_s3.cluster.seals import HEADER, BadSeal, Sealed, Seals
 from alluxio_s3.cluster.store import ClusterStore
-from alluxio_s3.http.answer import send
+from alluxio_s3.http.answer import may_wait, send, whole
 from alluxio_s3.http.channel import S3Channel, S3Request
 from alluxio_s3.http.fastpath import FastPath
 from alluxio_s3.http.limits.gate import Gate
@@ -198,14 +198,14 @@ class PeerSite(S3Site):
         signs = _Signs(request, self._clock)
         visit = self._desk.namespace.visits.enter()
         try:
-            status, told, body = await self._considered(target, method)
+            status, told, body = await self._considered(request, target, method)
             signs.stop()
             await self._send(request, sealed, status, told, body)
         finally:
             signs.stop()
             self._desk.namespace.visits.leave(visit)
 
-    async def _considered(self, target: str, method: str) -> tuple[int, Told, ReaderBody | None]:
+    async def _considered(self, request: S3Request, target: str, method: str) -> tuple[int, Told, ReaderBody | bytes | None]:
         try:
             question = Question.read(target)
             if METHODS[question.verb] != method:
@@ -213,6 +213,8 @@ class PeerSite(S3Site):
             if question.verb == HELLO:
                 return 200, Told(self._desk.ownership.ring, process=self._seals.process), None
             told, body = await self._desk.answer(question)
+            if body is not None and may_wait(request, body):
+                return 200, told, await self._whole(request, body)
         except (StorageError, S3Error) as problem:
             known = type(problem).__name__ if type(problem).__name__ in ANSWERS else f"{type(problem).__name__}: {problem}"
             return 409, Told(self._desk.ownership.ring, error=known), None
@@ -220,14 +222,23 @@ class PeerSite(S3Site):
             return 400, Told(self._desk.ownership.ring, error=f"{type(problem).__name__}: {problem}"), None
         return 200, told, body
 
-    async def _send(self, request: S3Request, sealed: Sealed, status: int, told: Told, body: ReaderBody | None) -> None:
+    async def _whole(self, request: S3Request, body: ReaderBody) -> bytes:
+        """A small body, read before the head goes out: till then there are signs of life. Raises Unavailable: others may be luckier."""
+        try:
+            return await whole(request, body, self._threads)
+        except StorageError as problem:
+            raise Unavailable(problem.path, f"its bytes can't be read: {problem}") from None
+        finally:
+            await body.reader.close()
+
+    async def _send(self, request: S3Request, sealed: Sealed, status: int, told: Told, body: ReaderBody | bytes | None) -> None:
         try:
             text = told.text()
         except Unavailable as problem:
-            if body is not None:
+            if isinstance(body, ReaderBody):
                 await body.reader.close()
             status, body, text = 409, None, Told(told.ring, error=str(problem)).text()
-        length = 0 if body is None else body.count
+        length = body.count if isinstance(body, ReaderBody) else len(body or b"")
         seal = self._seals.seal_answer(sealed.mark, status, length, text)
         await send(request, Response(status, {TOLD: text, HEADER: seal}, body or b""), b"", self._threads)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ from alluxio_s3.cluster.notices import AGAIN_SECONDS, MOST_OWED, Owed
 from alluxio_s3.cluster.peer_reader import PeerReader
 from alluxio_s3.cluster.peers import ATTEMPT_SECONDS, Patience, PeerFailed, Peers
 from alluxio_s3.cluster.seals import HEADER, BadSeal, Seals
+from alluxio_s3.forwarding import ForwardingUnderFileSystem
+from alluxio_s3.http import peers as peers_site
 from alluxio_s3.interfaces import ICachedReader, IHotObjects, IObjectReader
 from alluxio_s3.s3.conditions import ALWAYS
 from alluxio_s3.storage import Attributes, NoSuchPath, ObjectChanged, Provenance, Status, Unavailable
@@ -315,6 +317,84 @@ async def test_an_owner_that_has_lost_the_store(cluster, monkeypatch) -> None:
     monkeypatch.setattr(second.store.here, "open", lambda _: Deferred())
     assert await read(await first.store.open(made.key(2))) == b"data"
     assert first.members.suspects == {"worker-2"}
+
+
+@implementer(IObjectReader)
+class OddReader:
+    """``reader``, which gives bytes after ``before`` has returned."""
+
+    def __init__(self, reader: IObjectReader, before: Callable[[], Awaitable[None]]) -> None:
+        self.reader = reader
+        self.status = reader.status
+        self.before = before
+
+    async def read(self, offset: int, count: int) -> AsyncIterator[bytes]:
+        """See IObjectReader."""
+        await self.before()
+        async for piece in self.reader.read(offset, count):
+            yield piece
+
+    async def close(self) -> None:
+        """See IObjectReader."""
+        await self.reader.close()
+
+
+def reads_oddly(worker: InnerWorker, before: Callable[[], Awaitable[None]]) -> None:
+    """Have the store, as ``worker`` sees it, give bytes after ``before`` has returned."""
+    shared = worker.store.here._inner
+
+    async def opened(path: str) -> OddReader:
+        return OddReader(await shared.open(path), before)
+
+    odd = worker.store.here._inner = ForwardingUnderFileSystem(shared)
+    odd.open = opened
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_owner_whose_store_takes_its_time(cluster, monkeypatch) -> None:
+    """As long as an owner waits for the first bytes of the store it gives signs of life: it is not suspected."""
+    for name in ("SIGN_SECONDS", "SIGN_AGAIN_SECONDS"):
+        monkeypatch.setattr(f"alluxio_s3.http.peers.{name}", 0.05)
+    made = await cluster()
+    first, second, _ = made.workers
+    await made.put(made.shared, made.key(2), b"data")
+    waiting: list[Deferred[None]] = []
+    give = peers_site._Signs._give
+
+    def given(signs: Any) -> None:
+        give(signs)
+        while waiting:
+            waiting.pop().callback(None)
+
+    async def wait() -> None:
+        waiting.append(Deferred())
+        await waiting[-1]
+
+    monkeypatch.setattr(peers_site._Signs, "_give", given)
+    reads_oddly(second, wait)
+    assert await read(await first.store.open(made.key(2))) == b"data"
+    assert not first.members.suspects
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_owner_whose_store_gives_no_bytes(cluster) -> None:
+    """It says so, and lives: it is asked no more often than others would be, and not suspected."""
+    made = await cluster()
+    first, second, _ = made.workers
+    keys = [key for n in range(100) if first.members.owners(f"/b/{(key := f'key-{n}')}")[0].worker == "worker-2"]
+    for key in keys[:2]:
+        await made.put(made.shared, key, b"data")
+    assert await read(await first.store.open(keys[0])) == b"data"  # the connection is kept
+    asked: list[None] = []
+
+    async def fail() -> None:
+        asked.append(None)
+        raise Unavailable("data")
+
+    reads_oddly(second, fail)
+    assert await read(await first.store.open(keys[1])) == b"data"
+    assert not first.members.suspects
+    assert 1 <= len(asked) <= 2
 
 
 @pytest_twisted.ensureDeferred
