@@ -6,6 +6,8 @@ does not answer, the next one is asked, or the store.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from attrs import frozen
@@ -98,17 +100,22 @@ class ClusterStore:
         found = self.neighbours.replicas.owner(self.base + path)
         return None if found.worker == self._me or found.peer_port is None else found
 
+    def _others(self, path: str) -> Iterator[Member]:
+        """Whom to ask for it, one after the other; none of them twice: who lives, and can't give it, will not be able to."""
+        before = None
+        for _ in range(OWNERS_ASKED):
+            owner = self._other(path)
+            if owner is None or owner == before:
+                return
+            yield owner
+            before = owner
+
     async def status(self, path: str) -> Status:
         """See IUnderFileSystem. What the owner remembers is good; what this worker remembers of others' is not."""
         if self.relies and path and not path.endswith("/"):
-            for _ in range(OWNERS_ASKED):
-                owner = self._other(path)
-                if owner is None:
-                    break
-                try:
+            for owner in self._others(path):
+                with suppress(PeerFailed):
                     return await self.neighbours.peers.status(owner, self.base + path, self.name)
-                except PeerFailed:
-                    continue
         return await self.here.status(path)
 
     async def list(self, prefix: str, start: str, limit: int, delimiter: str) -> Listing:
@@ -128,14 +135,9 @@ class ClusterStore:
 
         Raises NoSuchPath, PathConflict, ObjectChanged.
         """
-        for _ in range(OWNERS_ASKED):
-            owner = self._other(path)
-            if owner is None:
-                break
-            try:
+        for owner in self._others(path):
+            with suppress(PeerFailed):
                 return await self.neighbours.peers.open(owner, self.base + path, self.name, offset, count, validator=validator)
-            except PeerFailed:
-                continue
         return None
 
     async def create(self, path: str, attributes: Attributes, length: int | None) -> IObjectWriter:
