@@ -109,8 +109,13 @@ class Threads:
         end = time.perf_counter() + ANSWERING_SECONDS
         try:
             while self._done:
-                waiting, result = self._done.popleft()
-                waiting.callback(result)
+                done = self._done.popleft()
+                try:
+                    done[0].callback(done[1])
+                except MemoryError:
+                    if not done[0].called:
+                        self._done.appendleft(done)
+                    raise
                 if time.perf_counter() >= end:
                     break
         finally:  # there may have been no memory for one of them

@@ -271,6 +271,24 @@ async def test_one_that_fails_does_not_keep_others_from_being_told(threads, monk
 
 
 @pytest_twisted.ensureDeferred
+async def test_who_could_not_be_told_is_told_later(threads, monkeypatch):
+    """Where there was no memory to tell who waits for a call what it has come to, he is told when there is some."""
+    tell, fails = Deferred.callback, iter([MemoryError(), MemoryError()])
+
+    def without_memory(waiting: Deferred[object], result: object) -> None:
+        if result == "done":
+            for problem in fails:
+                raise problem
+        tell(waiting, result)
+
+    monkeypatch.setattr(Deferred, "callback", without_memory)
+    call = Deferred.fromCoroutine(threads.run(lambda: "done"))
+    late = reactor.callLater(30, call.cancel)  # type: ignore[attr-defined]
+    assert await call == "done"
+    late.cancel()
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_thread_that_has_no_memory_to_wait(threads, monkeypatch):
     """A thread in which waiting for work fails, for want of memory or of a lock, goes on to do it: it is counted on."""
     get, failures = queue.Queue.get, iter([RuntimeError("can't allocate lock"), MemoryError()])
