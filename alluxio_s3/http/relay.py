@@ -87,8 +87,8 @@ class Relay(StandIn):
 
     async def send(self) -> None:
         """Return when the transport has all of it. Raises ObjectChanged when it is more than was announced, and what ``items`` raises."""
-        self._begin_large()
         try:
+            self._begin_large()
             async with aclosing(self._items) as items:  # type: ignore[type-var]  # async generators, by the interface's word
                 async for item in items:
                     await self._pass_on(item)

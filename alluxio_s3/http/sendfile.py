@@ -172,8 +172,8 @@ class FileSender(StandIn):
     async def send(self) -> None:
         """Return when the transport has all of it. Raises ObjectChanged when the file is not what it was when it was opened."""
         done = self._done = Deferred(self._cancelled)
-        self._begin_large()
         try:
+            self._begin_large()
             await done
         finally:
             self._end_large()

@@ -380,3 +380,23 @@ def test_large_answers_share_a_turn(asking: bool, together: int) -> None:
     clock.advance(2 * QUIET_SECONDS)
     crowd.large = 1
     assert crowd.slice_bytes() == QUIET_SLICE_BYTES
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_could_not_begin_counts_no_more(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer for whose first step there is no memory ends, and makes the turns of others no smaller."""
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * SLICE_BYTES)
+    channel: Any = pair.sending
+    crowd = channel.crowd = Crowd(Clock().seconds)
+
+    def without_memory(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(channel.transport, "registerProducer", without_memory)
+        with pytest.raises(MemoryError):
+            await pair.sender(path, 0, SLICE_BYTES).send()
+    assert crowd.large == 0
+    channel.transport.abortConnection()
+    await pair.client.all()
