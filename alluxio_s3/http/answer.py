@@ -49,7 +49,8 @@ def render_fields(headers: Mapping[str, str]) -> bytes:
 async def send(request: S3Request, response: Response, common: bytes, threads: Threads) -> None:
     """Write ``response``, with the header lines that are ``common`` to all, wait until the client has been given all, and finish.
 
-    Raises ObjectChanged and whatever the body raises once the head is out: then the answer must be cut.
+    Raises ObjectChanged and whatever the body raises. Once ``request.startedWriting`` is set the head is out: then the answer must be
+    cut. Before that another may be sent.
     """
     try:
         await _send(request, response, common, threads)
@@ -66,12 +67,17 @@ async def _send(request: S3Request, response: Response, common: bytes, threads: 
     fields = render_fields(_framed(request, response, has_body=has_body))
     head = b"".join((status_line(response.status), common, fields, b"\r\n"))
     request.code = response.status
+    small = None
+    if has_body and isinstance(body, ReaderBody) and may_wait(request, body):
+        small = await whole(request, body, threads)
+        if request.gone:
+            raise CancelledError
     request.startedWriting = 1
-    if isinstance(body, bytes):
+    if small is not None:
+        await _at_once(request, head, small)
+    elif isinstance(body, bytes):
         request.channel.writeSequence([head, body] if has_body else [head])
         request.bytes_sent = len(body) if has_body else 0
-    elif has_body and isinstance(body, ReaderBody) and may_wait(request, body):
-        await _at_once(request, head, body, threads)
     else:
         request.channel.write(head)
         if has_body:
@@ -84,12 +90,9 @@ def may_wait(request: S3Request, body: ReaderBody) -> bool:
     return small and (IFileBacked(body.reader, None) is None or not takes_files(request.channel.transport))
 
 
-async def _at_once(request: S3Request, head: bytes, body: ReaderBody, threads: Threads) -> None:
+async def _at_once(request: S3Request, head: bytes, data: bytes) -> None:
     """A small body goes out together with the head: one segment, and whoever gets it wakes up once."""
     pace = request.channel.pace
-    data = await whole(request, body, threads)
-    if request.gone:
-        raise CancelledError
     request.channel.writeSequence([head, data])
     request.bytes_sent = len(data)
     if pace is not None:

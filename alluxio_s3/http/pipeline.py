@@ -104,7 +104,11 @@ class Pipeline:
             account.error = "ClientGone"
             raise
         except Exception as problem:  # noqa: BLE001  # the last guard: a stack trace never leaves the process
-            error = await self._explain(problem, request, account)
+            return await self._told(problem, request, account)
+
+    async def _told(self, problem: Exception, request: S3Request, account: Account) -> Response:
+        """``problem`` in words."""
+        error = await self._explain(problem, request, account)
         account.error = error.code
         headers = dict(error.headers)
         if request.method == b"HEAD" or error.status == 304:
@@ -181,7 +185,10 @@ class Pipeline:
         except CancelledError:
             account.error = "ClientGone"
             raise
-        except Exception as problem:  # noqa: BLE001  # the head is out: all that is left is to cut the answer visibly
+        except Exception as problem:  # noqa: BLE001  # once the head is out, all that is left is to cut the answer visibly
+            if isinstance(problem, StorageError) and not request.startedWriting and not request.gone:
+                await self._send(request, await self._told(problem, request, account), account)
+                return
             account.error = type(problem).__name__
             if isinstance(problem, StorageError):  # which happens: the object was replaced, its store went away
                 self._log.warn("{account.request_id} {account.action}: the answer was cut: {problem}", account=account, problem=problem)

@@ -17,7 +17,7 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.ssl import Certificate, optionsForClientTLS
 from zope.interface import implementer
 
-from alluxio_s3.actions.exchange import Call, Response, Services
+from alluxio_s3.actions.exchange import Call, ReaderBody, Response, Services
 from alluxio_s3.actions.registry import BUCKET, OBJECT, SERVICE, Action, Registry
 from alluxio_s3.auth.authorizers import OpenAuthorizer
 from alluxio_s3.auth.simple import Principal
@@ -28,11 +28,12 @@ from alluxio_s3.http.routes import S3Routes
 from alluxio_s3.http.site import S3Site
 from alluxio_s3.http.tls_transport import TlsEndpoint
 from alluxio_s3.http.transport import EagerEndpoint
-from alluxio_s3.interfaces import IAuthenticator
+from alluxio_s3.interfaces import IAuthenticator, IObjectReader
 from alluxio_s3.namespace.mounts import Namespace
 from alluxio_s3.ops.access_log import Account
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.request import RequestHead
+from alluxio_s3.storage import Status, Unavailable
 from alluxio_s3.tags.carried import CarriedTagStore
 from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.memory import MemoryUnderFileSystem
@@ -76,11 +77,28 @@ class Hello(Action):
         return Response(body=b"hello")
 
 
+@implementer(IObjectReader)
+class Gone:
+    """An open object of a store that went away."""
+
+    status = Status("/b/gone", 3, 0, "e", "v")
+
+    async def read(self, offset: int, count: int) -> AsyncIterator[bytes]:
+        raise Unavailable("/b/gone", "the store went away")
+        yield b""
+
+    async def close(self) -> None:
+        """See ``IObjectReader``."""
+
+
 @REGISTRY.action("Stream", method="GET", on=OBJECT)
 class Stream(Action):
-    """An answer of unknown length; the key ``cut`` fails half-way, ``endless`` never ends."""
+    """An answer of unknown length; the key ``cut`` fails half-way, ``endless`` never ends, ``gone`` fails before its three bytes."""
 
     async def run(self, call: Call) -> Response:
+        if call.key == "gone":
+            return Response(headers={"ETag": '"e"'}, body=ReaderBody(Gone(), 0, 3))
+
         async def pieces() -> AsyncIterator[bytes]:
             yield b"one,"
             if call.key == "cut":

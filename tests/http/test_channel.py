@@ -144,6 +144,20 @@ async def test_an_answer_that_fails_half_way_is_cut_visibly(server: Any) -> None
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_small_body_that_a_store_fails_to_give_is_refused_in_words(server: Any) -> None:
+    """Before the head is out an error can be told: the client hears 503, may try again on that connection, and the log has it."""
+    client = await server.connect()
+    client.write(request(b"GET /b/gone HTTP/1.1"))
+    answer = await client.until(b"</Error>")
+    assert status(answer) == 503
+    assert b"ETag" not in answer
+    client.write(request(b"GET / HTTP/1.1"))
+    await client.until(b"hello")
+    client.leave()
+    assert [(account.status, account.error) for account in server.accounts] == [(503, "ServiceUnavailable"), (200, "-")]
+
+
+@pytest_twisted.ensureDeferred
 async def test_an_unforeseen_failure_tells_nothing(server: Any) -> None:
     """What nobody foresaw is InternalError with a request id; the detail stays in the log."""
     with capturedLogs() as captured:
