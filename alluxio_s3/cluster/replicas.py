@@ -51,8 +51,8 @@ class Replicas:
         return self._reads.get(path, 0) + self._before.get(path, 0) >= HOT_READS
 
     def _turn(self) -> None:
-        passed = self._now() - self._since
-        if passed >= WINDOW_SECONDS:
-            self._before = self._reads if passed < 2 * WINDOW_SECONDS else {}
+        now = self._now()
+        if now - self._since >= WINDOW_SECONDS:
+            self._before = self._reads if now - self._since < 2 * WINDOW_SECONDS else {}
             self._reads = {}
-            self._since += passed
+            self._since = now

@@ -67,17 +67,18 @@ async def _send(request: S3Request, response: Response, common: bytes, threads: 
     fields = render_fields(_framed(request, response, has_body=has_body))
     head = b"".join((status_line(response.status), common, fields, b"\r\n"))
     request.code = response.status
-    small = None
+    pace = None
     if has_body and isinstance(body, ReaderBody) and may_wait(request, body):
-        small = await whole(request, body, threads)
+        body = await whole(request, body, threads)
         if request.gone:
             raise CancelledError
+        pace = request.channel.pace
     request.startedWriting = 1
-    if small is not None:
-        await _at_once(request, head, small)
-    elif isinstance(body, bytes):
+    if isinstance(body, bytes):  # one segment, and whoever gets it wakes up once
         request.channel.writeSequence([head, body] if has_body else [head])
         request.bytes_sent = len(body) if has_body else 0
+        if pace is not None:
+            await pace.wait(len(body))
     else:
         request.channel.write(head)
         if has_body:
@@ -88,15 +89,6 @@ def may_wait(request: S3Request, body: ReaderBody) -> bool:
     """Whether the head may wait for such a body. What a file gives is sent from it, and looked at once more before its end."""
     small = 0 < body.count <= IN_ONE_BYTES
     return small and (IFileBacked(body.reader, None) is None or not takes_files(request.channel.transport))
-
-
-async def _at_once(request: S3Request, head: bytes, data: bytes) -> None:
-    """A small body goes out together with the head: one segment, and whoever gets it wakes up once."""
-    pace = request.channel.pace
-    request.channel.writeSequence([head, data])
-    request.bytes_sent = len(data)
-    if pace is not None:
-        await pace.wait(len(data))
 
 
 async def whole(request: S3Request, body: ReaderBody, threads: Threads) -> bytes:
