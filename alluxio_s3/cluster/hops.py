@@ -11,7 +11,7 @@ from __future__ import annotations
 import hmac
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import frozen
@@ -19,10 +19,10 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from alluxio_s3.cluster.seals import derived, mac
-from alluxio_s3.interfaces import IAuthenticator, IExpiring, IMember, IPrincipal
+from alluxio_s3.interfaces import IAuthenticator, IExpiring, IMember, IPrincipal, IQuickAuthenticator
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.request import RequestHead
-from alluxio_s3.s3.target import Target
+from alluxio_s3.s3.target import Target, parse_target
 
 # The query parameter that carries a token.
 HOP = "x-alluxio-hop"
@@ -35,6 +35,8 @@ SKEW_SECONDS = 900.0
 MAX_TOKEN = 2048
 _MAC_BYTES = 20
 _METHODS = frozenset({"GET", "HEAD"})
+_TOKEN = HOP.encode()
+_COMPACT = json.JSONEncoder(separators=(",", ":")).encode
 _REFUSED = "The redirect that this request follows is not, or no more, good for it: ask the first endpoint again."
 
 
@@ -84,7 +86,7 @@ class HopTokens:
             "i": issuer,
             "c": client,
         }
-        payload = _encoded(json.dumps({name: value for name, value in said.items() if value}, separators=(",", ":")).encode())
+        payload = _encoded(_COMPACT({name: value for name, value in said.items() if value}).encode())
         token = f"{payload}.{_encoded(self._mac(payload, target))}"
         return token if len(token) <= MAX_TOKEN else None
 
@@ -112,30 +114,47 @@ class HopTokens:
         return mac(derived(self._secret(), "hop token"), told, _MAC_BYTES)
 
 
-@implementer(IAuthenticator)
+@implementer(IAuthenticator, IQuickAuthenticator)
 class HopAuthenticator:
-    """``inner``, but for requests that bring a token. ``arrived`` is told of each of those.
+    """``inner``, but for requests that bring a token. ``arrived`` is told of each of those, of some twice.
 
     It offers what else ``inner`` offers.
     """
 
     def __init__(self, inner: IAuthenticator, tokens: HopTokens, arrived: Callable[[Hop], None] = lambda _: None) -> None:
         self._inner = inner
+        self._quick = IQuickAuthenticator(inner, None)
         self._tokens = tokens
         self._arrived = arrived
 
     def __conform__(self, interface: Any) -> object:
-        """The optional interfaces of the inner one. A request for which there is a quick way has no query, and so no token."""
-        return None if interface is IAuthenticator else interface(self._inner, None)
+        """The optional interfaces of the inner one, less what is done here."""
+        return None if interface in (IAuthenticator, IQuickAuthenticator) else interface(self._inner, None)
+
+    def identify(self, authorization: bytes | None, method: str, raw_target: bytes, headers: Mapping[bytes, bytes]) -> IPrincipal | None:
+        """See ``IQuickAuthenticator``. To refuse a token is for ``authenticate``."""
+        if _TOKEN in raw_target:
+            try:
+                guest = self._guest(method, parse_target(raw_target))
+            except S3Error:
+                return None
+            if guest is not None:
+                return guest
+        return None if self._quick is None else self._quick.identify(authorization, method, raw_target, headers)
 
     async def authenticate(self, head: RequestHead) -> IPrincipal:
         """See ``IAuthenticator``. Raises S3Error AccessDenied for a token that is no good: nobody is let in for another reason then."""
-        tokens = [value for name, value in head.target.query.pairs if name == HOP]
+        guest = self._guest(head.method, head.target)
+        return await self._inner.authenticate(head) if guest is None else guest
+
+    def _guest(self, method: str, target: Target) -> Guest | None:
+        """Who was redirected here; None if nobody was. Raises S3Error."""
+        tokens = [value for name, value in target.query.pairs if name == HOP]
         if not tokens:
-            return await self._inner.authenticate(head)
+            return None
         if len(tokens) > 1:
             raise S3Error("AccessDenied", _REFUSED)
-        hop = self._tokens.read(tokens[0], head.method, head.target)
+        hop = self._tokens.read(tokens[0], method, target)
         self._arrived(hop)
         return hop.guest
 

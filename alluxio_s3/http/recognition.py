@@ -15,11 +15,11 @@ from alluxio_s3.cluster.hops import HOP
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.target import Target, parse_target
 
-# Headers that change nothing in the answer of a read, or only what ``Names`` has.
+# Headers that change nothing in the answer of a read from here, or only what ``Names`` has. Some that are redirected say from where.
 _HARMLESS = frozenset(
     {b"host", b"user-agent", b"accept", b"accept-encoding", b"authorization", b"x-amz-date", b"x-amz-content-sha256",
      b"x-amz-user-agent", b"x-amz-api-version", b"amz-sdk-invocation-id", b"amz-sdk-request", b"connection", b"accept-language",
-     b"cache-control", b"pragma"}
+     b"cache-control", b"pragma", b"referer", b"x-alluxio-redirect"}
 )  # fmt: skip
 _TELLING = frozenset(
     {b"range", b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range", b"x-amz-checksum-mode"}
@@ -34,6 +34,8 @@ MAX_LINE_BYTES = 4096
 # What is parsed is remembered if it is short, and if others may ask the same: the token of a redirect is one client's.
 MAX_REMEMBERED_BYTES = 256
 _TOKEN = f"{HOP}=".encode()
+# What may follow the path of an object that is read and no more: nothing, or the token of a redirect.
+_ALONE = re.compile(rb"(?:\?%b[^&]*)?" % re.escape(_TOKEN))
 
 
 @frozen
@@ -117,7 +119,7 @@ def _asked(line: bytes) -> Asked | None:
         target = parse_target(words[1])
     except S3Error:
         return None
-    action = _METHODS[words[0]] if target.key and b"?" not in words[1] else None
+    action = _METHODS[words[0]] if target.key and _ALONE.fullmatch(words[1], len(words[1].partition(b"?")[0])) else None
     return Asked(words[0].decode(), words[0] == b"HEAD", words[1], words[1].decode(), target, action)
 
 

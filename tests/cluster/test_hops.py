@@ -9,11 +9,12 @@ import pytest_twisted
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
+from zope.interface import implementer
 
 from alluxio_s3.auth.principals import Principal
 from alluxio_s3.auth.simple import SimpleAuthenticator
 from alluxio_s3.cluster.hops import HOP, LIFE_SECONDS, MAX_TOKEN, SKEW_SECONDS, Hop, HopAuthenticator, HopTokens
-from alluxio_s3.interfaces import IQuickAuthenticator, ITokenExchange
+from alluxio_s3.interfaces import IAuthenticator, IPrincipal, IQuickAuthenticator, ITokenExchange
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.request import Headers, RequestHead
 from alluxio_s3.s3.target import Query, Target, parse_target
@@ -200,6 +201,67 @@ async def test_wrong_tokens_are_refused(tokens: HopTokens, clock: Clock) -> None
         assert caught.value.status == 403
     with pytest.raises(S3Error):
         await authenticator.authenticate(head(f"/b/k?{HOP}={token}".encode(), "PUT"))
+
+
+@given(
+    token=st.sampled_from(("good", "bad", "of another", "old", "ahead", "encoded", "twice", "empty", "cut", "%zz")),
+    more=st.sampled_from(("", "&x-id=GetObject", "&acl", "&=")),
+    named=st.booleans(),
+    method=st.sampled_from(("GET", "HEAD", "PUT")),
+)
+@pytest_twisted.ensureDeferred
+async def test_the_quick_way_lets_in_the_same(token: str, more: str, named: bool, method: str) -> None:
+    """Whoever is identified at once is whom ``authenticate`` returns; whoever it refuses is never identified. A good token is."""
+    clock, old, ahead = Clock(), Clock(), Clock()
+    for one, seconds in ((clock, 0), (old, -LIFE_SECONDS - SKEW_SECONDS - 2), (ahead, SKEW_SECONDS + 5)):
+        one.advance(1_800_000_000 + seconds)
+    tokens = HopTokens(lambda: SECRET, clock)
+    target = parse_target(f"/b/k?{more[1:]}".encode())
+    good = issued(tokens, target)
+    values = {
+        "good": good,
+        "bad": good[:-5] + "aaaaa",
+        "of another": issued(tokens),
+        "old": issued(HopTokens(lambda: SECRET, old), target),
+        "ahead": issued(HopTokens(lambda: SECRET, ahead), target),
+        "encoded": good.replace(".", "%2E"),
+        "twice": f"{good}&{HOP}={good}",
+        "empty": "",
+        "cut": good.partition(".")[0],
+        "%zz": "%zz",
+    }
+    raw = f"/b/k?{HOP}={values[token]}{more}".encode()
+    seen: list[Hop] = []
+    authenticator = HopAuthenticator(SimpleAuthenticator("daemon", clock), tokens, seen.append)
+    said = authorization("bob") if named else None
+    quick = IQuickAuthenticator(authenticator).identify(None if said is None else said.encode(), method, raw, {})
+    assert len(seen) == (quick is not None)
+    try:
+        slow = await authenticator.authenticate(head(raw, method, **({} if said is None else {"authorization": said})))
+    except S3Error:
+        slow = None
+    assert quick == slow
+    assert (quick is not None) == (token in ("good", "encoded") and method != "PUT")
+
+
+def test_a_token_is_enough_where_nothing_else_is_quick(tokens: HopTokens, clock: Clock) -> None:
+    """Where everybody else has to wait to be known, who brings a token does not."""
+    slow = HopAuthenticator(SlowAuthenticator(), tokens)
+    raw = f"/b/k?{HOP}={issued(tokens, parse_target(b'/b/k'))}".encode()
+    identify = IQuickAuthenticator(slow).identify
+    found = identify(None, "GET", raw, {})
+    assert found is not None
+    assert found.name == "alice"
+    assert identify(None, "GET", b"/b/k", {}) is None
+
+
+@implementer(IAuthenticator)
+class SlowAuthenticator:
+    """Knows nobody at once."""
+
+    async def authenticate(self, head: RequestHead) -> IPrincipal:
+        """See ``IAuthenticator``."""
+        raise S3Error("AccessDenied")
 
 
 def test_offers_what_the_inner_one_offers(tokens: HopTokens, clock: Clock) -> None:

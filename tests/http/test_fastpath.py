@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ from twisted.internet.task import Clock
 from alluxio_s3.actions.everything import REGISTRY
 from alluxio_s3.actions.exchange import Services
 from alluxio_s3.auth.authorizers import OpenAuthorizer
+from alluxio_s3.auth.principals import Principal
 from alluxio_s3.auth.simple import SimpleAuthenticator
+from alluxio_s3.cluster.hops import HOP, LIFE_SECONDS, SKEW_SECONDS, HopAuthenticator, HopTokens
 from alluxio_s3.http.channel import S3Channel
 from alluxio_s3.http.fastpath import ONE_WRITE_BYTES, FastPath
 from alluxio_s3.http.pipeline import Pipeline
@@ -30,6 +32,7 @@ from alluxio_s3.http.sendfile import SLICE_BYTES
 from alluxio_s3.http.site import S3Site
 from alluxio_s3.http.transport import EagerEndpoint
 from alluxio_s3.namespace.mounts import Namespace
+from alluxio_s3.s3.target import parse_target
 from alluxio_s3.storage import ObjectChanged
 from alluxio_s3.tags.carried import CarriedTagStore
 from alluxio_s3.threads import Threads
@@ -39,6 +42,7 @@ from tests.http.conftest import Accounts, RawClient
 
 SIZES = {"empty": 0, "one": 1, "small": 4096, "edge": ONE_WRITE_BYTES, "over": ONE_WRITE_BYTES + 1, "large": SLICE_BYTES * 2 + 5}
 SIGNED = "AWS4-HMAC-SHA256 Credential=alice/20260101/us-east-1/s3/aws4_request, SignedHeaders=host;x-amz-date, Signature=" + "a" * 64
+TOKENS = HopTokens(lambda: bytes(32), reactor)  # type: ignore[arg-type]
 METADATA = {"x-amz-meta-one": "1", "x-amz-meta-Zwei": "ü", "content-type": "text/x", "cache-control": "no-store", "x-amz-tagging": "t=1"}
 
 
@@ -51,7 +55,10 @@ class TwoWays:
         self.ufs = LocalUnderFileSystem(str(directory), self.threads, buckets=True)
         self.accounts = Accounts()
         services = Services(Namespace(self.ufs, "tester"), OpenAuthorizer(anonymous=True), CarriedTagStore(), self.threads, reactor)
-        self.pipeline = Pipeline(SimpleAuthenticator("tester", reactor), REGISTRY, services, self.accounts)
+        # The names of those who came by tokens.
+        self.arrived: list[str] = []
+        authenticator = HopAuthenticator(SimpleAuthenticator("tester", reactor), TOKENS, lambda hop: self.arrived.append(hop.guest.name))
+        self.pipeline = Pipeline(authenticator, REGISTRY, services, self.accounts)
         self.fast = FastPath(self.pipeline)
         # How many requests were not twisted.web's, and how many of them were answered by the short way.
         self.served = self.taken = 0
@@ -177,6 +184,78 @@ async def test_both_ways_answer_the_same(ways: TwoWays, method: str, key: str, h
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     quick, plain = await ways.both(f"{method} /b/{key} HTTP/1.1\r\nHost: h\r\n{lines}\r\n".encode())
     assert quick == plain
+
+
+def token(target: str, name: str = "carol", late: float = 0.0) -> str:
+    """The token of one who is sent to ``target``, made so many seconds ago."""
+    clock = Clock()
+    clock.advance(reactor.seconds() - late)  # type: ignore[attr-defined]
+    made = HopTokens(lambda: bytes(32), clock).issue(Principal(name, "simple"), parse_target(target.encode()), "worker-1", "c")
+    assert made is not None
+    return made
+
+
+QUERIES: dict[str, Callable[[str], str]] = {
+    "good": lambda target: f"{HOP}={token(target)}",
+    "good, of one with an odd name": lambda target: f"{HOP}={token(target, 'cärol')}",
+    "good, encoded": lambda target: f"{HOP}={token(target).replace('.', '%2e')}",
+    "good, and more": lambda target: f"{HOP}={token(target + '?x-id=GetObject')}&x-id=GetObject",
+    "good, after more": lambda target: f"response-content-type=a%2Fb&{HOP}={token(target + '?response-content-type=a%2Fb')}",
+    "good, and an ampersand": lambda target: f"{HOP}={token(target)}&",
+    "old": lambda target: f"{HOP}={token(target, late=LIFE_SECONDS + SKEW_SECONDS + 5)}",
+    "of another": lambda target: f"{HOP}={token(target + 'x')}",
+    "twice": lambda target: f"{HOP}={token(target)}&{HOP}={token(target)}",
+    "cut": lambda target: f"{HOP}={token(target)[:-3]}",
+    "in other letters": lambda target: f"{HOP.upper()}={token(target)}",
+    "empty": lambda _: f"{HOP}=",
+    "no value": lambda _: HOP,
+    "nonsense": lambda _: f"{HOP}=%zz",
+    "a question mark": lambda target: f"?{HOP}={token(target)}",
+}
+
+
+@settings(max_examples=300, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@given(
+    method=st.sampled_from(["GET", "GET", "HEAD"]),
+    key=st.sampled_from([*SIZES, "missing", "sm%61ll", "folder/"]),
+    query=st.sampled_from(sorted(QUERIES)),
+    headers=HEADERS,
+    referer=st.booleans(),
+)
+@pytest_twisted.ensureDeferred
+async def test_both_ways_answer_who_was_redirected_the_same(
+    ways: TwoWays, method: str, key: str, query: str, headers: dict[str, str], referer: bool
+) -> None:
+    """Whatever token a request brings, and whatever else: answer and account are those of the long way, and the arrival is told of."""
+    if referer:
+        headers["Referer"] = f"http://h/b/{key}"
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    request = f"{method} /b/{key}?{QUERIES[query](f'/b/{key}')} HTTP/1.1\r\nHost: h\r\n{lines}\r\n".encode()
+    told = []
+    answers = []
+    for port in (ways.quick, ways.plain):
+        del ways.accounts[:], ways.arrived[:]
+        answers.append(same(await ways.ask(port, request)))
+        one = ways.accounts[0]
+        told.append((one.action, one.user, one.status, one.error, one.bytes_out, one.raw_target, set(ways.arrived)))
+    assert answers[0] == answers[1]
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("query", ["good", "good, encoded", "good, of one with an odd name"])
+@pytest.mark.parametrize("extra", ["", "Referer: http://h/b/small\r\n", "Authorization: rubbish\r\n", "x-alluxio-redirect: true\r\n"])
+@pytest_twisted.ensureDeferred
+async def test_who_was_redirected_takes_the_short_way(ways: TwoWays, query: str, extra: str) -> None:
+    """A token that is good and alone is taken at once, before any Authorization; whoever brings it is in the log by the token's name."""
+    request = f"GET /b/small?{QUERIES[query]('/b/small')} HTTP/1.1\r\nHost: h\r\n{extra}\r\n".encode()
+    await ways.both(b"GET /b/small HTTP/1.1\r\nHost: h\r\n\r\n")
+    before = ways.taken
+    del ways.accounts[:], ways.arrived[:]
+    answer = await ways.ask(ways.quick, request)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert ways.taken == before + 1
+    assert ways.arrived == [ways.accounts[0].user]
+    assert ways.accounts[0].user.endswith("rol")
 
 
 TARGETS = [
