@@ -171,6 +171,7 @@ class TlsServer(EagerServer):
         except (OSError, ValueError):  # an end without a word of farewell is one of them
             why = main.CONNECTION_LOST
         if got:
+            self.took = got
             self._dataReceived(bytes(buffer[:got]))
         return None if self.disconnected else why
 

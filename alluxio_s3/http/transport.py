@@ -36,6 +36,8 @@ LEAST_READ_BYTES = 4 << 10
 class EagerServer(tcp.Server):
     """A connection that a client made."""
 
+    took = 0
+    """How many bytes the last read had."""
     _in_line = False
     _in_turn = False
     _goes_on = False
@@ -57,6 +59,7 @@ class EagerServer(tcp.Server):
             return main.CONNECTION_LOST
         if not data:
             return main.CONNECTION_DONE
+        self.took = len(data)
         self.protocol.dataReceived(data)
         return None
 

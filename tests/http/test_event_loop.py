@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 from collections.abc import Iterator
 from inspect import getsource
 from typing import Any
@@ -12,7 +14,8 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.selectreactor import SelectReactor
 from twisted.python import context, log
 
-from alluxio_s3.http.event_loop import quicken
+from alluxio_s3.http.event_loop import MOST_MISSED, SMALL_BYTES, Wakefulness, quicken
+from alluxio_s3.http.lines import Lines
 from alluxio_s3.http.transport import EagerEndpoint, EagerServer
 
 PATIENCE = 3000
@@ -31,10 +34,37 @@ class Answering(protocol.Protocol):
         self.factory.lost.append(reason.type)  # type: ignore[union-attr]
 
 
+class Recorder:
+    """A reactor's epoll, which also remembers for how long each poll was to wait."""
+
+    def __init__(self, epoll: Any) -> None:
+        self.epoll = epoll
+        self.timeouts: list[float] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.epoll, name)
+
+    def poll(self, timeout: float = -1, most: int = -1) -> list[tuple[int, int]]:
+        self.timeouts.append(timeout)
+        return self.epoll.poll(timeout, most)  # type: ignore[no-any-return]
+
+
+class Ticking:
+    """A clock that goes 10 µs further each time it is looked at."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def __call__(self) -> float:
+        self.looks += 1
+        return self.looks / 1e5
+
+
 @pytest.fixture
 def reactor() -> Iterator[Any]:
     """One of its own, not the tests'."""
     made: Any = EPollReactor()
+    made.recorder = made._poller = Recorder(made._poller)
     quicken(made)
     yield made
     made.removeAll()
@@ -128,3 +158,64 @@ def test_the_connection_reads_as_twisted_does(reactor: Any) -> None:
     for text in (b"one", b"two"):
         ends.clients[0].write(text)
         ends.turn_until(lambda text=text: any(text in one for one in ends.got))  # type: ignore[misc]
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[Recorder, int]]:
+    """An epoll that watches the end of a pipe, and the descriptor of its beginning."""
+    out, into = os.pipe()
+    with select.epoll() as epoll:
+        epoll.register(out, select.EPOLLIN)
+        yield Recorder(epoll), into
+    os.close(out)
+    os.close(into)
+
+
+def test_what_comes_soon_is_found_awake(pipe: tuple[Recorder, int]) -> None:
+    """While there is hope that something comes soon, the loop doesn't sleep for it."""
+    recorder, into = pipe
+    wakefulness = Wakefulness(Lines(recorder))
+    os.write(into, b"x")
+    assert wakefulness.poll(5, 1, hopeful=True)
+    assert recorder.timeouts == [0]
+    recorder.timeouts.clear()
+    assert wakefulness.poll(5, 1, hopeful=False)
+    assert recorder.timeouts == [5]
+
+
+def test_to_be_awake_in_vain_becomes_rare(pipe: tuple[Recorder, int]) -> None:
+    """After it has looked in vain the loop sleeps, and looks again only after twice as many events that were soon as the time before."""
+    recorder, into = pipe
+    wakefulness = Wakefulness(Lines(recorder), Ticking())
+    for missed in (1, 2, 4, 8, 16, 32, MOST_MISSED, MOST_MISSED, 0, 1, 2):
+        recorder.timeouts.clear()
+        if not missed:  # it pays again
+            os.write(into, b"x")
+            assert wakefulness.poll(5, 1, hopeful=True)
+            assert recorder.timeouts == [0]
+            os.read(recorder.poll()[0][0], 1)
+            continue
+        assert wakefulness.poll(0.001, 1, hopeful=True) == []
+        assert len(recorder.timeouts) > 2
+        assert [*set(recorder.timeouts[:-1]), recorder.timeouts[-1]] == [0, 0.001]
+        recorder.timeouts.clear()
+        os.write(into, b"x")
+        for _ in range(missed):
+            assert wakefulness.poll(5, 1, hopeful=True)
+        assert recorder.timeouts == [5] * missed
+        os.read(recorder.poll()[0][0], 1)
+
+
+def test_nobody_is_waited_for_awake_who_sends_much(reactor: Any) -> None:
+    """After one small request the loop looks for the next; not after a large piece, which is of a body."""
+    ends = Ends(reactor)
+    timeouts = reactor.recorder.timeouts
+    ends.clients[0].write(b"small")
+    ends.turn_until(lambda: ends.got)
+    reactor.doIteration(0.001)
+    assert 0 in timeouts
+    timeouts.clear()
+    ends.clients[0].write(b"l" * (SMALL_BYTES * 2))
+    ends.turn_until(lambda: len(b"".join(ends.got)) > SMALL_BYTES * 2)
+    reactor.doIteration(0.001)
+    assert 0 not in timeouts
