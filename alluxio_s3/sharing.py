@@ -21,6 +21,7 @@ from alluxio_s3.cluster.peers import PeerFailed, Peers
 from alluxio_s3.cluster.replicas import Replicas
 from alluxio_s3.cluster.routing import RedirectPolicy, Routing
 from alluxio_s3.cluster.seals import Seals
+from alluxio_s3.cluster.sizes import Sizes
 from alluxio_s3.cluster.store import ClusterStore, Neighbours
 from alluxio_s3.http.certificates import Certificates
 from alluxio_s3.http.mutual_tls import MutualTls
@@ -83,13 +84,15 @@ class Sharing(Alone):
         self._tokens = HopTokens(lambda: members.secret, wall_clock(reactor))
         self._arrivals = Arrivals(reactor, processes)
         tls = None if certificates is None or settings.tls_ca is None else MutualTls(certificates)
-        self._peers = Peers(members, self._seals, reactor, None if tls is None else tls.towards)
+        sizes = Sizes(reactor.seconds)
+        members.watch(sizes.forget)
+        self._peers = Peers(members, self._seals, reactor, None if tls is None else tls.towards, lost=sizes.forget)
         # Whoever has not heard of a change of the members after this time has no certain lease any more.
         grace = settings.failure_detection_ms / 1000 + 1.0
         self._ownership = Ownership(members, partial(time.clock_gettime, time.CLOCK_BOOTTIME), grace)
         notices = Notices(members, self._ownership, self._peers, reactor)
         replicas = Replicas(members, settings.hot_replicas, reactor.seconds)
-        self._neighbours = Neighbours(members, self._ownership, self._peers, notices, replicas)
+        self._neighbours = Neighbours(members, self._ownership, self._peers, notices, replicas, sizes)
         mode = settings.redirect_policy if settings.redirect_enabled else "never"
         policy = RedirectPolicy(mode, settings.redirect_min_bytes)
         routing = Routing(members, policy, known_clients(), self._tokens, self._arrivals, reactor)

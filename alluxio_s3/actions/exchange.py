@@ -126,12 +126,13 @@ class ReaderBody:
 @frozen
 class Response:
     """An answer. ``headers`` need not name what the pipeline adds: Content-Length, Date, Server,
-    Connection, the request ids. An iterator of bytes is sent as it comes, chunked.
+    Connection, the request ids. An iterator of bytes is sent as it comes, chunked; so are bytes that are not ``measured``.
     """
 
     status: int = 200
     headers: Mapping[str, str] = field(factory=dict)
     body: bytes | ReaderBody | AsyncIterator[bytes] = b""
+    measured: bool = True
 
     async def close(self) -> None:
         """Let go of what it holds, be it sent or not."""

@@ -24,6 +24,7 @@ METHODS: Mapping[str, str] = {HELLO: "GET", STATUS: "GET", OPEN: "GET", FORGET: 
 GREETING = f"/{VERSION}/{HELLO}?"
 # What is longer is not told: who asked asks the store.
 MAX_TOLD = 24 << 10
+_COMPACT = json.JSONEncoder(separators=(",", ":")).encode
 _PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*")
 _PROVENANCE = frozenset(fields_dict(Provenance))
 # What an owner says of an object that others believe; whatever else goes wrong there they try without it.
@@ -78,7 +79,7 @@ class Told:
             said["seen"] = None if self.status.provenance is None else asdict(self.status.provenance)
         if self.provenance is not None:
             said["provenance"] = asdict(self.provenance)
-        text = json.dumps(said, separators=(",", ":"))
+        text = _COMPACT(said)
         if len(text) > MAX_TOLD:
             raise Unavailable("", "there is too much to tell of this object")
         return text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -106,11 +106,17 @@ class _Answer:
 
 
 class Peers:
-    """Asks them. A peer that refuses a connection, or is silent, is suspected. ``trust`` makes TLS options for a host; None: no TLS."""
+    """Asks them. A peer that refuses a connection, or is silent, is suspected. ``trust`` makes TLS options for a host; None: no TLS.
+
+    ``lost`` is called whenever a peer may be gone: a connection to it has ended, or it is suspected.
+    """
 
     _log = Logger()
 
-    def __init__(self, members: IMembers, seals: Seals, reactor: Any, trust: Any = None) -> None:
+    def __init__(
+        self, members: IMembers, seals: Seals, reactor: Any, trust: Any = None, *, lost: Callable[[], None] = lambda: None
+    ) -> None:
+        self._lost = lost
         self._members = members
         self._seals = seals
         self._reactor = reactor
@@ -164,8 +170,10 @@ class Peers:
         if link.usable and not self._closed and len(idle) < MOST_IDLE:
             link.ended = partial(self._ended, member, link)
             idle.append(link)
-        else:
-            link.abort()
+            return
+        if link.lost:
+            self._lost()
+        link.abort()
 
     def close(self) -> None:
         """Close what is kept."""
@@ -185,6 +193,7 @@ class Peers:
             try:
                 return await self._exchanged(member, link, question, patience)
             except LinkBroken as problem:
+                self._lost()
                 if kept is not None and problem.closed:
                     continue  # it was closed while nobody looked
                 self._suspect(member, problem)
@@ -261,6 +270,7 @@ class Peers:
 
     def _ended(self, member: Member, link: Link) -> None:
         """A connection to it has ended that nobody used."""
+        self._lost()
         where = (member.host, member.peer_port)
         left = [one for one in self._idle.pop(where, []) if one is not link]
         if left:
@@ -284,3 +294,4 @@ class Peers:
     def _suspect(self, member: Member, problem: Exception) -> None:
         self._log.info("{worker} is suspected: {problem}", worker=member.worker, problem=str(problem) or type(problem).__name__)
         self._members.suspect(member.worker)
+        self._lost()

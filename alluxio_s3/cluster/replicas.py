@@ -30,13 +30,17 @@ class Replicas:
         self._before: dict[str, int] = {}
         self._since = now()
 
-    def note(self, path: str) -> None:
-        """``path`` (``/bucket/key``) is asked for by a client. Of more paths in a window than 16,384 the later ones don't count."""
+    def note(self, path: str, *, sent: bool = False) -> None:
+        """``path`` (``/bucket/key``) is asked for by a client. Of more paths in a window than 16,384 the later ones don't count.
+
+        One that was ``sent`` here, to a worker that is not the first owner, comes from one that has found it hot.
+        """
         if self._count == 1:
             return
         self._turn()
         if path in self._reads or len(self._reads) < _MOST_PATHS:
-            self._reads[path] = self._reads.get(path, 0) + 1
+            reads = self._reads.get(path, 0) + 1
+            self._reads[path] = max(reads, HOT_READS) if sent and self._is_later_owner(path) else reads
 
     def owner(self, path: str) -> Member:
         """Who should be asked for it, of those who are not suspect; this worker, if it is one of them."""
@@ -45,6 +49,9 @@ class Replicas:
         owners = self._members.owners(path, self._count)
         mine = [one for one in owners if one.worker == self._me]
         return mine[0] if mine else owners[place(f"{self._me}{path}") % len(owners)]
+
+    def _is_later_owner(self, path: str) -> bool:
+        return self._me in [one.worker for one in self._members.owners(path, self._count)[1:]]
 
     def _is_hot(self, path: str) -> bool:
         self._turn()

@@ -68,17 +68,41 @@ class Routing:
     async def steer(self, head: RequestHead, principal: IPrincipal, ufs: IUnderFileSystem, path: str) -> Steered:
         """See ``IRouting``."""
         owned = IOwned(ufs, None)
-        owner = None if owned is None else owned.owner(path)
-        if owned is None or owner is None:
+        if owned is None:
+            return Steered()
+        owned.note(path, sent=HOP in head.target.query)
+        owner = owned.owner(path)
+        if owner is None:
             return Steered()
         reason, allowed = self._judge(head, owner)
         found = Steered(reason=reason)
         if allowed:
-            if not await self._is_large(head, ufs, path):
+            size = owned.size(path, owner)
+            if size is None and not path.endswith("/"):
+                size = (await ufs.status(path)).size
+                owner = owned.owner(path)  # to ask it may have shown that it is gone
+            if size is None or not self._is_large(head, size):
                 found = Steered(reason="size")
             else:
-                owner = owned.owner(path)  # to ask it may have shown that it is gone
                 found = Steered() if owner is None else self._send(head, principal, owner, reason)
+        return self._counted(found)
+
+    def send(self, head: Callable[[], RequestHead], principal: IPrincipal, ufs: IUnderFileSystem, path: str) -> Steered | None:
+        """See ``IRouting``."""
+        owned = IOwned(ufs, None)
+        owner = None if owned is None else owned.owner(path)
+        size = None if owned is None or owner is None else owned.size(path, owner)
+        if owned is None or owner is None or size is None:
+            return None
+        asked = head()
+        reason, allowed = self._judge(asked, owner)
+        found = self._send(asked, principal, owner, reason) if allowed and self._is_large(asked, size) else Steered()
+        if found.elsewhere is None:
+            return None
+        owned.note(path, sent=False)
+        return self._counted(found)
+
+    def _counted(self, found: Steered) -> Steered:
         if found.reason:
             for tally in self._tallies:
                 tally("proxy" if found.elsewhere is None else "redirect", found.reason).add()
@@ -115,10 +139,7 @@ class Routing:
         asked = _CLOSED_RANGE.fullmatch(head.headers.get("range", ""))
         return asked is not None and int(asked[2]) - int(asked[1]) + 1 < self.policy.min_bytes
 
-    async def _is_large(self, head: RequestHead, ufs: IUnderFileSystem, path: str) -> bool:
-        if path.endswith("/"):
-            return False
-        size = (await ufs.status(path)).size
+    def _is_large(self, head: RequestHead, size: int) -> bool:
         try:
             stretch = parse_range(head.headers.get("range"), size)
         except S3Error:

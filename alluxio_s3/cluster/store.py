@@ -20,6 +20,7 @@ from alluxio_s3.cluster.peer_reader import FIRST_BYTES, PeerReader
 from alluxio_s3.cluster.peers import Given, PeerFailed, Peers
 from alluxio_s3.cluster.replicas import Replicas
 from alluxio_s3.cluster.shared_writes import SharedAttributes, SharedUploads, SharedWriter
+from alluxio_s3.cluster.sizes import STORE, Sizes
 from alluxio_s3.interfaces import (
     IAttributeUpdater,
     IBucketContainer,
@@ -55,6 +56,7 @@ class Neighbours:
     peers: Peers
     notices: Notices
     replicas: Replicas
+    sizes: Sizes
 
 
 @implementer(IUnderFileSystem, IIdentified, IOwned)
@@ -91,12 +93,16 @@ class ClusterStore:
         found = None if wrap is None else interface(self.here, None)
         return None if found is None else wrap(found, self)
 
+    def note(self, path: str, *, sent: bool) -> None:
+        """See ``IOwned``."""
+        self.neighbours.replicas.note(self.base + path, sent=sent)
+
+    def size(self, path: str, owner: Member) -> int | None:
+        """See ``IOwned``."""
+        return self.neighbours.sizes.find(self.base + path, owner.worker)
+
     def owner(self, path: str) -> Member | None:
         """See ``IOwned``."""
-        self.neighbours.replicas.note(self.base + path)
-        return self._other(path)
-
-    def _other(self, path: str) -> Member | None:
         found = self.neighbours.replicas.owner(self.base + path)
         return None if found.worker == self._me or found.peer_port is None else found
 
@@ -104,7 +110,7 @@ class ClusterStore:
         """Whom to ask for it, one after the other; none of them twice: who lives, and can't give it, will not be able to."""
         before = None
         for _ in range(OWNERS_ASKED):
-            owner = self._other(path)
+            owner = self.owner(path)
             if owner is None or owner == before:
                 return
             yield owner
@@ -115,8 +121,10 @@ class ClusterStore:
         if self.relies and path and not path.endswith("/"):
             for owner in self._others(path):
                 with suppress(PeerFailed):
-                    return await self.neighbours.peers.status(owner, self.base + path, self.name)
-        return await self.here.status(path)
+                    return self._told(path, await self.neighbours.peers.status(owner, self.base + path, self.name), owner.worker)
+        status = await self.here.status(path)
+        # Who answers from memory is asked whether it is there; where the store is asked nobody is.
+        return status if self.relies else self._told(path, status, STORE)
 
     async def list(self, prefix: str, start: str, limit: int, delimiter: str) -> Listing:
         """See IUnderFileSystem. The store is asked."""
@@ -137,8 +145,14 @@ class ClusterStore:
         """
         for owner in self._others(path):
             with suppress(PeerFailed):
-                return await self.neighbours.peers.open(owner, self.base + path, self.name, offset, count, validator=validator)
+                given = await self.neighbours.peers.open(owner, self.base + path, self.name, offset, count, validator=validator)
+                self._told(path, given.status, owner.worker)
+                return given
         return None
+
+    def _told(self, path: str, status: Status, who: str) -> Status:
+        self.neighbours.sizes.tell(self.base + path, status.size, who)
+        return status
 
     async def create(self, path: str, attributes: Attributes, length: int | None) -> IObjectWriter:
         """See IUnderFileSystem."""

@@ -6,16 +6,18 @@ Twisted's header objects would change the case of names, and S3's clients read t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from http import HTTPStatus
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer
+from twisted.web.http import toChunk
 from zope.interface import implementer
 
 from alluxio_s3.actions.exchange import ReaderBody, Response
 from alluxio_s3.http.channel import S3Request
+from alluxio_s3.http.plain import LAST_CHUNK
 from alluxio_s3.http.relay import LEAST_BYTES, Pipe, Relay, takes_flows
 from alluxio_s3.http.sendfile import FileSender, takes_files
 from alluxio_s3.http.spans import SpanSender, gathered
@@ -64,8 +66,7 @@ async def _send(request: S3Request, response: Response, common: bytes, threads: 
     if request.gone:
         raise CancelledError
     has_body = request.method != b"HEAD" and response.status not in _NO_BODY
-    fields = render_fields(_framed(request, response, has_body=has_body))
-    head = b"".join((status_line(response.status), common, fields, b"\r\n"))
+    head = _head(request, response, common, has_body=has_body)
     request.code = response.status
     pace = None
     if has_body and isinstance(body, ReaderBody) and may_wait(request, body):
@@ -75,7 +76,7 @@ async def _send(request: S3Request, response: Response, common: bytes, threads: 
         pace = request.channel.pace
     request.startedWriting = 1
     if isinstance(body, bytes):  # one segment, and whoever gets it wakes up once
-        request.channel.writeSequence([head, body] if has_body else [head])
+        request.channel.writeSequence([head, *_pieces(request, body)] if has_body else [head])
         request.bytes_sent = len(body) if has_body else 0
         if pace is not None:
             await pace.wait(len(body))
@@ -83,6 +84,25 @@ async def _send(request: S3Request, response: Response, common: bytes, threads: 
         request.channel.write(head)
         if has_body:
             await _stream(request, body, threads)
+
+
+def in_one(request: S3Request, response: Response, common: bytes) -> bytes:
+    """All of an answer whose body is bytes."""
+    assert isinstance(response.body, bytes)
+    return b"".join((_head(request, response, common, has_body=True), *_pieces(request, response.body)))
+
+
+def _head(request: S3Request, response: Response, common: bytes, *, has_body: bool) -> bytes:
+    fields = render_fields(_framed(request, response, has_body=has_body))
+    return b"".join((status_line(response.status), common, fields, b"\r\n"))
+
+
+def _pieces(request: S3Request, body: bytes) -> Sequence[bytes]:
+    """A body as it goes out, in its chunk if that is how it is framed; then all of it has gone out."""
+    if not request.chunked:
+        return (body,)
+    request.chunked = 0
+    return (*toChunk(body), LAST_CHUNK)
 
 
 def may_wait(request: S3Request, body: ReaderBody) -> bool:
@@ -108,7 +128,7 @@ async def whole(request: S3Request, body: ReaderBody, threads: Threads) -> bytes
 def _framed(request: S3Request, response: Response, *, has_body: bool) -> dict[str, str]:
     """The headers of ``response`` and those that say how long the body is and whether the connection stays."""
     body = response.body
-    length = len(body) if isinstance(body, bytes) else body.count if isinstance(body, ReaderBody) else None
+    length = body.count if isinstance(body, ReaderBody) else len(body) if isinstance(body, bytes) and response.measured else None
     framed = dict(response.headers)
     if length is not None:
         if response.status not in _NO_BODY:

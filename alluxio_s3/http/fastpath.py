@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
 
@@ -17,11 +18,12 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from alluxio_s3.actions.object_read import Found, describe
-from alluxio_s3.http.answer import render_fields, status_line
+from alluxio_s3.http.answer import in_one, render_fields, status_line
 from alluxio_s3.http.limits.gate import Stay
-from alluxio_s3.http.pipeline import Pipeline
+from alluxio_s3.http.pipeline import Pipeline, read_head
 from alluxio_s3.http.plain import PlainRequest
 from alluxio_s3.http.recognition import Recognised, recognise
+from alluxio_s3.http.redirection import redirect
 from alluxio_s3.http.sendfile import SLICE_BYTES
 from alluxio_s3.interfaces import IHotObject, IHotObjects, IPrincipal, IQuickAuthenticator, IQuickAuthorizer, IUnderFileSystem
 from alluxio_s3.ops.access_log import Account
@@ -88,7 +90,7 @@ class FastPath:
                     channel.stand_in_line(principal.name)
                     channel.postpone(self.gate.turns.wait(principal.name), data)
                     return True
-                if self._answer(channel, recognised, principal):
+                if self._answer(channel, recognised, principal) or self._redirect(channel, recognised, principal):
                     self.gate.passed(principal.name)
                     return True
         channel.crowd.ask()
@@ -135,6 +137,33 @@ class FastPath:
         file.release()
         self._close(account, started)
         if closing:
+            channel.loseConnection()
+        return True
+
+    def _redirect(self, channel: S3Channel, recognised: Recognised, principal: IPrincipal) -> bool:
+        """Send the client to who owns what it asks for, where that needs no asking."""
+        asked, services = recognised.asked, self._services
+        if services.routing is None or asked.is_head:
+            return False
+        started = services.clock.seconds()
+        try:
+            place = services.namespace.locate(asked.target.bucket)
+        except S3Error:
+            return False
+        request = cast("S3Request", PlainRequest(channel, b"GET", asked.uri, recognised.headers, asked.target))
+        found = services.routing.send(partial(read_head, request), principal, place.ufs, place.path(asked.target.key))
+        if found is None or found.elsewhere is None:
+            return False
+        request_id = self._pipeline.next_id()
+        response = redirect(found.elsewhere, found.reason, asked.target.bucket, asked.uri, request_id)
+        channel.transport.write(in_one(request, response, self._pipeline.common_fields(request_id)))
+        channel.site.crowd.asked_at = started
+        size = len(cast("bytes", response.body))
+        self._close(
+            Account(request_id, "GET", asked.raw_target, channel.peer, asked.action or "-", principal.name, response.status, "-", 0, size),
+            started,
+        )
+        if request.will_close():
             channel.loseConnection()
         return True
 

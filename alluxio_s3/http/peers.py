@@ -218,6 +218,9 @@ class PeerSite(S3Site):
         except (StorageError, S3Error) as problem:
             known = type(problem).__name__ if type(problem).__name__ in ANSWERS else f"{type(problem).__name__}: {problem}"
             return 409, Told(self._desk.ownership.ring, error=known), None
+        except (OSError, MemoryError) as problem:  # ours to mend; the peer asks another, or the store
+            self._log.warn("A peer is told that it can't be had here: {problem!r}", problem=problem)
+            return 409, Told(self._desk.ownership.ring, error=type(problem).__name__), None
         except (ValueError, KeyError) as problem:
             return 400, Told(self._desk.ownership.ring, error=f"{type(problem).__name__}: {problem}"), None
         return 200, told, body

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 from attrs import evolve
 
 from alluxio_s3.actions.exchange import Call, Response
@@ -27,7 +25,7 @@ async def steered(call: Call, action: Action) -> Response:
     place = call.services.namespace.locate(call.bucket)
     found = await routing.steer(call.head, call.principal, place.ufs, place.path(call.key))
     if found.elsewhere is not None:
-        return _redirect(call, found.elsewhere, found.reason)
+        return redirect(found.elsewhere, found.reason, call.bucket, call.head.raw_target, call.request_id)
     response = await action.run(call)
     status = response.headers.get(_CACHE_STATUS)
     if not found.reason or status is None:
@@ -35,17 +33,13 @@ async def steered(call: Call, action: Action) -> Response:
     return evolve(response, headers={**response.headers, _CACHE_STATUS: f"{status}; detail=proxy-{found.reason}"})
 
 
-def _redirect(call: Call, elsewhere: Elsewhere, reason: str) -> Response:
+def redirect(elsewhere: Elsewhere, reason: str, bucket: str, raw_target: bytes, request_id: str) -> Response:
     """A 307 in the form that most clients follow: with S3's document, and no Content-Length, which some take for that of the object."""
-    error = S3Error("TemporaryRedirect", Endpoint=elsewhere.endpoint, Bucket=call.bucket)
-    body = error_document(error, call.request_id, call.head.raw_target.decode("latin-1").partition("?")[0])
+    error = S3Error("TemporaryRedirect", Endpoint=elsewhere.endpoint, Bucket=bucket)
+    body = error_document(error, request_id, raw_target.decode("latin-1").partition("?")[0])
     headers = {
         "Location": elsewhere.location,
         "Content-Type": "application/xml",
         _CACHE_STATUS: f"alluxio-s3; fwd=bypass; detail=redirect-{reason}",
     }
-    return Response(error.status, headers, _pieces(body))
-
-
-async def _pieces(body: bytes) -> AsyncIterator[bytes]:
-    yield body
+    return Response(error.status, headers, body, measured=False)

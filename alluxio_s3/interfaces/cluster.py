@@ -83,8 +83,14 @@ class IMembers(Interface):
 class IOwned(Interface):
     """An under-store whose objects are owned by workers."""
 
+    def note(path: str, *, sent: bool) -> None:
+        """A client wants the object at ``path``; ``sent``: another worker has sent it here for that."""
+
     def owner(path: str) -> Member | None:
-        """Who should be asked for the object at ``path``, which a client wants; None: this worker. A few microseconds."""
+        """Who should be asked for the object at ``path``; None: this worker. A few microseconds."""
+
+    def size(path: str, owner: Member) -> int | None:
+        """How large that object is, if its ``owner`` said so lately, and is there as far as anybody can know without asking it."""
 
 
 class IRemembering(Interface):
@@ -123,3 +129,6 @@ class IRouting(Interface):
 
     async def steer(head: RequestHead, principal: IPrincipal, ufs: IUnderFileSystem, path: str) -> Steered:
         """Where the GET of an object, at ``path`` of ``ufs``, is to be answered. Raises what ``ufs.status`` raises."""
+
+    def send(head: Callable[[], RequestHead], principal: IPrincipal, ufs: IUnderFileSystem, path: str) -> Steered | None:
+        """The same, if it is elsewhere, and can be told without waiting. None: nothing has been done, and ``steer`` tells."""

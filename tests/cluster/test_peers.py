@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -90,6 +91,13 @@ def cluster(tmp_path: Path, threads: Threads, monkeypatch: pytest.MonkeyPatch) -
     for one in made:
         for worker in one.workers:
             pytest_twisted.blockon(Deferred.fromCoroutine(worker.close()))
+
+
+@pytest.fixture
+def lasting_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A size that was told counts until it is forgotten."""
+    for name in ("MOMENT_SECONDS", "SIZE_SECONDS"):
+        monkeypatch.setattr(f"alluxio_s3.cluster.sizes.{name}", 1e9)
 
 
 async def read(reader: IObjectReader, offset: int = 0, count: int | None = None) -> bytes:
@@ -395,6 +403,69 @@ async def test_an_owner_whose_store_gives_no_bytes(cluster) -> None:
     assert await read(await first.store.open(keys[1])) == b"data"
     assert not first.members.suspects
     assert len(asked) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_owner_that_has_no_descriptors(cluster, monkeypatch) -> None:
+    """What the machine refuses an owner is told to who asked, who reads elsewhere: no connection is cut, and nobody suspected."""
+    made = await cluster(freshness="immutable")
+    first, second, _ = made.workers
+    await made.put(made.shared, made.key(2), b"data")
+    await first.store.status(made.key(2))
+    kept = set(second.site.connections)
+
+    async def refuse(path: str) -> None:
+        raise OSError(errno.EMFILE, "no more descriptors")
+
+    for name in ("open", "status"):
+        monkeypatch.setattr(second.store.here, name, refuse)
+    assert await read(await first.store.open(made.key(2))) == b"data"
+    assert (await first.store.status(made.key(2))).size == 4
+    assert kept
+    assert set(second.site.connections) == kept
+    assert not first.members.suspects
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_size_counts_while_its_owner_is_there(cluster, lasting_sizes) -> None:
+    """What an owner told with a status, or with bytes, is known; once a connection to it has ended nothing is."""
+    made = await cluster(freshness="immutable")
+    first, second, _ = made.workers
+    key, owner = made.key(2), first.members.find("worker-2")
+    await made.put(made.shared, key, b"data")
+    assert first.store.size(key, owner) is None
+    for ask in (first.store.status, first.store.open):
+        done = await ask(key)
+        if isinstance(done, PeerReader):
+            await done.close()
+        assert first.store.size(key, owner) == 4
+        for connection in list(second.site.connections):
+            connection.transport.abortConnection()
+        await until(lambda: first.store.size(key, owner) is None, "the end of a connection")
+    await first.store.status(key)
+    assert first.store.size(key, owner) == 4
+    await second.die()
+    await until(lambda: first.members.suspects == {"worker-2"}, "the look at a dead one")
+    assert first.store.size(key, owner) is None
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_size_is_forgotten_with_a_body_that_ends(cluster, lasting_sizes) -> None:
+    """That a connection ends while it gives bytes, and no other one is kept, is a word of its owner being gone, too."""
+    made = await cluster(freshness="immutable")
+    first, second, _ = made.workers
+    key, owner = made.key(2), first.members.find("worker-2")
+    data = body(4 << 20)
+    await made.put(made.shared, key, data)
+    given = await first.store.give(key, 0, len(data))
+    assert first.store.size(key, owner) == len(data)
+    for connection in list(second.site.connections):
+        connection.transport.abortConnection()
+    with pytest.raises(PeerFailed):
+        async for _ in given.pieces():
+            pass
+    given.close()
+    assert first.store.size(key, owner) is None
 
 
 @pytest_twisted.ensureDeferred

@@ -49,6 +49,19 @@ def test_what_is_asked_for_often_has_several_owners() -> None:
         assert {others.count(0) > 5, others.count(1) > 5} == {True}
 
 
+def test_who_was_sent_to_a_copy_is_served_there() -> None:
+    """One that another worker sent to a later owner is served by that one from the first read on; elsewhere nothing is hot by that."""
+    for me in ("worker-1", "worker-2"):
+        members = FixedMembers(me, QUARTET)
+        found = Replicas(members, 2, Clock().seconds)
+        for path in PATHS:
+            found.note(path, sent=True)
+            owners = [one.worker for one in members.owners(path, 2)]
+            assert found.owner(path).worker == (me if me in owners else owners[0])
+            found.note(path)
+            assert found._is_hot(path) == (me == owners[1])
+
+
 def test_who_is_suspect_is_not_asked() -> None:
     """A copy whose worker is not reached is passed over."""
     members = FixedMembers("worker-1", QUARTET)
@@ -132,7 +145,7 @@ async def test_copies_are_as_fresh_as_the_first(trio) -> None:
 
     async def seen(worker: InnerWorker) -> tuple[bytes, bool]:
         """The bytes, and whether another worker gave them."""
-        worker.store.owner(key)
+        worker.store.note(key, sent=False)
         reader = await worker.store.open(key)
         cached = ICachedReader(reader)
         await cached.prepare(0, reader.status.size)
@@ -142,7 +155,7 @@ async def test_copies_are_as_fresh_as_the_first(trio) -> None:
 
     assert await seen(two) == (b"x" * 9000, True)
     for _ in range(HOT_READS):
-        two.store.owner(key)
+        two.store.note(key, sent=False)
     assert await seen(two) == (b"x" * 9000, False)
     await write(shared, key, b"y" * 4000)  # behind the workers' back
     assert (await two.store.status(key)).size == 9000

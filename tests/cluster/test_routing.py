@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import pytest_twisted
-from attrs import define, evolve
+from attrs import define, evolve, field
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
@@ -45,8 +45,19 @@ class Store:
     """A store whose objects belong to ``whose``, and are all of one size."""
 
     whose: Member | None
-    size: int = 5 << 20
+    sized: int = 5 << 20
     asked: int = 0
+    # Size and teller of a moment ago, and whether the reads that were noted had been sent.
+    told: tuple[int, str] | None = None
+    noted: list[bool] = field(factory=list)
+
+    def note(self, path: str, *, sent: bool) -> None:
+        """See ``IOwned``."""
+        self.noted.append(sent)
+
+    def size(self, path: str, owner: Member) -> int | None:
+        """See ``IOwned``."""
+        return self.told[0] if self.told is not None and self.told[1] == owner.worker else None
 
     def owner(self, path: str) -> Member | None:
         """See ``IOwned``."""
@@ -55,7 +66,7 @@ class Store:
     async def status(self, path: str) -> Status:
         """As of an under-store."""
         self.asked += 1
-        return Status(path, self.size, 0, "e", "v")
+        return Status(path, self.sized, 0, "e", "v")
 
 
 @pytest.fixture
@@ -207,6 +218,50 @@ async def test_who_was_not_sent_need_not_arrive(clock: Clock) -> None:
     assert found.reason == "identity"
     clock.advance(ARRIVE_SECONDS + 1)
     assert (await steer(one, asked)).elsewhere
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_size_that_was_just_told_is_not_asked_for(clock: Clock) -> None:
+    """What its owner told a moment ago is enough; what another told is not. Each read counts once toward being hot, whatever is done."""
+    one = routing(clock)
+    known = Store(member("worker-2"), told=(5 << 20, "worker-2"))
+    assert (await steer(one, head(AIOBOTOCORE), known)).elsewhere
+    assert (await steer(one, head(AIOBOTOCORE), Store(member("worker-2"), told=(100, "worker-2")))).reason == "size"
+    assert not known.asked
+    other = Store(member("worker-2"), told=(100, "worker-3"))
+    assert (await steer(one, head(AIOBOTOCORE), other)).elsewhere
+    assert other.asked == 1
+    assert known.noted == other.noted == [False]
+    await steer(one, head(AIOBOTOCORE, f"/b/k?{HOP}=x".encode()), other)
+    assert other.noted == [False, True]
+
+
+AGENTS = st.sampled_from((AIOBOTOCORE, BOTO3, "curl/7", "GDAL/3.10.3"))
+
+
+@given(
+    AGENTS,
+    st.sampled_from(("auto", "always", "never")),
+    st.sampled_from((None, (5 << 20, "worker-2"), (5, "worker-2"), (5 << 20, "worker-3"))),
+    st.sampled_from(({}, {"range": "bytes=0-9"}, {"range": "bytes=0-2000000"}, {"x_alluxio_redirect": "true"})),
+    st.sampled_from((b"/b/k", b"/b/k?x-alluxio-hop=1")),
+    st.sampled_from((None, "worker-2")),
+)
+def test_who_is_sent_at_once_is_sent_by_the_long_way_too(
+    agent: str, mode: str, told: tuple[int, str] | None, more: dict[str, str], raw: bytes, owner: str | None
+) -> None:
+    """``send`` does as ``steer`` where that redirects without asking anybody, and else nothing: nothing is counted, and nobody sent."""
+    asked = head(agent, raw, **more)
+    stores = [Store(None if owner is None else member(owner), told=told) for _ in range(2)]
+    quick, long = (routing(Clock(), mode=mode) for _ in range(2))
+    found = quick.send(lambda: asked, ALICE, stores[0], "k")  # type: ignore[arg-type]
+    coroutine = steer(long, asked, stores[1])
+    with pytest.raises(StopIteration) as done:
+        coroutine.send(None)
+    steered: Steered = done.value.value
+    assert found == (steered if steered.elsewhere is not None and not stores[1].asked else None)
+    assert stores[0].noted == ([] if found is None else [False])
+    assert (quick._sent == {}) == (found is None)
 
 
 def test_several_processes_are_patient() -> None:

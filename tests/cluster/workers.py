@@ -17,6 +17,7 @@ from alluxio_s3.cluster.ownership import Ownership
 from alluxio_s3.cluster.peers import Peers
 from alluxio_s3.cluster.replicas import Replicas
 from alluxio_s3.cluster.seals import Seals
+from alluxio_s3.cluster.sizes import Sizes
 from alluxio_s3.cluster.store import ClusterStore, Neighbours
 from alluxio_s3.http.peers import PeerDesk, PeerSite
 from alluxio_s3.http.transport import EagerEndpoint
@@ -38,10 +39,11 @@ class InnerWorker:
         self.members = FixedMembers(name, [evolve(member(one, peer_port=0), owners=owners) for one in names])
         self.ownership = Ownership(self.members, lambda: time.clock_gettime(time.CLOCK_BOOTTIME), 0.0)
         self.seals = Seals(self.members, reactor)
-        self.peers = Peers(self.members, self.seals, reactor)
+        self.sizes = Sizes(reactor.seconds)  # type: ignore[attr-defined]
+        self.peers = Peers(self.members, self.seals, reactor, lost=self.sizes.forget)
         notices = Notices(self.members, self.ownership, self.peers, reactor)
         replicas = Replicas(self.members, owners, reactor.seconds)
-        neighbours = Neighbours(self.members, self.ownership, self.peers, notices, replicas)
+        neighbours = Neighbours(self.members, self.ownership, self.peers, notices, replicas, self.sizes)
         self.pages = PageStore([Place(str(place), 1 << 24)], PAGE)
         self.cache = Cache(self.pages, threads, reactor)
         self.store = ClusterStore(CachedUnderFileSystem(shared, self.cache, policy), "/b/", neighbours)
