@@ -16,7 +16,6 @@ from weakref import WeakSet, ref
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
-from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from alluxio_s3.memory import allows_a_thread
@@ -32,9 +31,6 @@ GIVING_WAY_SECONDS = 0.0005
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-# To be raised where there is no memory to make another.
-_NO_MEMORY = Failure(MemoryError())
 
 
 def give_way() -> None:
@@ -80,20 +76,23 @@ class Threads:
 
         Cancelling gives up waiting; the function itself still runs to its end.
         """
-        waiting: Deferred[T] = Deferred()
+        waiting: Deferred[T | _Raised] = Deferred()
+        raised = _Raised()
 
         def work() -> None:
             try:
-                result: T | Failure = function(*args, **kwargs)
-            except MemoryError:
-                result = _NO_MEMORY
-            except BaseException:  # noqa: BLE001  # who waits raises it
-                result = Failure()
+                result: T | _Raised = function(*args, **kwargs)
+            except BaseException as problem:  # noqa: BLE001  # who waits raises it
+                raised.problem = problem
+                result = raised
             surely(partial(self._done.append, (waiting, result)))
             surely(self._tell_that_some_is_done)
 
-        self._pool.callInThread(work)
-        return await waiting
+        self.begin(work)
+        result = await waiting
+        if isinstance(result, _Raised):
+            raise result.taken()
+        return result
 
     def _tell_that_some_is_done(self) -> None:
         if not self._told:
@@ -124,7 +123,9 @@ class Threads:
 
     def begin(self, function: Callable[[], None]) -> None:
         """Have ``function`` run in a thread; nobody is told when it has ended, and it raises nothing. Raises MemoryError as ``run``."""
-        self._pool.callInThread(function)
+        # ThreadPool's own way in leaves a closure that holds itself, each time, for the garbage collector.
+        if not self._pool.joined:
+            self._pool._team.do(function)  # noqa: SLF001
 
     @property
     def busy(self) -> int:
@@ -139,6 +140,23 @@ class Threads:
     def tell(self, function: Callable[[], None]) -> None:
         """From a thread: have ``function`` run on the reactor's."""
         self._reactor.callFromThread(function)
+
+
+class _Raised:
+    """An exception that was raised in a thread, until it is ``taken``.
+
+    It knows the frames that it went through, and those know it by whatever hands it on, such as a Failure: the two would stay until the
+    garbage collector comes round. So it is handed on in this, which is empty afterwards. It is there before there may be no memory.
+    """
+
+    __slots__ = ("problem",)
+    problem: BaseException
+
+    def taken(self) -> BaseException:
+        """The exception, once."""
+        problem = self.problem
+        del self.problem
+        return problem
 
 
 def surely(call: Callable[[], object]) -> None:

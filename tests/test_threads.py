@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import queue
 import threading
 from collections.abc import Iterator
+from weakref import ref
 
 import pytest
 import pytest_twisted
@@ -182,6 +184,40 @@ async def test_what_a_thread_raises_is_raised(threads):
     with pytest.raises(ZeroDivisionError):
         await threads.run(lambda: 1 // 0)
     assert await threads.run(lambda: 1) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_calls_leave_nothing_to_the_garbage_collector(threads):
+    """What a call was made of goes when it is over, and so does what it raised: nobody waits while that is looked for."""
+
+    class Problem(Exception):
+        pass
+
+    made = []
+
+    def problem() -> Problem:
+        one = Problem()
+        made.append(ref(one))
+        return one
+
+    def fail() -> None:
+        raise problem()
+
+    _ = gc.collect()
+    gc.disable()
+    try:
+        for _ in range(100):
+            try:
+                await threads.run(fail)
+            except Problem:
+                continue
+            raise AssertionError("it was not raised")
+        await threads.run(int)
+        assert len(made) == 100
+        assert [one() for one in made] == [None] * 100
+        assert gc.collect() < 100
+    finally:
+        gc.enable()
 
 
 @pytest_twisted.ensureDeferred
