@@ -15,6 +15,9 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
+# What comes meanwhile is put together from here on: its size is counted anew with each piece.
+FEW_PIECES = 64
+
 
 class PatientChannel(HTTPChannel):
     """A connection that takes up a request when its client has taken what was answered before."""
@@ -50,6 +53,8 @@ class PatientChannel(HTTPChannel):
 
     def rawDataReceived(self, data: bytes) -> None:
         """Bytes of a body, or what comes while a request is under way: no more of that than a little is read."""
+        if len(self._dataBuffer) > FEW_PIECES:
+            self._dataBuffer = [b"".join(self._dataBuffer)]
         super().rawDataReceived(data)
         if self._handlingRequest and self._waitingForTransport and sum(map(len, self._dataBuffer)) > self._optimisticEagerReadSize:
             self._networkProducer.pauseProducing()

@@ -21,7 +21,8 @@ HIGH_WATER = 256 << 10
 class RequestBody:
     """``IRequestBody`` fed by a channel.
 
-    ``hold`` and ``release`` stop and restart the bytes from the client; ``ask`` answers ``Expect: 100-continue``.
+    ``hold`` and ``release`` stop and restart the bytes from the client, ``catch_up`` takes those that have come and were not looked at;
+    ``ask`` answers ``Expect: 100-continue``.
     A client that sends nothing for ``stall_seconds`` (None: however long) while it is waited for gets RequestTimeout.
     ``pace`` is how fast it may be read (None: as it comes).
     """
@@ -34,6 +35,7 @@ class RequestBody:
         *,
         hold: Callable[[], None],
         release: Callable[[], None],
+        catch_up: Callable[[], None],
         ask: Callable[[], None] | None,
     ) -> None:
         self.length = length
@@ -50,6 +52,7 @@ class RequestBody:
         self._clock = clock
         self._stall_seconds = stall_seconds
         self._hold, self._release, self._ask = hold, release, ask
+        self.catch_up = catch_up
 
     @property
     def unasked(self) -> bool:
@@ -94,17 +97,20 @@ class RequestBody:
     def end(self) -> None:
         """The last byte has been delivered."""
         self.complete = True
+        self._expect_no_more()
         self._wake()
 
     def fail(self, error: S3Error) -> None:
         """No more will come."""
         if not self.complete and self._error is None:
             self._error = error
+            self._expect_no_more()
             self._wake()
 
     def discard(self) -> None:
         """Nobody will read the rest: let it come and forget it."""
         self._discarding = True
+        self._expect_no_more()
         self._pieces.clear()
         self._waiting_bytes = 0
         self._let_go()
@@ -132,14 +138,15 @@ class RequestBody:
     async def _more(self) -> None:
         self._reader = Deferred(lambda _: None)
         if self._stall_seconds is not None:
-            self._stall = self._clock.callLater(self._stall_seconds, self._stalled)
+            # It stays for the next read: one that is put off costs nothing, and one for each piece of a body that drips would be much.
+            if self._stall is None:
+                self._stall = self._clock.callLater(self._stall_seconds, self._stalled)
+            else:
+                self._stall.reset(self._stall_seconds)
         try:
             await self._reader
         finally:
             self._reader = None
-            if self._stall is not None and self._stall.active():
-                self._stall.cancel()
-            self._stall = None
 
     def _wake(self) -> None:
         if self._reader is not None:
@@ -148,4 +155,13 @@ class RequestBody:
 
     def _stalled(self) -> None:
         self._stall = None
-        self.fail(S3Error("RequestTimeout"))
+        waiting = self._reader
+        if waiting is not None:
+            self.catch_up()
+            if self._reader is waiting:
+                self.fail(S3Error("RequestTimeout"))
+
+    def _expect_no_more(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None

@@ -18,11 +18,11 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.server import Request
 
-from alluxio_s3.http.back_pressure import PatientChannel
 from alluxio_s3.http.body import HIGH_WATER, RequestBody
 from alluxio_s3.http.limits.gate import RETRY_AFTER
 from alluxio_s3.http.limits.rates import Pace
 from alluxio_s3.http.sendfile import Crowd
+from alluxio_s3.http.standing import StandingChannel
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.target import Target
 
@@ -40,7 +40,7 @@ BODY_READ_BYTES = HIGH_WATER
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class S3Channel(PatientChannel):
+class S3Channel(StandingChannel):
     """One connection of a client."""
 
     site: S3Site
@@ -51,8 +51,6 @@ class S3Channel(PatientChannel):
     # When it last asked for something: how many others had before.
     seen = 0
     secure = False
-    # In whose line it stands; None: in none.
-    line: str | None = None
     # How fast its answer may go; None: at any pace.
     pace: Pace | None = None
     _broken = False
@@ -77,7 +75,8 @@ class S3Channel(PatientChannel):
             self.resetTimeout()
             self.seen = self.site.next_seen()
             return
-        self.site.crowd.ask()
+        if not self.drips:
+            self.site.crowd.ask()
         if self._turned_away:
             self._turned_away = False
             self.refuse(S3Error("SlowDown", headers={"Retry-After": RETRY_AFTER}))
@@ -125,17 +124,6 @@ class S3Channel(PatientChannel):
         data, self._dataBuffer = b"".join(self._dataBuffer), []
         self._networkProducer.resumeProducing()
         self.setLineMode(data)
-
-    def stand_in_line(self, user: str) -> None:
-        """Be looked at in turn with the other connections of ``user``, where connections can be."""
-        stand = getattr(self.transport, "stand_in_line", None)
-        if stand is not None and stand(user):
-            self.line = user
-
-    @property
-    def waited_in(self) -> str | None:
-        """In whose line a request without a body has waited. Of those that came together only the last has: they had one turn."""
-        return None if self._buffer or self._dataBuffer else self.line
 
     def postpone(self, turn: Coroutine[Any, Any, None], data: bytes) -> None:
         """Take ``data``, which is a whole request, up again when ``turn`` returns."""
@@ -217,6 +205,7 @@ class S3Channel(PatientChannel):
     def allHeadersReceived(self) -> None:
         """The head is complete: the request begins, whatever has come of its body."""
         request: S3Request = self.requests[-1]
+        self.bring_to_end()
         self.site.arrivals.head_ends(self)
         self.seen = self.site.next_seen()
         self.persistent = self.checkPersistence(request, self._version) and self.site.keep_alive
@@ -229,6 +218,7 @@ class S3Channel(PatientChannel):
 
     def allContentReceived(self) -> None:
         """The body is complete."""
+        self.bring_to_end()
         self._read_at_once(READ_BYTES)
         super().allContentReceived()
 
@@ -294,6 +284,7 @@ class S3Request(Request):
             site.body_stall_seconds,
             hold=self.channel.hold_body,
             release=self.channel.release_body,
+            catch_up=self.channel.catch_up,
             ask=(lambda: self.channel.transport.write(CONTINUE)) if expects else None,
         )
         if length != 0:

@@ -1,4 +1,5 @@
 """Lines: connections of a user who asks for much stand in one, so that the event loop looks at everybody else's before the next few of his.
+Those that send a few bytes at a time have one too, whoever they are of.
 
 A line is an epoll of its own inside the event loop's, and so it is the kernel that remembers who waits: what a client has sent stays
 unread until its turn, and nothing has to be kept, taken back or begun anew for those who leave meanwhile.
@@ -18,6 +19,8 @@ LINES_SECONDS = 0.001
 AT_ONCE = 4
 # More users than this at a time have no line: their connections stay where they are.
 MAX_LINES = 256
+# Of whoever sends a few bytes at a time: no user's name.
+DRIPPING = None
 
 
 class Poller(Protocol):
@@ -38,9 +41,9 @@ class Poller(Protocol):
 
 @define(eq=False)
 class Line:
-    """The connections of ``user``, of which there are ``length``."""
+    """The connections of ``user``, or those that are ``DRIPPING``, of which there are ``length``."""
 
-    user: str
+    user: str | None
     poller: select.epoll
     length: int = 0
     # The higher, the later it was served.
@@ -55,7 +58,7 @@ class Lines:
     # Of connections, and of the lines themselves, by descriptor.
     _line_of: dict[int, Line] = field(factory=dict, init=False)
     _lines: dict[int, Line] = field(factory=dict, init=False)
-    _by_user: dict[str, Line] = field(factory=dict, init=False)
+    _by_user: dict[str | None, Line] = field(factory=dict, init=False)
     waiting: list[Line] = field(factory=list, init=False)
     """The lines in which somebody waits, as ``poll`` has found."""
     _turn: int = field(default=0, init=False)
@@ -102,8 +105,11 @@ class Lines:
                 if perf_counter() >= end or self._others_wait():
                     return
 
-    def enter(self, descriptor: int, events: int, user: str) -> bool:
-        """Have a connection, which is watched for ``events`` (0: it is not watched), stand in the line of ``user``; whether it does."""
+    def enter(self, descriptor: int, events: int, user: str | None) -> bool:
+        """Have a connection, which is watched for ``events`` (0: it is not watched), stand in the line of ``user``; whether it does.
+
+        ``user`` is ``DRIPPING`` for the line of those.
+        """
         line = self._by_user.get(user) or self._begun(user)
         before = self._line_of.get(descriptor)
         if line is None or line is before:
@@ -127,6 +133,20 @@ class Lines:
             self._shorten(before)
         return True
 
+    def step_out(self, descriptor: int, events: int) -> bool:
+        """Have a connection, which is watched for ``events``, stand in no line; whether that is so: the kernel may watch no more."""
+        line = self._line_of.get(descriptor)
+        if line is None:
+            return True
+        if events:
+            try:
+                self._all.register(descriptor, events)
+            except (OSError, MemoryError):
+                return False
+            line.poller.unregister(descriptor)
+        self.leave(descriptor)
+        return True
+
     def leave(self, descriptor: int) -> None:
         """A connection, which is not watched any more, ends."""
         line = self._line_of.pop(descriptor, None)
@@ -141,8 +161,8 @@ class Lines:
         line = self._line_of.get(descriptor)
         return self._all if line is None else line.poller
 
-    def _begun(self, user: str) -> Line | None:
-        if len(self._lines) >= MAX_LINES:
+    def _begun(self, user: str | None) -> Line | None:
+        if len(self._lines) >= MAX_LINES and user is not DRIPPING:
             return None
         line = None
         try:
@@ -171,17 +191,37 @@ def _served(line: Line) -> int:
     return line.served
 
 
-def stand_in_line(reactor: Any, descriptor: int, user: str) -> bool:
+def stand_in_line(reactor: Any, descriptor: int, user: str | None) -> bool:
     """Have a connection of ``reactor``'s stand in the line of ``user``; whether it does: not every reactor has lines."""
-    lines = getattr(reactor, "_poller", None)
-    if not isinstance(lines, Lines):
-        return False
-    reads, writes = reactor._reads, reactor._writes  # noqa: SLF001
-    return lines.enter(descriptor, (descriptor in reads and select.EPOLLIN) | (descriptor in writes and select.EPOLLOUT), user)
+    lines = _of_reactor(reactor)
+    return lines is not None and lines.enter(descriptor, _watched(reactor, descriptor), user)
+
+
+def step_out_of_line(reactor: Any, descriptor: int) -> bool:
+    """Have a connection of ``reactor``'s stand in no line; whether that is so."""
+    lines = _of_reactor(reactor)
+    return lines is None or lines.step_out(descriptor, _watched(reactor, descriptor))
 
 
 def leave_line(reactor: Any, descriptor: int) -> None:
     """A connection of ``reactor``'s, which is not watched any more, ends."""
-    lines = getattr(reactor, "_poller", None)
-    if isinstance(lines, Lines):
+    lines = _of_reactor(reactor)
+    if lines is not None:
         lines.leave(descriptor)
+
+
+def catch_up(reactor: Any, selectable: Any) -> None:
+    """Have a connection of ``reactor``'s read now, if it is to read at all, as if it had been its turn."""
+    descriptor = selectable.fileno()
+    if _of_reactor(reactor) is not None and descriptor in reactor._reads:  # noqa: SLF001
+        reactor._doReadOrWrite(selectable, descriptor, select.EPOLLIN)  # noqa: SLF001
+
+
+def _of_reactor(reactor: Any) -> Lines | None:
+    lines = getattr(reactor, "_poller", None)
+    return lines if isinstance(lines, Lines) else None
+
+
+def _watched(reactor: Any, descriptor: int) -> int:
+    reads, writes = reactor._reads, reactor._writes  # noqa: SLF001
+    return (descriptor in reads and select.EPOLLIN) | (descriptor in writes and select.EPOLLOUT)

@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IPullP
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from alluxio_s3.http.lines import leave_line, stand_in_line
+from alluxio_s3.http.lines import catch_up, leave_line, stand_in_line, step_out_of_line
 from alluxio_s3.http.sendfile import FileSender
 from alluxio_s3.interfaces import IFileBacked
 from alluxio_s3.threads import Threads
@@ -129,14 +129,23 @@ class EagerServer(tcp.Server):
         """Close, with its descriptor, before this returns. For a connection on which nothing waits to be sent."""
         self.connectionLost(Failure(ConnectionDone()))
 
-    def stand_in_line(self, user: str) -> bool:
+    def stand_in_line(self, user: str | None) -> bool:
         """From now on be looked at in turn with the other connections of ``user``, after those of users who ask for little.
 
-        False: there is no line.
+        ``user`` is ``lines.DRIPPING`` for those who send a few bytes at a time. False: there is no line.
         """
         stands = stand_in_line(self.reactor, self.fileno(), user)
         self._in_line = self._in_line or stands
         return stands
+
+    def leave_line(self) -> bool:
+        """From now on be looked at with all others; whether that is so."""
+        self._in_line = not step_out_of_line(self.reactor, self.fileno())
+        return not self._in_line
+
+    def catch_up(self) -> None:
+        """Read what has come and waits for its turn."""
+        catch_up(self.reactor, self)
 
     def connectionLost(self, reason: Failure) -> None:
         """See ``IReadDescriptor``."""

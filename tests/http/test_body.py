@@ -18,14 +18,21 @@ class Wire:
     def __init__(self, length: int | None = None, *, expects: bool = False, stall_seconds: float | None = 30.0) -> None:
         self.clock = Clock()
         self.events: list[str] = []
+        self.unseen = b""
         self.body = RequestBody(
             length,
             self.clock,
             stall_seconds,
             hold=lambda: self.events.append("hold"),
             release=lambda: self.events.append("release"),
+            catch_up=self._catch_up,
             ask=(lambda: self.events.append("continue")) if expects else None,
         )
+
+    def _catch_up(self) -> None:
+        data, self.unseen = self.unseen, b""
+        if data:
+            self.body.deliver(data)
 
     def read(self) -> Deferred[bytes]:
         return Deferred.fromCoroutine(self.body.read())
@@ -109,12 +116,46 @@ def test_a_client_that_stalls_times_out() -> None:
     assert wire.clock.getDelayedCalls() == []
 
 
-def test_a_read_leaves_no_timer_behind() -> None:
-    """The stall timer goes with the wait it was for."""
-    wire = Wire()
+def test_what_came_in_time_and_was_not_looked_at_counts() -> None:
+    """Before a client is told that it has sent nothing, what has come is taken; the next wait has all of its time."""
+    wire = Wire(10)
     reading = wire.read()
-    wire.body.deliver(b"x")
-    assert reading.called
+    wire.unseen = b"x"
+    wire.clock.advance(31)
+    assert reading.result == b"x"
+    reading = wire.read()
+    wire.clock.advance(29.9)
+    assert not reading.called
+    wire.clock.advance(0.2)
+    with pytest.raises(S3Error, match="RequestTimeout"):
+        reading.result.raiseException()
+
+
+def test_each_wait_has_all_of_its_time() -> None:
+    """A client that sends a byte just in time is waited for again; one that is not waited for is not timed."""
+    wire = Wire(10)
+    for _ in range(3):
+        reading = wire.read()
+        wire.clock.advance(29.9)
+        wire.body.deliver(b"x")
+        assert reading.result == b"x"
+    wire.clock.advance(100)
+    reading = wire.read()
+    wire.clock.advance(29.9)
+    assert not reading.called
+    reading.addErrback(lambda _: None)
+
+
+@pytest.mark.parametrize("end", ["end", "discard", "fail"])
+def test_a_body_leaves_no_timer_behind(end: str) -> None:
+    """One timer serves all reads of a body, and goes with it."""
+    wire = Wire()
+    for _ in range(3):
+        reading = wire.read()
+        wire.body.deliver(b"x")
+        assert reading.called
+        assert len(wire.clock.getDelayedCalls()) == 1
+    wire.body.fail(S3Error("IncompleteBody")) if end == "fail" else getattr(wire.body, end)()
     assert wire.clock.getDelayedCalls() == []
 
 
@@ -126,7 +167,6 @@ def test_cancelling_a_read_leaves_the_body_readable() -> None:
     reading.cancel()
     wire.body.deliver(b"x")
     assert wire.read().result == b"x"
-    assert wire.clock.getDelayedCalls() == []
 
 
 def test_discarding_lets_the_rest_come_and_go() -> None:

@@ -14,7 +14,7 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 
 from alluxio_s3.http.event_loop import quicken
-from alluxio_s3.http.lines import AT_ONCE, Lines, stand_in_line
+from alluxio_s3.http.lines import AT_ONCE, DRIPPING, MAX_LINES, Lines, stand_in_line, step_out_of_line
 from tests.http.test_event_loop import Ends
 
 
@@ -121,6 +121,51 @@ def test_one_can_change_lines(waiting: Waiting) -> None:
     assert len(waiting.turn()) == 2
 
 
+def test_one_can_step_out(waiting: Waiting) -> None:
+    """Who steps out of a line is watched as all others are, for what it was, and what it has sent meanwhile is not missed."""
+    one, held = waiting.come("alice"), waiting.come("alice")
+    waiting.lines.unregister(held)
+    assert waiting.lines.step_out(one, select.EPOLLIN)
+    assert waiting.lines.step_out(held, 0)
+    assert not waiting.lines._lines
+    assert waiting.lines.step_out(one, select.EPOLLIN)
+    waiting.lines.register(held, select.EPOLLIN)
+    assert waiting.lines.poll(0) == [(one, select.EPOLLIN), (held, select.EPOLLIN)]
+
+
+def test_one_can_step_out_in_its_turn(waiting: Waiting) -> None:
+    """The last of a line steps out while the line is served: the others are served, and it is not handed out twice."""
+    for _ in range(3):
+        waiting.come("alice")
+
+    def hand(descriptor: int, event: int) -> None:
+        waiting.hand(descriptor, event)
+        assert waiting.lines.step_out(descriptor, select.EPOLLIN)
+
+    waiting.lines.poll(0, 100)
+    waiting.lines.serve(hand)
+    assert waiting.handed == ["alice"] * 3
+    assert not waiting.lines._lines
+
+
+def test_where_nothing_more_may_be_watched_nobody_steps_out(waiting: Waiting) -> None:
+    """Who cannot be watched with all others stays in its line."""
+    one = waiting.come("alice")
+    waiting.poller.register(one, select.EPOLLIN)  # it will refuse the second time
+    assert not waiting.lines.step_out(one, select.EPOLLIN)
+    waiting.poller.unregister(one)
+    assert waiting.turn() == ["alice"]
+
+
+def test_who_drips_always_finds_a_line(waiting: Waiting) -> None:
+    """However many users have lines, those who send a few bytes at a time have one."""
+    for number in range(MAX_LINES):
+        waiting.come(f"user {number}")
+    one = waiting.come("dripping", in_line=False)
+    assert not waiting.lines.enter(one, select.EPOLLIN, "one more")
+    assert waiting.lines.enter(one, select.EPOLLIN, DRIPPING)
+
+
 def test_a_line_ends_with_its_last(waiting: Waiting) -> None:
     """When all of a line have gone, so has the line, and its descriptor; a new connection with an old one's number stands in none."""
     before = len(list(Path("/proc/self/fd").iterdir()))
@@ -205,4 +250,5 @@ def test_connections_live_and_end_in_lines() -> None:
     assert [one.__name__ for one in ends.factory.lost] == ["ConnectionDone"]  # type: ignore[attr-defined]
     assert not reactor._poller._lines  # type: ignore[attr-defined]
     assert not stand_in_line(object(), server.fileno(), "alice")
+    assert step_out_of_line(object(), server.fileno())
     reactor.removeAll()

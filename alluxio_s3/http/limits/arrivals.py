@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -29,6 +30,7 @@ class Arrivals:
     def __init__(self, gate: Gate, clock: IReactorTime) -> None:
         self._gate = gate
         self._clock = clock
+        # Since when each head is on its way, the oldest first.
         self._heads: dict[S3Channel, float] = {}
         # Since when each body has been looked at, and what had come of it.
         self._bodies: dict[RequestBody, tuple[float, int]] = {}
@@ -64,8 +66,10 @@ class Arrivals:
     def look(self) -> None:
         """One round."""
         now, limits = self._clock.seconds(), self._gate.limits
-        for channel, since in tuple(self._heads.items()) if limits.head_seconds else ():
-            if now - since >= limits.head_seconds:
+        late = takewhile(lambda one: now - one[1] >= limits.head_seconds, self._heads.items())
+        for channel, since in tuple(late) if limits.head_seconds else ():
+            channel.catch_up()
+            if self._heads.get(channel) == since:
                 del self._heads[channel]
                 self._gate.count("head")
                 channel.refuse(S3Error("RequestTimeout"))
@@ -74,6 +78,9 @@ class Arrivals:
                 # Whoever should read it is the slower one.
                 self._bodies[body] = (now, body.received)
             elif now - since >= limits.body_seconds:
+                body.catch_up()
+                if body not in self._bodies:
+                    continue
                 self._bodies[body] = (now, body.received)
                 if body.received - before < limits.body_rate * (now - since):
                     self._gate.count("body")
