@@ -49,7 +49,7 @@ class Fills:
         self.clock = clock
         self.budget = Budget(budget_bytes)
         hold_freed(budget_bytes)
-        self.keeping = Keeping(store, threads, self._settled)
+        self.keeping = Keeping(store, threads, clock, self._settled)
         # How many clients read each version.
         self.readers: Counter[bytes] = Counter()
         # Pages that are on the disk, whose bytes are here still for clients that are about to read them: to take them from there would
@@ -117,6 +117,7 @@ class Fills:
     def ended(self, run: Run) -> None:
         """A run is over."""
         self._runs.discard(run)
+        self.keeping.hurry()
         if not any(one.urgent for one in self._runs):
             waiting, self._idle = self._idle, []
             for one in waiting:

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TypeAlias
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -20,6 +21,8 @@ from alluxio_s3.threads import Threads
 # How many pages one thread takes together; when there are more than twice as many another one helps, up to so many.
 TOGETHER = 8
 WRITERS = 2
+# For how long pages wait for others to go with them: each turn of a thread costs as much as a page, and its change of the index too.
+GATHERING_SECONDS = 0.01
 
 Waiting: TypeAlias = tuple[CachedObject, PageInFlight]
 
@@ -32,18 +35,35 @@ class Keeping:
 
     _log = Logger()
 
-    def __init__(self, store: PageStore, threads: Threads, settled: Callable[[CachedObject, PageInFlight, bool], None]) -> None:
+    def __init__(
+        self, store: PageStore, threads: Threads, clock: IReactorTime, settled: Callable[[CachedObject, PageInFlight, bool], None]
+    ) -> None:
         self.kept = 0
         self.shed = 0
         self._store = store
         self._threads = threads
+        self._clock = clock
         self._settled = settled
         self._queue: deque[Waiting] = deque()
         self._writers = 0
+        # Who ends the wait for more pages, while there is one.
+        self._gathering: IDelayedCall | None = None
 
     def add(self, thing: CachedObject, page: PageInFlight) -> None:
-        """Have a page kept, in its turn."""
+        """Have a page kept, in its turn; soon, or with those that come by then, or before ``hurry``."""
+        if not self._queue and self._gathering is None:
+            self._gathering = self._clock.callLater(GATHERING_SECONDS, self._gathered)
         self._queue.append((thing, page))
+        self._go_on()
+
+    def hurry(self) -> None:
+        """Wait for no more pages."""
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathered()
+
+    def _gathered(self) -> None:
+        self._gathering = None
         self._go_on()
 
     def give_up_one(self, readers: Mapping[bytes, int]) -> Waiting | None:
@@ -61,7 +81,7 @@ class Keeping:
         return None
 
     def _go_on(self) -> None:
-        while self._queue and (not self._writers or (self._writers < WRITERS and len(self._queue) > 2 * TOGETHER)):
+        while len(self._queue) >= (1 if self._gathering is None else TOGETHER) and self._may_begin():
             batch = list(islice(self._queue, TOGETHER))
             for _ in batch:
                 self._queue.popleft()
@@ -69,6 +89,9 @@ class Keeping:
             pages = [NewPage(thing, page.number, page.pieces, page.sought) for thing, page in batch]
             written = Deferred.fromCoroutine(self._threads.run(self._store.put_all, pages))
             _ = written.addErrback(self._failed, len(batch)).addCallback(partial(self._written, batch))
+
+    def _may_begin(self) -> bool:
+        return not self._writers or (self._writers < WRITERS and len(self._queue) > 2 * TOGETHER)
 
     def _failed(self, reason: Failure, count: int) -> list[bool]:
         self._log.failure("Pages could not be kept", reason)
