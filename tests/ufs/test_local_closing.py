@@ -9,9 +9,14 @@ from pathlib import Path
 import pytest
 from twisted.internet import reactor
 
+from alluxio_s3.s3.conditions import ALWAYS
+from alluxio_s3.storage import Attributes
 from alluxio_s3.threads import Threads
+from alluxio_s3.ufs.local import publish
+from alluxio_s3.ufs.local.closing import Closer
 from alluxio_s3.ufs.local.descriptor import Descriptor
 from alluxio_s3.ufs.local.filesystem import LocalUnderFileSystem
+from alluxio_s3.ufs.local.tree import Tree
 
 
 def test_files_are_closed_where_there_is_no_thread_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,3 +40,37 @@ def test_files_are_closed_where_there_is_no_thread_for_it(tmp_path: Path, monkey
     with pytest.raises(OSError, match="descriptor"):
         os.fstat(opened.number)
     store.tree.close()
+
+
+def test_all_are_closed_whoever_brings_them(tmp_path: Path) -> None:
+    """Files that several threads let go of at the same time are all closed."""
+    threads = Threads(reactor, 2, "test")  # type: ignore[arg-type]
+    threads.start()
+    closer = Closer(threads)
+    opened = [Descriptor(os.open(tmp_path, os.O_RDONLY)) for _ in range(200)]
+    bringing = [threading.Thread(target=lambda part=opened[at::4]: [closer.close(one) for one in part]) for at in range(4)]
+    for one in bringing:
+        one.start()
+    for one in bringing:
+        one.join()
+    threads.stop()
+    assert not any(one.is_open for one in opened)
+
+
+def test_who_replaces_a_large_object_does_not_free_it(tmp_path: Path) -> None:
+    """A large file that is replaced has no name any more, and is still there, when it is handed on to be closed; a small one is not."""
+    found: list[tuple[int, int]] = []
+
+    def look(descriptor: Descriptor) -> None:
+        told = os.fstat(descriptor.number)
+        found.append((told.st_nlink, told.st_size))
+        descriptor.close()
+
+    tree = Tree.at(str(tmp_path), buckets=False, let_go=look)
+    for size in (5 << 20, 4 << 20, 1 << 20, 0):
+        temporary = tree.staging.temporary()
+        temporary.write(bytes(size))
+        publish.publish(tree, temporary, "key", Attributes(etag="etag"), ALWAYS)
+        temporary.discard()
+    assert found == [(0, 5 << 20), (0, 4 << 20)]
+    tree.close()

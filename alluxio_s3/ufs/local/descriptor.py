@@ -47,6 +47,11 @@ class Descriptor:
                 self._users -= 1
                 self._settle()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not been closed yet."""
+        return self._open
+
     def close(self) -> None:
         """Close it as soon as nobody holds it."""
         with self._lock:

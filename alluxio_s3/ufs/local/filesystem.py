@@ -6,7 +6,6 @@ import os
 import resource
 import sys
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
@@ -16,7 +15,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from alluxio_s3.interfaces import (
@@ -34,7 +32,8 @@ from alluxio_s3.s3.conditions import WriteCondition
 from alluxio_s3.storage import Attributes, Listing, Status, StorageError
 from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.local import buckets, folders, publish, tags
-from alluxio_s3.ufs.local.descriptor import Descriptor, acquire
+from alluxio_s3.ufs.local.closing import Closer
+from alluxio_s3.ufs.local.descriptor import acquire
 from alluxio_s3.ufs.local.durability import Mode
 from alluxio_s3.ufs.local.failures import storage_errors
 from alluxio_s3.ufs.local.open_files import CAPACITY, IDLE_SECONDS, OpenFile, OpenFiles
@@ -82,7 +81,8 @@ class LocalUnderFileSystem:
         clock: IReactorTime | None = None,
         writers: Threads | None = None,
     ) -> None:
-        self.tree = Tree.at(root, buckets=buckets, folders=folders, xattrs=xattrs, durability=durability)
+        closer = Closer(threads)
+        self.tree = Tree.at(root, buckets=buckets, folders=folders, xattrs=xattrs, durability=durability, let_go=closer.close)
         self._threads = threads
         self._own_writers = writers
         self._writers = writers or threads
@@ -90,8 +90,7 @@ class LocalUnderFileSystem:
         self._polled = Polled(self.tree, threads, keeps=xattrs)
         self._uploads = LocalUploads(self.tree, self._writers)
         self._keeps = xattrs
-        self._files = OpenFiles(self.tree.root.fd, self._close_later, _open_files() if xattrs else 0)
-        self._closing: deque[Descriptor] = deque()
+        self._files = OpenFiles(self.tree.root.fd, closer.close, _open_files() if xattrs else 0)
         self._tidying = LoopingCall(lambda: self._files.drop_idle(time.monotonic()))
         self._flushing = LoopingCall(self._flush)
         if clock is not None:
@@ -199,24 +198,6 @@ class LocalUnderFileSystem:
         if self._own_writers is not None:
             await self._threads.run(self._own_writers.stop)
         await self._threads.run(self.tree.close)
-
-    def _close_later(self, descriptor: Descriptor) -> None:
-        # In a thread: the last descriptor of a deleted file frees its blocks. It closes those too that come meanwhile.
-        self._closing.append(descriptor)
-        if len(self._closing) == 1:
-            try:
-                self._threads.begin(self._close_all)
-            except MemoryError:  # there is no thread to be had, and nobody else would come for it
-                self._close_all()
-
-    def _close_all(self) -> None:
-        while True:
-            try:
-                self._closing.popleft().close()
-            except IndexError:
-                return
-            except OSError:
-                self._threads.tell(partial(_log.failure, "Could not close a file", Failure()))
 
     def _flush(self) -> Deferred[None]:
         flushed = Deferred.fromCoroutine(self._writers.run(self.tree.durability.flush))

@@ -17,6 +17,7 @@ from alluxio_s3.s3.conditions import WriteCondition
 from alluxio_s3.storage import Attributes, NoSuchPath, PathConflict, Status, Unavailable, Unsupported
 from alluxio_s3.ufs.local import folders
 from alluxio_s3.ufs.local.containment import split
+from alluxio_s3.ufs.local.descriptor import Descriptor
 from alluxio_s3.ufs.local.failures import storage_errors
 from alluxio_s3.ufs.local.identity import object_status
 from alluxio_s3.ufs.local.record import Record
@@ -24,6 +25,8 @@ from alluxio_s3.ufs.local.staging import Temporary
 from alluxio_s3.ufs.local.tree import Tree
 
 _TRIES = 100
+# To free so much takes longer than to have it done elsewhere: 64 MiB of a tmpfs take 8 ms.
+_LARGE_BYTES = 4 << 20
 
 
 def check_place(tree: Tree, path: str) -> None:
@@ -106,7 +109,7 @@ def _place(tree: Tree, temporary: Temporary, path: str, condition: WriteConditio
                     replaced = _entry(path, parent)
                     tree.check_condition(path, condition)
                     _refuse_directory(tree, path, replaced)
-                    with _told_apart(path):
+                    with _told_apart(path), _kept(tree, parent, name, replaced):
                         temporary.rename(parent, name, replace=condition.if_none_match != ("*",))
                     if replaced is not None and not stat.S_ISLNK(replaced.st_mode):
                         tree.records.forget(replaced)
@@ -119,6 +122,22 @@ def _place(tree: Tree, temporary: Temporary, path: str, condition: WriteConditio
             if not temporary.is_there():
                 raise Unavailable(path, f"Unavailable: {path}: the temporary file has vanished") from None
     raise Unavailable(path, f"Unavailable: {path}: its directory is removed faster than it can be made")
+
+
+@contextmanager
+def _kept(tree: Tree, parent: int, name: str, entry: os.stat_result | None) -> Iterator[None]:
+    """Keep the file that is replaced meanwhile, if it is large: whoever writes need not wait until its blocks are free."""
+    if entry is None or entry.st_size < _LARGE_BYTES or not stat.S_ISREG(entry.st_mode):
+        yield
+        return
+    held = None
+    with suppress(OSError):  # it has gone, or there is no descriptor left
+        held = Descriptor(os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent))
+    try:
+        yield
+    finally:
+        if held is not None:
+            tree.let_go(held)
 
 
 def _clear(tree: Tree, path: str) -> None:

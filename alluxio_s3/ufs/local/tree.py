@@ -6,7 +6,7 @@ Everything here blocks. Raises ``OSError`` for what the kernel refuses (see ``fa
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from attrs import frozen
@@ -17,6 +17,7 @@ from alluxio_s3.s3.target import key_problem, parse_bucket
 from alluxio_s3.storage import NoSuchPath, PathNotAllowed, PathTooLong, Status, Unavailable
 from alluxio_s3.ufs.local.attributes import Records
 from alluxio_s3.ufs.local.containment import RESERVED, Root
+from alluxio_s3.ufs.local.descriptor import Descriptor
 from alluxio_s3.ufs.local.durability import Durability, Mode
 from alluxio_s3.ufs.local.failures import storage_errors
 from alluxio_s3.ufs.local.identity import folder_status, is_directory, is_file, is_folder_object, object_status
@@ -47,7 +48,8 @@ def check_whole(path: str, found: os.stat_result, record: Record | None) -> None
 class Tree:
     """A directory, how objects are kept in it, and what its top level is (``buckets``, or keys).
 
-    ``folders`` says whether every directory is a folder object, or only those that somebody made.
+    ``folders`` says whether every directory is a folder object, or only those that somebody made. ``let_go`` closes a file that has been
+    replaced.
     """
 
     root: Root
@@ -57,16 +59,26 @@ class Tree:
     locks: KeyLocks
     buckets: bool
     folders: bool
+    let_go: Callable[[Descriptor], None] = Descriptor.close
 
     @classmethod
     def at(
-        cls, path: str, *, buckets: bool, folders: bool = True, xattrs: bool = True, durability: Mode = "full", openat2: bool = True
+        cls,
+        path: str,
+        *,
+        buckets: bool,
+        folders: bool = True,
+        xattrs: bool = True,
+        durability: Mode = "full",
+        openat2: bool = True,
+        let_go: Callable[[Descriptor], None] = Descriptor.close,
     ) -> Tree:
         """The tree at ``path``, which must be a directory (else OSError). Nothing is written yet."""
         root = Root(path, openat2=openat2)
         flushing = Durability(durability)
         staging = Staging(root, flushing)
-        return cls(root, flushing, staging, Records(staging, xattrs=xattrs), KeyLocks(staging.open_lock), buckets, folders)
+        records = Records(staging, xattrs=xattrs)
+        return cls(root, flushing, staging, records, KeyLocks(staging.open_lock), buckets, folders, let_go)
 
     def close(self) -> None:
         """Flush what waits and let go of everything."""
