@@ -185,7 +185,7 @@ class Gateway(MultiService):
         gate = Gate(reactor, ClientLimits.of(settings), metrics)
         pipeline = Pipeline(authenticator, REGISTRY, services, Ledger(_access_log(settings, wall_clock(reactor)), operations.metrics), gate)
         site = S3Site(
-            S3Routes(pipeline).app.resource(),
+            S3Routes(pipeline).resource(),
             reactor,
             fast=FastPath(pipeline),
             keep_alive=settings.keep_alive,

@@ -91,10 +91,11 @@ def _settle(reactor: Any) -> None:
     """Make ready the reactor, and the threads, of a process that is all ours, before it has anything to do."""
     from alluxio_s3.clocks import go_steadily  # noqa: PLC0415
     from alluxio_s3.http.event_loop import quicken  # noqa: PLC0415
-    from alluxio_s3.memory import keep_awake  # noqa: PLC0415
+    from alluxio_s3.memory import keep_awake, set_apart  # noqa: PLC0415
     from alluxio_s3.threads import give_way  # noqa: PLC0415
 
     go_steadily(reactor)
     quicken(reactor)
     keep_awake(reactor)
     give_way()
+    reactor.callWhenRunning(set_apart)

@@ -228,7 +228,7 @@ def server(request: Any, authority: Authority, certificates: Certificates) -> An
     namespace = Namespace(MemoryUnderFileSystem(reactor), "tester")
     services = Services(namespace, OpenAuthorizer(anonymous=True), CarriedTagStore(), Threads(reactor, 1, "test"), reactor)
     pipeline = Pipeline(Anyone(), REGISTRY, services, accounts)
-    routes = S3Routes(pipeline).app.resource()
+    routes = S3Routes(pipeline).resource()
     site = S3Site(routes, reactor, fast=FastPath(pipeline), keep_alive=True, idle_seconds=60.0, body_stall_seconds=30.0)
     if request.param == "eager":
         port = pytest_twisted.blockon(EagerEndpoint(reactor, "127.0.0.1", 0).listen(site))

@@ -76,7 +76,7 @@ class TwoWays:
 
         self.fast.serve = counted  # type: ignore[method-assign]
         self.fast._answer = counted_answer  # type: ignore[method-assign]
-        routes = S3Routes(self.pipeline).app.resource()
+        routes = S3Routes(self.pipeline).resource()
         self.site = S3Site(routes, reactor, fast=self.fast, keep_alive=True, idle_seconds=None, body_stall_seconds=30.0)
         self.quick = pytest_twisted.blockon(EagerEndpoint(reactor, "127.0.0.1", 0).listen(self.site))
         self.plain = reactor.listenTCP(0, self.site, interface="127.0.0.1")  # type: ignore[attr-defined]

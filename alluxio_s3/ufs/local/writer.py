@@ -38,7 +38,8 @@ class LocalWriter:
         # Held by the thread that works: a request that is given up may abort while its last write still runs.
         self._working = Lock()
         self._ended = False
-        self._lane = Lane(threads, self._write)
+        # For what is larger: a small object is done before it would be worth its while.
+        self._lane: Lane[bytes] | None = None
         # What has come of an object that may be a small one; None: it is not.
         self._first: list[bytes] | None = []
         self._offered = 0
@@ -53,23 +54,22 @@ class LocalWriter:
         if self._first is not None and self._offered <= _SMALL_BYTES:
             self._first.append(data)
             return
-        await self._put_first()
-        await self._lane.put(data)
+        await (await self._begun()).put(data)
 
     async def copy_from(self, reader: IObjectReader, offset: int, count: int) -> bool:
         """See IRangeCopier."""
         file = IFileBacked(reader, None)
         if file is None:
             return False
-        await self._put_first()
-        await self._lane.settle()
+        await (await self._begun()).settle()
         source = os.dup(file.fileno())  # ours, so that it stays open under the thread
         return await self._threads.run(self._copy, source, reader, offset, count)
 
     async def commit(self, attributes: Attributes, condition: WriteCondition) -> Status:
         """See IObjectWriter."""
         try:
-            await self._lane.settle()
+            if self._lane is not None:
+                await self._lane.settle()
         except Exception:
             await self.abort()
             raise
@@ -78,7 +78,8 @@ class LocalWriter:
 
     async def abort(self) -> None:
         """See IObjectWriter."""
-        self._lane.clear()
+        if self._lane is not None:
+            self._lane.clear()
         self._first = None
         await self._threads.run(self.discard)
 
@@ -126,10 +127,14 @@ class LocalWriter:
             finally:
                 self._temporary.discard()
 
-    async def _put_first(self) -> None:
+    async def _begun(self) -> Lane[bytes]:
+        """What writes, once it has been given what came first."""
         first, self._first = self._first, None
+        if self._lane is None:
+            self._lane = Lane(self._threads, self._write)
         if first:
             await self._lane.put(b"".join(first))
+        return self._lane
 
     def _check_size(self, size: int, *, last: bool) -> None:
         if self._length is not None and (size > self._length or (last and size < self._length)):
