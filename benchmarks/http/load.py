@@ -224,7 +224,7 @@ class Connection:
     _buffer: memoryview = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.socket = socket.create_connection((HOST, self.server.port), 60)
+        self.socket = socket.create_connection((self.server.host, self.server.port), 60)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.server.context is not None:
             self.socket = self.server.context.wrap_socket(self.socket)

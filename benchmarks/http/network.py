@@ -10,11 +10,15 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _INSIDE = "ALLUXIO_S3_BENCH_NAMESPACE"
 _CONGESTION = Path("/proc/sys/net/ipv4/tcp_congestion_control")
 _SETTING = "net.ipv4.tcp_congestion_control"
+# The ends of a link, from the block that is for benchmarks (RFC 2544).
+NEAR, FAR = "198.18.0.1", "198.18.0.2"
 
 
 def congestion_control() -> str:
@@ -43,5 +47,33 @@ def run_inside(module: str) -> int | None:
         subprocess.run([*inside, "sysctl", "-q", "-w", f"{_SETTING}=reno"], check=True)
         again = [*inside, sys.executable, "-m", module, *sys.argv[1:]]
         return subprocess.run(again, env=os.environ | {_INSIDE: name}, check=False).returncode
+    finally:
+        subprocess.run([ip, "netns", "del", name], check=True)
+
+
+@contextmanager
+def behind_a_link(gigabits: float) -> Iterator[list[str]]:
+    """The words that have a command run in a namespace which is ``FAR`` from here, over a link that brings so many Gbit/s from there.
+
+    For inside ``run_inside``.
+    """
+    name = f"bench-far-{os.getpid()}"
+    ip = shutil.which("ip", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") or "ip"
+    inside = [ip, "netns", "exec", name]
+    rate = ["tbf", "rate", f"{round(gigabits * 1000)}mbit", "burst", "1mb", "latency", "10ms"]
+    subprocess.run([ip, "netns", "add", name], check=True)
+    try:
+        for command in (
+            [ip, "link", "add", "near", "type", "veth", "peer", "name", "far", "netns", name],
+            [ip, "address", "add", f"{NEAR}/30", "dev", "near"],
+            [ip, "link", "set", "near", "up"],
+            [ip, "-n", name, "address", "add", f"{FAR}/30", "dev", "far"],
+            [ip, "-n", name, "link", "set", "far", "up"],
+            [ip, "-n", name, "link", "set", "lo", "up"],
+            [*inside, "tc", "qdisc", "add", "dev", "far", "root", *rate],
+            [*inside, "sysctl", "-q", "-w", f"{_SETTING}=reno"],
+        ):
+            subprocess.run(command, check=True)
+        yield inside
     finally:
         subprocess.run([ip, "netns", "del", name], check=True)

@@ -10,7 +10,7 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -56,7 +56,7 @@ http {{
 
 @frozen
 class Server:
-    """One that runs, at ``port`` of this machine's loopback, and on TLS at ``secure_port``, if it is there too.
+    """One that runs, at ``port`` of ``host``, this machine's loopback, and on TLS at ``secure_port``, if it is there too.
 
     ``context`` is that of its clients' TLS; None: the port is a plain one.
     """
@@ -66,6 +66,7 @@ class Server:
     port: int
     secure_port: int = 0
     context: ssl.SSLContext | None = None
+    host: str = HOST
 
     def over_tls(self) -> Server:
         """The same, as its clients on TLS see it."""
@@ -79,11 +80,16 @@ class Server:
 
 
 @contextmanager
-def daemon(scratch: Path, root: Path, properties: Mapping[str, object] | None = None) -> Iterator[Server]:
-    """This daemon: one process, access log in a file, connections are kept; all else as it comes, or as ``properties`` say."""
+def daemon(
+    scratch: Path, root: Path, properties: Mapping[str, object] | None = None, host: str = HOST, before: Sequence[str] = ()
+) -> Iterator[Server]:
+    """This daemon: one process, access log in a file, connections are kept; all else as it comes, or as ``properties`` say.
+
+    ``before`` are words that stand before its command, such as those that have it run in a network where it is ``host``.
+    """
     certificate, key = _certificate(scratch)
     secure = free_port()
-    with Daemon(scratch / "daemon") as running:
+    with Daemon(scratch / "daemon", before) as running:
         endpoint = running.start(
             {
                 "alluxio.worker.s3.api.enabled": True,
@@ -92,14 +98,14 @@ def daemon(scratch: Path, root: Path, properties: Mapping[str, object] | None = 
                 "alluxio.network.tls.enabled": True,
                 "alluxio.network.tls.server.cert": certificate,
                 "alluxio.network.tls.server.key": key,
-                "alluxio.worker.s3.bind.host": HOST,
+                "alluxio.worker.s3.bind.host": host,
                 "alluxio.worker.s3.connection.keep.alive.enabled": True,
                 "alluxio.worker.s3.access.log.path": scratch / "daemon.access.log",
                 "alluxio.dora.client.ufs.root": root,
                 **(properties or {}),
             }
         )
-        yield Server("alluxio-s3", running.pid, urlsplit(endpoint).port or 0, secure)
+        yield Server("alluxio-s3", running.pid, urlsplit(endpoint).port or 0, secure, host=host)
         running.stop()
         if running.trouble:
             raise SystemExit("the daemon's log has trouble:\n" + "\n".join(running.trouble))
