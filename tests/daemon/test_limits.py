@@ -156,17 +156,11 @@ def test_slow_clients_do_not_stay(limited: Limited) -> None:
 
 def test_few_descriptors_serve_many(limited: Limited) -> None:
     """A daemon that may have 256 descriptors is asked by 600 connections: none gets a false answer, and afterwards all are served."""
-    import resource  # noqa: PLC0415
-
     wire = Wire(limited.start())
     assert wire("PUT", "b", "k", body=b"small").status == 200
     limited.daemon.stop()
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
-    try:
-        limited.start()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    limited.daemon.before = ("prlimit", "--nofile=256:")  # soft; util-linux
+    limited.start()
     where = urlsplit(limited.endpoint)
     clients = [socket.create_connection((where.hostname or "", where.port or 0), timeout=20) for _ in range(600)]
     answered = 0

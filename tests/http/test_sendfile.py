@@ -63,11 +63,14 @@ class Sending(Protocol):
 
 @implementer(IFileBacked)
 class OpenedFile:
-    """A file as a reader has it."""
+    """A file as a reader has it; it is closed when nobody has it any more."""
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_RDONLY)
         self._modified = os.fstat(self._descriptor).st_mtime_ns
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)
 
     def fileno(self) -> int:
         return self._descriptor
