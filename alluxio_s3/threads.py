@@ -218,7 +218,11 @@ class _Started(Event):
 
 
 def _created(pool: ThreadPool, create: Callable[[], Any]) -> Any:
-    """Another thread of ``pool``; None where there is no room for more, and those that there are have to do. Raises MemoryError."""
+    """Another thread of ``pool``; None where there is no room for more, and those that there are have to do. Raises MemoryError.
+
+    For the first of a pool nobody is asked: no other could do its work, and a request was let in with room for a stack (``Headroom``).
+    Where the kernel gives none all the same, that is the MemoryError.
+    """
     if _has_some(pool) and not allows_a_thread():
         return None
     try:

@@ -12,10 +12,11 @@ import os
 import re
 import resource
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from benchmarks.load.crowds import idle, refusals, slow, transfers
-from benchmarks.load.floods import floods
+from benchmarks.load.floods import FLOODS, floods
 from benchmarks.load.scene import CORES, put_ahead
 
 DOCUMENT = Path(__file__).resolve().parent.parent.parent / "docs" / "limits.md"
@@ -33,16 +34,18 @@ def main() -> None:
     """Do as the arguments say."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__)
     parser.add_argument("--part", action="append", choices=PARTS, default=[], help="only this (all)")
+    parser.add_argument("--only", action="append", choices=[flood.what for flood in FLOODS], default=[], help="of the floods only this (all)")
     parser.add_argument("--rounds", type=int, default=3, help="of each comparison, of which the median counts (3)")
     parser.add_argument("--write", action="store_true", help="into docs/limits.md")
     given = parser.parse_args()
+    parts = PARTS | {"flood": partial(floods, only=given.only)}
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
     os.sched_setaffinity(0, {CORES[1]})
     put_ahead(rank=2)
     rows = []
-    for name in given.part or PARTS:
-        for what, found in PARTS[name](given.rounds):
+    for name in given.part or (["flood"] if given.only else parts):
+        for what, found in parts[name](given.rounds):
             rows.append(f"| {what} | {found} |")
             print(rows[-1], flush=True)
     if given.write:

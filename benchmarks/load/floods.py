@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import itertools
 import multiprocessing
-import os
 import selectors
 import socket
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from attrs import define, frozen
@@ -189,16 +188,15 @@ def measured(one: Served, flood: Flood, groups: int) -> Beside:
     return Beside(pairs, count / rounds / (FLOOD[1] - FLOOD[0]))
 
 
-def floods(rounds: int) -> Iterator[tuple[str, str]]:
-    """Each flood, beside which another user reads 300 times a second."""
-    chosen = os.environ.get("FLOODS", "").split(",")
+def floods(rounds: int, only: Collection[str] = ()) -> Iterator[tuple[str, str]]:
+    """Each flood, or ``only`` those of such names, beside which another user reads 300 times a second."""
     with served() as one:
         many = one.root / "many"
         many.mkdir()
         for number in range(KEYS):
             (many / f"key-{number:04}").write_bytes(b"")
-        for number, flood in enumerate(FLOODS):
-            if chosen != [""] and str(number) not in chosen:
+        for flood in FLOODS:
+            if only and flood.what not in only:
                 continue
             found = measured(one, flood, rounds)
             alone, beside = (statistics.median(pair[at] for pair in found.pairs) * 1000 for at in (0, 1))
