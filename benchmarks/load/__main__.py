@@ -34,7 +34,8 @@ def main() -> None:
     """Do as the arguments say."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__)
     parser.add_argument("--part", action="append", choices=PARTS, default=[], help="only this (all)")
-    parser.add_argument("--only", action="append", choices=[flood.what for flood in FLOODS], default=[], help="of the floods only this (all)")
+    names = [flood.what for flood in FLOODS]
+    parser.add_argument("--only", action="append", choices=names, default=[], help="of the floods only this (all)")
     parser.add_argument("--rounds", type=int, default=3, help="of each comparison, of which the median counts (3)")
     parser.add_argument("--write", action="store_true", help="into docs/limits.md")
     given = parser.parse_args()

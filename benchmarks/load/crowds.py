@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 
 from benchmarks.load.scene import LARGE, compared, connected, crowd, head, served, timed, told
 
@@ -22,18 +23,18 @@ def nothing(_: list[socket.socket]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def dripping(clients: list[socket.socket]) -> Iterator[None]:
-    """Each of those that have to say something says a byte every half second, and not all at once."""
+def dripping(clients: list[socket.socket], parts: int = PARTS) -> Iterator[None]:
+    """Each of those that have to say something says a byte every half second, in so many parts: 1 is all at once."""
     over = threading.Event()
     talking = [one for pair in zip(clients[::4], clients[1::4], strict=True) for one in pair]  # heads and bodies
 
     def run() -> None:
         part = 0
-        while not over.wait(0.5 / PARTS):
-            for client in talking[part::PARTS]:
+        while not over.wait(0.5 / parts):
+            for client in talking[part::parts]:
                 with contextlib.suppress(OSError):
                     client.send(b"x")
-            part = (part + 1) % PARTS
+            part = (part + 1) % parts
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -115,8 +116,10 @@ def slow(rounds: int) -> Iterator[tuple[str, str]]:
             data = (b"GET /b/sm", head(b"PUT /b/w%d" % number, more=length), head(b"GET /b/large"))[kind]
             return connected(one.address, data, 4096 if kind == 2 else 0)
 
-        alone, beside, taken, size = compared(one, lambda: crowd(5_000, bad), rounds, dripping)
-        yield (f"{size:,} slow clients", f"{taken / (1 << 20):.0f} MiB more; {told(alone, beside)}")
+        for parts in (PARTS, 1):
+            alone, beside, taken, size = compared(one, lambda: crowd(5_000, bad), rounds, partial(dripping, parts=parts))
+            what = f"{size:,} slow clients" if parts > 1 else f"the same, when {size // 2:,} of them say a byte in the same moment"
+            yield (what, f"{taken / (1 << 20):.0f} MiB more; {told(alone, beside)}")
 
 
 def refusals(_: int) -> Iterator[tuple[str, str]]:
