@@ -95,11 +95,11 @@ class SpanSender(StandIn):
     async def send(self) -> None:
         """Return when the transport has all of it. Raises ObjectChanged when it is not what was announced, and what ``items`` raises."""
         done = self._done = Deferred(self._cancelled)
-        self._transport.unregisterProducer()
-        self._transport.registerProducer(self, False)
         try:
+            self._begin_large()
             await done
         finally:
+            self._end_large()
             await self._let_go()
 
     def resumeProducing(self) -> None:
@@ -119,7 +119,7 @@ class SpanSender(StandIn):
         """Give the transport what is here, up to a slice, and have it ask for more."""
         try:
             before = self.sent
-            until = before + (SLICE_BYTES if self._pace is None else min(SLICE_BYTES, self._pace.slice_bytes))
+            until = before + self._slice()
             while self._done is not None and self.sent < until:
                 if not (self._take_next() if self._span is None else self._send_slice(until - self.sent)):
                     return

@@ -14,9 +14,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol, wrapClientTLS
 from twisted.internet.protocol import Factory
 from twisted.internet.ssl import optionsForClientTLS
+from twisted.internet.task import Clock
 
 from alluxio_s3.http.certificates import Certificates
-from alluxio_s3.http.sendfile import SLICE_BYTES
+from alluxio_s3.http.sendfile import QUIET_SLICE_BYTES, SLICE_BYTES, Crowd
 from alluxio_s3.http.spans import SpanSender, gathered
 from alluxio_s3.http.tls_transport import TlsEndpoint
 from alluxio_s3.http.transport import EagerPort
@@ -142,6 +143,32 @@ async def test_all_goes_out_between_what_is_written_before_and_after(pair: Pair,
     transport.write(b":tail!")
     assert await pair.client.until(b":tail!") == b"head:" + body + b":tail!"
     assert transport.producer is pair.sending
+    assert pair.let_go
+
+
+@pytest.mark.parametrize("asking", [True, False])
+@pytest_twisted.ensureDeferred
+async def test_pages_share_a_turn_as_files_do(pair: Pair, asking: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer from pages is one of the large ones while it goes out, and has a share of a turn that is smaller while others ask."""
+    channel: Any = pair.sending
+    clock = Clock()
+    crowd = channel.crowd = Crowd(clock.seconds)
+    if asking:
+        crowd.ask()
+    given = spans(pair)
+    sender = pair.sender([item for item, _ in given], 8 << 20)
+    seen: set[tuple[int, int]] = set()
+
+    def share() -> int:
+        seen.add((crowd.large, crowd.slice_bytes()))
+        return SpanSender._slice(sender)
+
+    monkeypatch.setattr(sender, "_slice", share)
+    sending = Deferred.fromCoroutine(sender.send())
+    await pair.client.until(given[-1][1][-64:])
+    await sending
+    assert seen == {(1, SLICE_BYTES if asking else QUIET_SLICE_BYTES)}
+    assert crowd.large == 0
     assert pair.let_go
 
 
