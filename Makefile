@@ -155,6 +155,10 @@ demo-cluster: $(VENV)/.dev ## Start three workers, etcd, nginx and a store on th
 bench-cache: $(VENV)/.dev ## Measure reads through the cache
 	$(PYTHON) -m benchmarks.cache $(ARGS)
 
+.PHONY: bench-cache-links
+bench-cache-links: $(VENV)/.dev ## Measure first reads of a store behind links of 10, 5 and 2.5 Gbit/s (root)
+	$(PYTHON) -m benchmarks.cache_links $(ARGS)
+
 .PHONY: test-cache-faults
 test-cache-faults: $(VENV)/.dev ## Make 100,000 reads through the cache of a store that misbehaves, while bits of the cache flip (some minutes)
 	$(PYTHON) -m benchmarks.cache_faults $(ARGS)

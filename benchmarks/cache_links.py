@@ -1,7 +1,7 @@
 """First reads of an S3 store that is behind a link, through the cache, beside the same client's reads of that store itself.
 
 The store is a daemon in a network namespace of its own, whose link brings so many Gbit/s from there: in the field a store is not
-on the worker's own machine. It shares a core with the client; the daemon that caches has the other one.
+on the worker's own machine. It shares a core with the client; the daemon that caches has the other one, or ``--both``.
 ``python -m benchmarks.cache_links`` (root).
 """
 
@@ -70,7 +70,7 @@ def first_reads(gigabits: float, given: argparse.Namespace) -> Ratio:
         with (
             on_core(theirs),
             daemon(scratch / "far", scratch / "data", host=FAR, before=inside) as far,
-            on_core(ours),
+            on_core(*((ours, theirs) if given.both else (ours,))),
             daemon(scratch / "near", scratch / "data", _properties(scratch, far.port)) as near,
             on_core(theirs),
         ):
@@ -91,6 +91,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--size", type=int, default=256 << 20, help="bytes of an object, of whole MiB")
     parser.add_argument("--gigabits", type=float, nargs="+", default=[10, 5, 2.5])
+    parser.add_argument("--both", action="store_true", help="the daemon has both cores")
     parser.add_argument("--directory", default="/var/tmp", help="where the pages and all else go")
     given = parser.parse_args()
     status = run_inside("benchmarks.cache_links")

@@ -1,0 +1,96 @@
+"""Pages on their way to the disk: how many go there together, and that none waits for long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest_twisted
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from alluxio_s3.cache.flight import PageInFlight
+from alluxio_s3.cache.keeping import GATHERING_SECONDS, TOGETHER, Keeping
+from alluxio_s3.cache.keys import CachedObject, NewPage
+from alluxio_s3.cache.store import PageStore, Place
+from alluxio_s3.threads import Threads
+from tests.cache.page_files import PAGE_BYTES, thing
+
+
+class Recorded(PageStore):
+    """Knows how many pages it was given together."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__([Place(str(path), 1 << 30)], PAGE_BYTES)
+        self.together: list[int] = []
+
+    def put_all(self, pages: Sequence[NewPage]) -> list[bool]:
+        """See PageStore."""
+        self.together.append(len(pages))
+        return super().put_all(pages)
+
+
+class Kept:
+    """Pages of one object, and which of them have been kept."""
+
+    def __init__(self, path: Path, threads: Threads) -> None:
+        self.store = Recorded(path)
+        self.clock = Clock()
+        self.keeping = Keeping(self.store, threads, self.clock, self.settled)
+        self.settled_so_far = 0
+        self._until = 0
+        self._waiting: Deferred[None] = Deferred()
+
+    def settled(self, _: CachedObject, __: PageInFlight, kept: bool) -> None:
+        assert kept
+        self.settled_so_far += 1
+        if self.settled_so_far == self._until:
+            self._waiting.callback(None)
+
+    def add(self, numbers: range) -> None:
+        """Have these pages kept."""
+        for number in numbers:
+            page = PageInFlight(number, PAGE_BYTES)
+            page.add(bytes(PAGE_BYTES))
+            self.keeping.add(thing("a", pages=100), page)
+
+    async def all(self, count: int) -> None:
+        """Return when so many have been kept."""
+        self._until, self._waiting = count, Deferred()
+        if self.settled_so_far < count:
+            await self._waiting
+
+
+@pytest_twisted.ensureDeferred
+async def test_pages_that_come_soon_after_each_other_go_to_the_disk_together(tmp_path: Path, threads: Threads) -> None:
+    """One turn of a thread and one change of the index is for several pages."""
+    kept = Kept(tmp_path / "pages", threads)
+    kept.add(range(TOGETHER))
+    await kept.all(TOGETHER)
+    assert kept.store.together == [TOGETHER]
+    kept.store.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_page_does_not_wait_long_for_others(tmp_path: Path, threads: Threads) -> None:
+    """What comes slowly is kept all the same, and soon; also what comes after that."""
+    kept = Kept(tmp_path / "pages", threads)
+    for number in range(2):
+        kept.add(range(number, number + 1))
+        assert kept.store.together == [1] * number
+        kept.clock.advance(GATHERING_SECONDS)
+        await kept.all(number + 1)
+    assert kept.store.together == [1, 1]
+    kept.store.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_last_pages_wait_for_none(tmp_path: Path, threads: Threads) -> None:
+    """Where it is known that no more come soon, what is there goes."""
+    kept = Kept(tmp_path / "pages", threads)
+    kept.add(range(3))
+    kept.keeping.hurry()
+    await kept.all(3)
+    kept.keeping.hurry()
+    assert kept.store.together == [3]
+    kept.store.close()
