@@ -157,6 +157,8 @@ class Fills:
         """Return when there is memory for so many bytes; ``urgent``: a client waits for them."""
         while self._lingering and not self.budget.has(length):
             self._let_go(next(reversed(self._lingering)))
+        if not self.budget.has(length):
+            self.keeping.hurry()  # what is wanted may be the memory of pages that wait for this one
         if not urgent:
             await self.budget.take(length)
             return
