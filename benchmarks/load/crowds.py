@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 
-from benchmarks.load.scene import LARGE, compared, connected, crowd, head, served, timed, told
+from benchmarks.load.scene import LARGE, Served, compared, connected, crowd, head, served, timed, told
 
 PARTS = 100
 # What those who drip bodies announce: the disk sets apart room for each, so of more there would be none left for others.
@@ -107,19 +107,20 @@ def transfers(_: int) -> Iterator[tuple[str, str]]:
 
 
 def slow(rounds: int) -> Iterator[tuple[str, str]]:
-    """Clients that drip heads, drip bodies, never read, never begin TLS."""
-    with served(alluxio_worker_s3_requests_max=6000, alluxio_worker_s3_bodies_memory_max="2GB") as one:
-        length = b"Content-Length: %d\r\n" % DRIPPED
+    """Clients that drip heads, drip bodies, never read, never begin TLS: those that drip not all at once, and all at once."""
+    length = b"Content-Length: %d\r\n" % DRIPPED
 
-        def bad(number: int) -> socket.socket:
-            kind = number % 4
-            if kind == 3:
-                return connected(one.secure, b"\x16\x03\x01")
-            data = (b"GET /b/sm", head(b"PUT /b/w%d" % number, more=length), head(b"GET /b/large"))[kind]
-            return connected(one.address, data, 4096 if kind == 2 else 0)
+    def bad(one: Served, number: int) -> socket.socket:
+        kind = number % 4
+        if kind == 3:
+            return connected(one.secure, b"\x16\x03\x01")
+        data = (b"GET /b/sm", head(b"PUT /b/w%d" % number, more=length), head(b"GET /b/large"))[kind]
+        return connected(one.address, data, 4096 if kind == 2 else 0)
 
-        for parts in (PARTS, 1):
-            alone, beside, taken, size = compared(one, lambda: crowd(5_000, bad), rounds, partial(dripping, parts=parts))
+    for parts in (PARTS, 1):
+        with served(alluxio_worker_s3_requests_max=6000, alluxio_worker_s3_bodies_memory_max="2GB") as one:
+            gather = partial(crowd, 5_000, partial(bad, one))
+            alone, beside, taken, size = compared(one, gather, rounds, partial(dripping, parts=parts))
             what = f"{size:,} slow clients" if parts > 1 else f"the same, when {size // 2:,} of them say a byte in the same moment"
             yield (what, f"{taken / (1 << 20):.0f} MiB more; {told(alone, beside)}")
 
