@@ -89,9 +89,7 @@ class Ways:
             return sent
 
         fast._redirect = counted  # type: ignore[method-assign]
-        self.site = S3Site(
-            S3Routes(pipeline).resource(), reactor, fast=fast, keep_alive=True, idle_seconds=None, body_stall_seconds=30.0
-        )
+        self.site = S3Site(S3Routes(pipeline).resource(), reactor, fast=fast, keep_alive=True, idle_seconds=None, body_stall_seconds=30.0)
         self.quick = pytest_twisted.blockon(EagerEndpoint(reactor, "127.0.0.1", 0).listen(self.site))
         self.plain = reactor.listenTCP(0, self.site, interface="127.0.0.1")  # type: ignore[attr-defined]
 
