@@ -165,9 +165,12 @@ def p99(times: list[float]) -> float:
 
 
 def measured(one: Served, flood: Flood, groups: int) -> Beside:
-    """Another user's reads alone and beside *flood*, in turn."""
+    """Another user's reads alone and beside *flood*, in turn.
+
+    The first round does not count: in it the daemon begins threads, which have its main thread's rank until they are told theirs.
+    """
     context = multiprocessing.get_context("spawn")
-    rounds, begin = groups * TOGETHER, time.monotonic() + 5
+    rounds, begin = 1 + groups * TOGETHER, time.monotonic() + 5
     answers, times = context.Queue(), context.Queue()
     clients = [
         context.Process(target=pour, args=(one.address, flood, begin, rounds, answers)),
@@ -182,7 +185,7 @@ def measured(one: Served, flood: Flood, groups: int) -> Beside:
     for client in clients:
         client.join()
     pairs = []
-    for at in range(0, rounds, TOGETHER):
+    for at in range(1, rounds, TOGETHER):
         alone, beside = (list(itertools.chain(*times)) for times in zip(*found[at : at + TOGETHER], strict=True))
         pairs.append((p99(alone), p99(beside)))
     return Beside(pairs, count / rounds / (FLOOD[1] - FLOOD[0]))
