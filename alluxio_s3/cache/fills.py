@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from alluxio_s3.cache.flight import Budget, PageInFlight, Stage, hold_freed
-from alluxio_s3.cache.keeping import Keeping
+from alluxio_s3.cache.keeping import TOGETHER, Keeping
 from alluxio_s3.cache.keys import CachedObject
 from alluxio_s3.cache.source import Source
 from alluxio_s3.cache.store import PageStore
@@ -49,7 +49,8 @@ class Fills:
         self.clock = clock
         self.budget = Budget(budget_bytes)
         hold_freed(budget_bytes)
-        self.keeping = Keeping(store, threads, clock, self._settled)
+        # What has gone to the disk can't be given up where that is slow: at most half of the memory, with two writers.
+        self.keeping = Keeping(store, threads, clock, self._settled, together=max(1, min(TOGETHER, budget_bytes // store.page_bytes // 4)))
         # How many clients read each version.
         self.readers: Counter[bytes] = Counter()
         # Pages that are on the disk, whose bytes are here still for clients that are about to read them: to take them from there would
@@ -157,8 +158,6 @@ class Fills:
         """Return when there is memory for so many bytes; ``urgent``: a client waits for them."""
         while self._lingering and not self.budget.has(length):
             self._let_go(next(reversed(self._lingering)))
-        if not self.budget.has(length):
-            self.keeping.hurry()  # what is wanted may be the memory of pages that wait for this one
         if not urgent:
             await self.budget.take(length)
             return

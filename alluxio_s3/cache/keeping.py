@@ -18,7 +18,7 @@ from alluxio_s3.cache.keys import CachedObject, NewPage
 from alluxio_s3.cache.store import PageStore
 from alluxio_s3.threads import Threads
 
-# How many pages one thread takes together; when there are more than twice as many another one helps, up to so many.
+# How many pages one thread takes together, at most; when there are more than twice as many another one helps, up to so many.
 TOGETHER = 8
 WRITERS = 2
 # For how long pages wait for others to go with them: each turn of a thread costs as much as a page, and its change of the index too.
@@ -28,7 +28,7 @@ Waiting: TypeAlias = tuple[CachedObject, PageInFlight]
 
 
 class Keeping:
-    """Gives pages to ``store``. ``settled`` is called for each, with whether it was kept.
+    """Gives pages to ``store``. ``settled`` is called for each, with whether it was kept. A thread takes ``together`` at once.
 
     ``kept`` and ``shed`` count pages: those that were kept, and those that were given up since the disk was slower than the store.
     """
@@ -36,7 +36,12 @@ class Keeping:
     _log = Logger()
 
     def __init__(
-        self, store: PageStore, threads: Threads, clock: IReactorTime, settled: Callable[[CachedObject, PageInFlight, bool], None]
+        self,
+        store: PageStore,
+        threads: Threads,
+        clock: IReactorTime,
+        settled: Callable[[CachedObject, PageInFlight, bool], None],
+        together: int = TOGETHER,
     ) -> None:
         self.kept = 0
         self.shed = 0
@@ -44,6 +49,7 @@ class Keeping:
         self._threads = threads
         self._clock = clock
         self._settled = settled
+        self._together = together
         self._queue: deque[Waiting] = deque()
         self._writers = 0
         # Who ends the wait for more pages, while there is one.
@@ -81,8 +87,8 @@ class Keeping:
         return None
 
     def _go_on(self) -> None:
-        while len(self._queue) >= (1 if self._gathering is None else TOGETHER) and self._may_begin():
-            batch = list(islice(self._queue, TOGETHER))
+        while len(self._queue) >= (1 if self._gathering is None else self._together) and self._may_begin():
+            batch = list(islice(self._queue, self._together))
             for _ in batch:
                 self._queue.popleft()
             self._writers += 1
@@ -91,7 +97,7 @@ class Keeping:
             _ = written.addErrback(self._failed, len(batch)).addCallback(partial(self._written, batch))
 
     def _may_begin(self) -> bool:
-        return not self._writers or (self._writers < WRITERS and len(self._queue) > 2 * TOGETHER)
+        return not self._writers or (self._writers < WRITERS and len(self._queue) > 2 * self._together)
 
     def _failed(self, reason: Failure, count: int) -> list[bool]:
         self._log.failure("Pages could not be kept", reason)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from alluxio_s3.cache.flight import Budget, PageInFlight
+from alluxio_s3.cache.fills import Fills
+from alluxio_s3.cache.flight import PageInFlight, Stage
 from alluxio_s3.cache.keeping import GATHERING_SECONDS, TOGETHER, Keeping
 from alluxio_s3.cache.keys import CachedObject, NewPage
 from alluxio_s3.cache.store import PageStore, Place
 from alluxio_s3.threads import Threads
 from tests.cache.page_files import PAGE_BYTES, thing
-from tests.cache.stores import PAGE, Bench
 
 
 class Recorded(PageStore):
@@ -98,12 +98,13 @@ async def test_the_last_pages_wait_for_none(tmp_path: Path, threads: Threads) ->
 
 
 @pytest_twisted.ensureDeferred
-async def test_pages_do_not_wait_for_one_that_waits_for_their_memory(bench: Callable[..., Bench]) -> None:
-    """Where there is memory for fewer pages than go together, no time passes before each gets there, and none is given up."""
-    one = bench(clock=Clock())
-    one.cache.fills.budget = Budget(PAGE)
-    data = bytes(range(256)) * (4 * PAGE // 256)
-    one.trouble.put_now("a", data)
-    assert await one.get("a") == data
-    await one.settled()
-    assert (one.cache.fills.keeping.kept, one.cache.fills.keeping.shed) == (4, 0)
+async def test_a_page_waits_for_no_others_where_the_memory_is_for_few(tmp_path: Path, threads: Threads) -> None:
+    """Pages that are large go to the disk one by one: their memory is wanted, and what is in a thread can't be given up."""
+    store = Recorded(tmp_path / "pages")
+    fills = Fills(store, threads, Clock(), budget_bytes=4 * PAGE_BYTES)
+    page = PageInFlight(0, PAGE_BYTES)
+    page.add(bytes(PAGE_BYTES))
+    fills.keep(thing("a"), page)
+    await page.more()
+    assert page.stage is Stage.STORED
+    store.close()

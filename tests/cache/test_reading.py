@@ -299,6 +299,7 @@ async def test_no_client_waits_for_the_disk(bench: Callable[..., Bench]) -> None
     made = bench()
     fills = made.cache.fills
     fills.budget = type(fills.budget)(6 * PAGE)
+    fills.keeping._together = 1
     body = os.urandom(40 * PAGE)
     made.trouble.put_now("a", body)
     assert made.pages._stock is not None
@@ -319,6 +320,7 @@ async def test_loading_waits_for_the_disk(bench: Callable[..., Bench]) -> None:
     made = bench()
     fills = made.cache.fills
     fills.budget = type(fills.budget)(6 * PAGE)
+    fills.keeping._together = 1
     made.trouble.put_now("a", os.urandom(40 * PAGE))
     reader = await made.ufs.open("a")
     stock = made.pages._stock
