@@ -12,10 +12,10 @@ from functools import partial
 from typing import cast
 
 from klein import Klein
+from klein.resource import KleinResource
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from alluxio_s3.http.channel import S3Request
@@ -50,17 +50,12 @@ class S3Routes:
         return Leaf(self.app)
 
 
-class Leaf(Resource):
-    """Calls the route that a request names. Who leaves before the end cancels it."""
+class Leaf(KleinResource):
+    """Klein's resource of the routes, which calls the one that a request names. Who leaves before the end cancels it."""
 
-    isLeaf = True
     _log = Logger()
 
-    def __init__(self, app: Klein) -> None:
-        super().__init__()
-        self._app = app
-
-    def render(self, request: S3Request) -> int:
+    def render(self, request: S3Request) -> int:  # type: ignore[override]  # the site makes no others
         """See IResource. The answer comes later."""
         running = cast("Deferred[None]", self._app.execute_endpoint(b"".join(request.postpath or ()).decode(), request))
         if not running.called:

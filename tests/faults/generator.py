@@ -219,6 +219,7 @@ class Generator:
             data = piece(*content, start, end)
             reply = writer.ask("PUT", f"{bucket}/{key}", {"partNumber": str(number), "uploadId": upload}, None, data)
             if reply.status != 200:
+                self._give_up(bucket, key, upload, reply)
                 return
             etags.append(reply.headers.get("etag", ""))
         if self.random.random() < 0.1:
@@ -236,6 +237,11 @@ class Generator:
             call = self.ledger.begin(op="again", bucket=bucket, key=key, upload=upload, etag=etag)
             reply = self._writer().ask("POST", f"{bucket}/{key}", {"uploadId": upload}, None, xml.encode())
             self._record(call, reply, told=next(iter(reply.texts("ETag")), None))
+
+    def _give_up(self, bucket: str, key: str, upload: str, reply: Reply) -> None:
+        """As clients do: parts that nobody wants any more would fill a small store. One that was not answered is left as it is."""
+        if reply.status:
+            self._writer().ask("DELETE", f"{bucket}/{key}", {"uploadId": upload})
 
     def _delete(self) -> None:
         bucket, key = self._bucket(), self._any()

@@ -48,7 +48,8 @@ CALLS = [
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[MemoryDisk]:
-    made = MemoryDisk(tmp_path / "disk", "16m,mode=700")
+    # Completions that found no room keep their parts, of sixty times half of that.
+    made = MemoryDisk(tmp_path / "disk", "64m,mode=700")
     reason = lack() or made.mount()
     if reason:
         pytest.skip(reason)
