@@ -78,6 +78,26 @@ def test_a_full_disk(directory, mounted, tmp_path):
     assert store.reserved("tmp") == store.reserved("attributes") == []
 
 
+def test_what_is_announced_is_not_set_apart(directory):
+    """Room is reserved for an object as its bytes come, twice what is there: whoever announces much, and sends little, takes little."""
+    store = directory()
+    temporary = store.tree.staging.temporary(64 << 20)
+
+    def taken():
+        return os.fstat(temporary.descriptor.number).st_blocks * 512
+
+    try:
+        assert taken() < 1 << 20
+        temporary.write(bytes(1000))
+        assert taken() <= 2 << 20
+        temporary.write(bytes(8 << 20))
+        assert 8 << 20 <= taken() <= 40 << 20
+        temporary.write(bytes(56 << 20))
+        assert 64 << 20 <= taken()
+    finally:
+        temporary.discard()
+
+
 def test_a_read_only_file_system(directory, mounted, tmp_path):
     """A read-only file system is served for reading; every write is ReadOnly."""
     place = mounted(tmp_path / "sealed", "size=4m")

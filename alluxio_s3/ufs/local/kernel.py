@@ -110,16 +110,20 @@ def rename_new(source: int, old: bytes, target: int, new: bytes) -> None:
         raise _error(new)
 
 
-def reserve(descriptor: int, length: int) -> None:
-    """Reserve room for ``length`` bytes, the size unchanged. ENOSPC at once where there is none.
+def check_room(descriptor: int, length: int) -> None:
+    """Raise ENOSPC where the file system has no room for ``length`` bytes more."""
+    room = os.fstatvfs(descriptor)
+    if room.f_blocks and room.f_bavail * room.f_frsize < length:  # none at all: it has no limit
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    Does nothing where the file system cannot: the C library's stand-in would write every block. A tmpfs is only asked
-    whether there is room: it would take each page at once, which lasts as long as writing them.
+
+def reserve(descriptor: int, length: int) -> None:
+    """Reserve room for the first ``length`` bytes, the size unchanged. ENOSPC where there is none.
+
+    Does nothing where the file system cannot: the C library's stand-in would write every block. Nor on a tmpfs, which would take each page
+    at once: that lasts as long as writing them.
     """
     if _kind(descriptor) == _TMPFS:
-        room = os.fstatvfs(descriptor)
-        if room.f_blocks and room.f_bavail * room.f_frsize < length:  # none at all: it has no limit
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return
     while _libc.fallocate(descriptor, _FALLOC_FL_KEEP_SIZE, 0, length) != 0:
         number = ctypes.get_errno()

@@ -80,7 +80,7 @@ class Staging:
         return self._open_lock()
 
     def temporary(self, length: int | None = None) -> Temporary:
-        """A new temporary file; room for ``length`` bytes is reserved at once, so that ENOSPC comes early."""
+        """A new temporary file. ENOSPC, early, where there is no room for ``length`` bytes, which is reserved as they come."""
         self.prepare()
         self._remove_undone()
         name = f"{self._run}.{next(self._numbers)}"
@@ -92,10 +92,10 @@ class Staging:
             self.make_directory("tmp")
             with self.directory("tmp") as tmp:
                 descriptor = os.open(name, flags, 0o600, dir_fd=tmp)
-        temporary = Temporary(self, name, Descriptor(descriptor), self.file_mode)
+        temporary = Temporary(self, name, Descriptor(descriptor), self.file_mode, announced=length or 0)
         if length is not None and length >= _RESERVE_FROM:
             try:
-                kernel.reserve(descriptor, length)
+                kernel.check_room(descriptor, length)
             except BaseException:
                 temporary.discard()
                 raise
@@ -205,10 +205,13 @@ class Staging:
 class Temporary:
     """A temporary file that is not an object yet. ``size`` is how much was written. For one thread at a time.
 
-    ``directory`` is where in the reserved directory it is.
+    ``directory`` is where in the reserved directory it is. Room for what was ``announced`` is reserved as the bytes come, as much again as
+    there is: to announce much costs a client nothing.
     """
 
-    def __init__(self, staging: Staging, name: str, descriptor: Descriptor, mode: int, directory: str = "tmp") -> None:
+    def __init__(
+        self, staging: Staging, name: str, descriptor: Descriptor, mode: int, directory: str = "tmp", *, announced: int = 0
+    ) -> None:
         self.staging = staging
         self.directory = directory
         self.name = name
@@ -216,10 +219,16 @@ class Temporary:
         self.size = 0
         self._mode = mode
         self._there = True
+        self._announced = announced if announced >= _RESERVE_FROM else 0
+        self._reserved = 0
 
     def write(self, data: bytes) -> None:
         """Append ``data``."""
         with self.descriptor.held() as descriptor:
+            end = self.size + len(data)
+            if self._reserved < min(end, self._announced):
+                self._reserved = min(max(2 * end, _RESERVE_FROM), self._announced)
+                kernel.reserve(descriptor, self._reserved)
             view = memoryview(data)
             while view:
                 written = os.write(descriptor, view)
