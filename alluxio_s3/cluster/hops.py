@@ -12,6 +12,7 @@ import hmac
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from attrs import frozen
@@ -27,6 +28,9 @@ from alluxio_s3.s3.target import Target, parse_target
 # The query parameter that carries a token.
 HOP = "x-alluxio-hop"
 LIFE_SECONDS = 300.0
+# For so long whoever reads one object in pieces is given the same token, which neither end has to work out anew.
+SAME_SECONDS = 10.0
+MOST_KEPT = 1024
 # Who is known for less time than this is not redirected any more.
 LEAST_SECONDS = 2.0
 # Clocks of workers may differ by so much, either way, as those of who signs and who verifies may (SigV4).
@@ -72,46 +76,34 @@ class HopTokens:
         """A token for whom ``principal`` is, while that is known, to read ``target``; None if it would be too long, or too brief."""
         member, expiring, now = IMember(principal, None), IExpiring(principal, None), self._clock.seconds()
         end, known_until = now + self._life, None if expiring is None else expiring.expires_at
+        end -= end % SAME_SECONDS
         if known_until is not None:
             end = min(end, known_until)
         if end < now + LEAST_SECONDS:
             return None
-        said = {
-            "u": principal.name,
-            "h": principal.how,
-            "g": sorted(member.groups) if member is not None else [],
-            "r": sorted(member.roles) if member is not None else [],
-            "x": int(end),
-            "e": 0 if known_until is None or known_until > end + 2 * SKEW_SECONDS else int(known_until),
-            "i": issuer,
-            "c": client,
-        }
-        payload = _encoded(_COMPACT({name: value for name, value in said.items() if value}).encode())
-        token = f"{payload}.{_encoded(self._mac(payload, target))}"
+        said = (
+            ("u", principal.name),
+            ("h", principal.how),
+            ("g", tuple(sorted(member.groups)) if member is not None else ()),
+            ("r", tuple(sorted(member.roles)) if member is not None else ()),
+            ("x", int(end)),
+            ("e", 0 if known_until is None or known_until > end + 2 * SKEW_SECONDS else int(known_until)),
+            ("i", issuer),
+            ("c", client),
+        )
+        token = _made(self._secret(), said, target)
         return token if len(token) <= MAX_TOKEN else None
 
     def read(self, token: str, method: str, target: Target) -> Hop:
         """What ``token`` says. Raises S3Error AccessDenied if it isn't a member's, or not for ``method`` on ``target``, or not any more."""
-        payload, _, seal = token.partition(".")
-        try:
-            good = method in _METHODS and len(token) <= MAX_TOKEN and hmac.compare_digest(_decoded(seal), self._mac(payload, target))
-        except ValueError:
-            good = False
-        if not good:
+        if method not in _METHODS or len(token) > MAX_TOKEN:
             raise S3Error("AccessDenied", _REFUSED)
-        said = json.loads(_decoded(payload))
+        hop, end, known_until = _told(self._secret(), token, target)
         # When a credential ends is a date, which each worker compares with its own clock.
-        now, end, known_until = self._clock.seconds(), said["x"], said.get("e")
+        now = self._clock.seconds()
         if not now - SKEW_SECONDS <= end <= now + self._life + SKEW_SECONDS or (known_until is not None and now > known_until):
             raise S3Error("AccessDenied", _REFUSED)
-        guest = Guest(said["u"], said["h"], frozenset(said.get("g", ())), frozenset(said.get("r", ())))
-        return Hop(guest, said["i"], said.get("c", ""))
-
-    def _mac(self, payload: str, target: Target) -> bytes:
-        # Some clients encode path and query anew: what counts is what they mean.
-        pairs = [pair for pair in target.query.pairs if pair[0] != HOP]
-        told = json.dumps([payload, target.bucket, target.key, pairs]).encode()
-        return mac(derived(self._secret(), "hop token"), told, _MAC_BYTES)
+        return hop
 
 
 @implementer(IAuthenticator, IQuickAuthenticator)
@@ -135,7 +127,7 @@ class HopAuthenticator:
         """See ``IQuickAuthenticator``. To refuse a token is for ``authenticate``."""
         if _TOKEN in raw_target:
             try:
-                guest = self._guest(method, parse_target(raw_target))
+                guest = self._guest(method, _parsed(raw_target))
             except S3Error:
                 return None
             if guest is not None:
@@ -157,6 +149,38 @@ class HopAuthenticator:
         hop = self._tokens.read(tokens[0], method, target)
         self._arrived(hop)
         return hop.guest
+
+
+_parsed = lru_cache(maxsize=MOST_KEPT)(parse_target)
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _made(secret: bytes, said: tuple[tuple[str, Any], ...], target: Target) -> str:
+    """The token that says that, for ``target``."""
+    payload = _encoded(_COMPACT({name: value for name, value in said if value}).encode())
+    return f"{payload}.{_encoded(_mac(secret, payload, target))}"
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _told(secret: bytes, token: str, target: Target) -> tuple[Hop, float, float | None]:
+    """What ``token`` says, until when it is good, and until when its credential is known. Raises S3Error if it is not for ``target``."""
+    payload, _, seal = token.partition(".")
+    try:
+        good = hmac.compare_digest(_decoded(seal), _mac(secret, payload, target))
+    except ValueError:
+        good = False
+    if not good:
+        raise S3Error("AccessDenied", _REFUSED)
+    said = json.loads(_decoded(payload))
+    guest = Guest(said["u"], said["h"], frozenset(said.get("g", ())), frozenset(said.get("r", ())))
+    return Hop(guest, said["i"], said.get("c", "")), said["x"], said.get("e")
+
+
+def _mac(secret: bytes, payload: str, target: Target) -> bytes:
+    # Some clients encode path and query anew: what counts is what they mean.
+    pairs = [pair for pair in target.query.pairs if pair[0] != HOP]
+    told = json.dumps([payload, target.bucket, target.key, pairs]).encode()
+    return mac(derived(secret, "hop token"), told, _MAC_BYTES)
 
 
 def _encoded(data: bytes) -> str:

@@ -31,8 +31,10 @@ _PRINTABLE = re.compile(rb"[!-~]+")
 _ISO_BASIC = re.compile(rb"[0-9]{8}T[0-9]{6}Z")
 MAX_HEAD_BYTES = 8192
 MAX_LINE_BYTES = 4096
-# What is parsed is remembered if it is short, and if others may ask the same: the token of a redirect is one client's.
+# What is parsed is remembered if it is short; what has the token of a redirect, which is one client's and is the same for some seconds,
+# among fewer.
 MAX_REMEMBERED_BYTES = 256
+MOST_WITH_TOKENS = 1024
 _TOKEN = f"{HOP}=".encode()
 # What may follow the path of an object that is read and no more: nothing, or the token of a redirect.
 _ALONE = re.compile(rb"(?:\?%b[^&]*)?" % re.escape(_TOKEN))
@@ -92,7 +94,8 @@ def recognise(data: bytes) -> Recognised | None:
     if sum(map(len, lines)) + 2 * len(lines) != len(data) or lines[-1] or len(lines[0]) > MAX_LINE_BYTES:
         return None
     line = lines[0]
-    asked = _asked(line) if len(line) > MAX_REMEMBERED_BYTES or _TOKEN in line else _remembered(line)
+    short = len(line) <= MAX_REMEMBERED_BYTES
+    asked = _for_a_while(line) if _TOKEN in line else _remembered(line) if short else _asked(line)
     if asked is None:
         return None
     try:
@@ -107,6 +110,11 @@ def recognise(data: bytes) -> Recognised | None:
 
 @lru_cache(maxsize=16384)
 def _remembered(line: bytes) -> Asked | None:
+    return _asked(line)
+
+
+@lru_cache(maxsize=MOST_WITH_TOKENS)
+def _for_a_while(line: bytes) -> Asked | None:
     return _asked(line)
 
 

@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from alluxio_s3.auth.principals import Principal
 from alluxio_s3.auth.simple import SimpleAuthenticator
-from alluxio_s3.cluster.hops import HOP, LIFE_SECONDS, MAX_TOKEN, SKEW_SECONDS, Hop, HopAuthenticator, HopTokens
+from alluxio_s3.cluster.hops import HOP, LIFE_SECONDS, MAX_TOKEN, SAME_SECONDS, SKEW_SECONDS, Hop, HopAuthenticator, HopTokens
 from alluxio_s3.interfaces import IAuthenticator, IPrincipal, IQuickAuthenticator, ITokenExchange
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.request import Headers, RequestHead
@@ -140,7 +140,7 @@ def test_expires(tokens: HopTokens, clock: Clock) -> None:
 def test_is_of_no_time_to_come(tokens: HopTokens, clock: Clock) -> None:
     """A token that says that it was made more than 15 minutes from now is refused."""
     ahead = Clock()
-    ahead.advance(clock.seconds() + SKEW_SECONDS + 5)
+    ahead.advance(clock.seconds() + SKEW_SECONDS + SAME_SECONDS + 5)
     assert refused(tokens, issued(HopTokens(lambda: SECRET, ahead)))
 
 
@@ -213,7 +213,7 @@ async def test_wrong_tokens_are_refused(tokens: HopTokens, clock: Clock) -> None
 async def test_the_quick_way_lets_in_the_same(token: str, more: str, named: bool, method: str) -> None:
     """Whoever is identified at once is whom ``authenticate`` returns; whoever it refuses is never identified. A good token is."""
     clock, old, ahead = Clock(), Clock(), Clock()
-    for one, seconds in ((clock, 0), (old, -LIFE_SECONDS - SKEW_SECONDS - 2), (ahead, SKEW_SECONDS + 5)):
+    for one, seconds in ((clock, 0), (old, -LIFE_SECONDS - SKEW_SECONDS - 2), (ahead, SKEW_SECONDS + SAME_SECONDS + 5)):
         one.advance(1_800_000_000 + seconds)
     tokens = HopTokens(lambda: SECRET, clock)
     target = parse_target(f"/b/k?{more[1:]}".encode())
@@ -270,3 +270,29 @@ def test_offers_what_the_inner_one_offers(tokens: HopTokens, clock: Clock) -> No
     quick = IQuickAuthenticator(authenticator)
     assert quick.identify(None, "GET", b"/b/k", {}) is not None
     assert ITokenExchange(authenticator, None) is None
+
+
+def test_is_the_same_for_some_seconds(tokens: HopTokens, clock: Clock) -> None:
+    """Whoever is sent on again within some seconds has the same token, which lives no longer for that; then another."""
+    clock.advance(-clock.seconds() % SAME_SECONDS)
+    first = issued(tokens)
+    clock.advance(SAME_SECONDS - 1)
+    assert issued(tokens) == first
+    clock.advance(1)
+    assert issued(tokens) != first
+    clock.advance(LIFE_SECONDS - SAME_SECONDS + SKEW_SECONDS)
+    assert tokens.read(first, "GET", TARGET).guest.name == "alice"
+    clock.advance(1)
+    assert refused(tokens, first)
+    assert refused(tokens, first)
+
+
+def test_is_no_good_when_the_secret_is_another(clock: Clock) -> None:
+    """A token that was good is refused as soon as the members have another secret."""
+    secret = [SECRET]
+    tokens = HopTokens(lambda: secret[0], clock)
+    token = issued(tokens)
+    assert tokens.read(token, "GET", TARGET)
+    secret[0] = bytes(reversed(SECRET)) + b"x"
+    assert refused(tokens, token)
+    assert issued(tokens) != token
