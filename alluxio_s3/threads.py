@@ -123,9 +123,11 @@ class Threads:
 
     def begin(self, function: Callable[[], None]) -> None:
         """Have ``function`` run in a thread; nobody is told when it has ended, and it raises nothing. Raises MemoryError as ``run``."""
-        # ThreadPool's own way in leaves a closure that holds itself, each time, for the garbage collector.
+        # ThreadPool's own way in leaves a closure that holds itself, each time, for the garbage collector. A thread holds what it was given
+        # until it is given something else: all that is in it, such as pages of the cache, has to be gone by then.
         if not self._pool.joined:
-            self._pool._team.do(function)  # noqa: SLF001
+            todo = [function]
+            self._pool._team.do(lambda: todo.pop()())  # noqa: SLF001
 
     @property
     def busy(self) -> int:

@@ -13,6 +13,7 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.task import deferLater
 
 import alluxio_s3.threads
 from alluxio_s3 import memory
@@ -218,6 +219,22 @@ async def test_calls_leave_nothing_to_the_garbage_collector(threads):
         assert gc.collect() < 100
     finally:
         gc.enable()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_thread_that_waits_holds_nothing_of_what_it_did(threads):
+    """What a call was given goes when it is over, not when its thread has another: it may be some megabytes for each thread."""
+
+    class Page:
+        pass
+
+    page = Page()
+    seen = ref(page)
+    await threads.run(id, page)
+    del page
+    while threads.busy:
+        await deferLater(reactor, 0)
+    assert seen() is None
 
 
 @pytest_twisted.ensureDeferred
