@@ -104,7 +104,7 @@ docs: $(VENV)/.dev ## Print the generated pages of docs/ from the code
 	$(PYTHON) -m tools.draw_architecture > docs/architecture.svg.new && mv docs/architecture.svg.new docs/architecture.svg
 
 .PHONY: test-faults
-test-faults: $(VENV)/.dev ## Cut the power, kill, fill and break things for some 95 minutes; nothing may be lost (needs root; SEED=8)
+test-faults: $(VENV)/.dev ## Cut the power, kill, fill and break things for some 50 minutes; nothing may be lost (needs root; SEED=8)
 	tests/faults/install.sh || echo "The tests of what could not be installed are skipped." >&2
 	FAULTS=long $(PYTHON) -m pytest -q -s tests/faults $(ARGS)
 
