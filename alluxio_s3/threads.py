@@ -126,8 +126,7 @@ class Threads:
         # ThreadPool's own way in leaves a closure that holds itself, each time, for the garbage collector. A thread holds what it was given
         # until it is given something else: all that is in it, such as pages of the cache, has to be gone by then.
         if not self._pool.joined:
-            todo = [function]
-            self._pool._team.do(lambda: todo.pop()())  # noqa: SLF001
+            self._pool._team.do(partial(_do_the_last, [function]))  # noqa: SLF001
 
     @property
     def busy(self) -> int:
@@ -142,6 +141,10 @@ class Threads:
     def tell(self, function: Callable[[], None]) -> None:
         """From a thread: have ``function`` run on the reactor's."""
         self._reactor.callFromThread(function)
+
+
+def _do_the_last(todo: list[Callable[[], None]]) -> None:
+    todo.pop()()
 
 
 class _Raised:
