@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from alluxio_s3.s3.conditions import WriteCondition
 from alluxio_s3.storage import Attributes, NoSuchPath, PathConflict, Status, Unavailable, Unsupported
-from alluxio_s3.ufs.local import folders
+from alluxio_s3.ufs.local import folders, kernel
 from alluxio_s3.ufs.local.containment import split
 from alluxio_s3.ufs.local.descriptor import Descriptor
 from alluxio_s3.ufs.local.failures import storage_errors
@@ -126,8 +126,11 @@ def _place(tree: Tree, temporary: Temporary, path: str, condition: WriteConditio
 
 @contextmanager
 def _kept(tree: Tree, parent: int, name: str, entry: os.stat_result | None) -> Iterator[None]:
-    """Keep the file that is replaced meanwhile, if it is large: whoever writes need not wait until its blocks are free."""
-    if entry is None or entry.st_size < _LARGE_BYTES or not stat.S_ISREG(entry.st_mode):
+    """Keep the file that is replaced meanwhile, if it is large: whoever writes need not wait until its blocks are free.
+
+    Not where it is somebody else's: what is open NFS renames first (nfs_rename), and until the new one has the name nobody has.
+    """
+    if entry is None or entry.st_size < _LARGE_BYTES or not stat.S_ISREG(entry.st_mode) or not kernel.is_local(parent):
         yield
         return
     held = None
