@@ -145,6 +145,7 @@ class S3Channel(StandingChannel):
     def _failed(self, reason: Failure) -> None:
         if not reason.check(CancelledError):
             self._log.failure("A connection is ended", reason)
+        if getattr(self.transport, "connected", False):  # whoever cancelled it, nobody else would answer
             self.transport.abortConnection()
 
     @property

@@ -66,4 +66,5 @@ class Leaf(KleinResource):
     def _failed(self, request: S3Request, reason: Failure) -> None:
         if not reason.check(CancelledError):
             self._log.failure("A connection is ended", reason)
+        if not request.finished:  # whoever cancelled it, nobody else would answer
             request.cut()

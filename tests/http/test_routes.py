@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred
 
 from alluxio_s3.http.channel import S3Request
+from tests.http.conftest import Echo, Hello
 from tests.http.test_channel import request
 
 
@@ -38,3 +41,19 @@ async def test_a_request_leaves_nothing_to_the_garbage_collector(server: Any, on
     finally:
         gc.enable()
         client.leave()
+
+
+@pytest.mark.parametrize("one", [request(b"GET / HTTP/1.1"), request(b"PUT /b/k HTTP/1.1", b"Content-Length: 3", body=b"one")])
+@pytest_twisted.ensureDeferred
+async def test_nobody_waits_for_what_was_given_up(server: Any, one: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that something else than its client has cancelled ends its connection: its client would wait for ever."""
+
+    async def given_up(*_: object) -> None:
+        raise CancelledError
+
+    monkeypatch.setattr(Hello, "run", given_up)
+    monkeypatch.setattr(Echo, "run", given_up)
+    client = await server.connect()
+    client.write(one)
+    assert await Deferred.fromCoroutine(client.all()).addTimeout(30, reactor) == b""
+    assert not server.pipeline.in_flight
