@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import TypeAlias
@@ -57,9 +58,10 @@ class Keeping:
 
     def add(self, thing: CachedObject, page: PageInFlight) -> None:
         """Have a page kept, in its turn; soon, or with those that come by then, or before ``hurry``."""
-        if not self._queue and self._gathering is None:
-            self._gathering = self._clock.callLater(GATHERING_SECONDS, self._gathered)
         self._queue.append((thing, page))
+        if len(self._queue) == 1 and self._gathering is None:
+            with suppress(MemoryError):  # then it waits for no others
+                self._gathering = self._clock.callLater(GATHERING_SECONDS, self._gathered)
         self._go_on()
 
     def hurry(self) -> None:
@@ -89,11 +91,11 @@ class Keeping:
     def _go_on(self) -> None:
         while len(self._queue) >= (1 if self._gathering is None else self._together) and self._may_begin():
             batch = list(islice(self._queue, self._together))
-            for _ in batch:
-                self._queue.popleft()
-            self._writers += 1
             pages = [NewPage(thing, page.number, page.pieces, page.sought) for thing, page in batch]
             written = Deferred.fromCoroutine(self._threads.run(self._store.put_all, pages))
+            for _ in batch:  # not before: where there was no memory for all this, they still wait
+                self._queue.popleft()
+            self._writers += 1
             _ = written.addErrback(self._failed, len(batch)).addCallback(partial(self._written, batch))
 
     def _may_begin(self) -> bool:

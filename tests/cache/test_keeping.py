@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -94,6 +95,20 @@ async def test_the_last_pages_wait_for_none(tmp_path: Path, threads: Threads) ->
     await kept.all(3)
     kept.keeping.hurry()
     assert kept.store.together == [3]
+    kept.store.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_page_is_kept_where_there_is_no_memory_to_wait(tmp_path: Path, threads: Threads, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a timer it goes at once: it would never be let go of."""
+
+    def refuse(*_: object) -> None:
+        raise MemoryError
+
+    kept = Kept(tmp_path / "pages", threads)
+    monkeypatch.setattr(kept.clock, "callLater", refuse)
+    kept.add(range(1))
+    await kept.all(1)
     kept.store.close()
 
 
