@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import pytest_twisted
 from twisted.internet.task import Clock
@@ -197,6 +199,36 @@ async def test_a_body_has_a_least_rate(server: Server, refused: Refusals, rate: 
         assert b"<Code>RequestTimeout</Code>" in await client.until(b"</Error>")
         assert refused == {"body": 1}
     client.leave()
+
+
+class Slow:
+    """A connection on which a head is on its way; whose end fails, if it is ``broken``."""
+
+    def __init__(self, *, broken: bool = False) -> None:
+        self.broken = broken
+        self.refused = False
+
+    def catch_up(self) -> None:
+        """Nothing has come."""
+
+    def refuse(self, error: S3Error) -> None:
+        """See S3Channel."""
+        if self.broken:
+            raise MemoryError
+        self.refused = True
+
+
+def test_a_failure_does_not_end_the_looking() -> None:
+    """Where there is no memory to refuse one, the others are looked at again all the same."""
+    clock = Clock()
+    arrivals = Arrivals(Gate(clock, ClientLimits(head_seconds=30)), clock)
+    arrivals.start()
+    slow: list[Any] = [Slow(broken=True), Slow()]
+    for one in slow:
+        arrivals.head_begins(one)
+    clock.pump([0.5] * 64)
+    assert slow[1].refused
+    arrivals.stop()
 
 
 def test_requests_of_a_user_in_a_second() -> None:

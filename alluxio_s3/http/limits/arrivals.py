@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,7 @@ class Arrivals:
         self._heads: dict[S3Channel, float] = {}
         # Since when each body has been looked at, and what had come of it.
         self._bodies: dict[RequestBody, tuple[float, int]] = {}
-        self._looking = LoopingCall(self.look)
+        self._looking = LoopingCall(self._look_anyway)
         self._looking.clock = clock
 
     def start(self) -> None:
@@ -62,6 +63,13 @@ class Arrivals:
     def body_ends(self, body: RequestBody) -> None:
         """No more of it will."""
         self._bodies.pop(body, None)
+
+    def _look_anyway(self) -> None:
+        try:
+            self.look()
+        except Exception:  # noqa: BLE001  # there may have been no memory for one of them; there are others, and other rounds
+            with suppress(MemoryError):
+                self._log.failure("Slow clients could not be looked at")
 
     def look(self) -> None:
         """One round."""
