@@ -23,8 +23,6 @@ from alluxio_s3.http.transport import EagerServer
 # For how long the loop looks again and again for the next request of a client that asks for one small thing after another, before it
 # sleeps: to be woken costs that client more than the request itself.
 AWAKE_SECONDS = 0.0001
-# A read of more than this is of a body.
-SMALL_BYTES = 16 << 10
 # After it has looked in vain, how many requests have to come as soon before it does so again: twice as many each time, up to this.
 MOST_MISSED = 64
 
@@ -80,7 +78,7 @@ class _Loop:
     _reactor: Any
     _lines: Lines
     _wakefulness: Wakefulness
-    # Whether the last turn was one small request.
+    # Whether the last turn was one request, which was answered at once.
     _hopeful: bool = field(default=False, init=False)
 
     def turn(self, timeout: float | None) -> None:
@@ -97,7 +95,7 @@ class _Loop:
                 except Exception:  # noqa: BLE001  # even its end has failed; others go on
                     log.err()
                 else:
-                    self._hopeful = event == select.EPOLLIN and len(found) == 1 and selectable.took <= SMALL_BYTES
+                    self._hopeful = event == select.EPOLLIN and len(found) == 1 and not selectable.unanswered
             elif selectable is not None:
                 log.callWithLogger(selectable, read_or_write, selectable, descriptor, event)
         if self._lines.waiting:

@@ -171,7 +171,7 @@ class TlsServer(EagerServer):
         except (OSError, ValueError):  # an end without a word of farewell is one of them
             why = main.CONNECTION_LOST
         if got:
-            self.took = got
+            self.unanswered = True
             self._dataReceived(bytes(buffer[:got]))
         return None if self.disconnected else why
 
@@ -206,6 +206,7 @@ class TlsServer(EagerServer):
     def write(self, data: bytes, flags: int = 0) -> None:
         """See ``ITransport``. ``flags`` are send(2)'s, and only advice; here they are of no use."""
         del flags
+        self.unanswered = False
         if data and self.idle:
             try:
                 given = self.give(data)

@@ -36,8 +36,8 @@ LEAST_READ_BYTES = 4 << 10
 class EagerServer(tcp.Server):
     """A connection that a client made."""
 
-    took = 0
-    """How many bytes the last read had."""
+    unanswered = False
+    """Whether nothing has been sent since it last read."""
     _in_line = False
     _in_turn = False
     _goes_on = False
@@ -59,7 +59,7 @@ class EagerServer(tcp.Server):
             return main.CONNECTION_LOST
         if not data:
             return main.CONNECTION_DONE
-        self.took = len(data)
+        self.unanswered = True
         self.protocol.dataReceived(data)
         return None
 
@@ -107,6 +107,7 @@ class EagerServer(tcp.Server):
 
     def write(self, data: bytes, flags: int = 0) -> None:
         """See ``ITransport``. ``flags`` are send(2)'s, and only advice."""
+        self.unanswered = False
         if self.idle:
             try:
                 sent = self.socket.send(data, flags)
