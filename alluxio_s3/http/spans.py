@@ -151,7 +151,7 @@ class SpanSender(StandIn):
         if isinstance(item, Span):
             self._span, self._offset, self._left = item, item.offset, item.count
             # Whoever made it has just had it open and verified.
-            self._hot_until = item.offset + SLICE_BYTES
+            self._hot_until = item.offset + max(SLICE_BYTES, self._slice())
             if self.sent + size < self._count:
                 self._fetch()
             return True
@@ -178,7 +178,7 @@ class SpanSender(StandIn):
             self._took(len(data))
             self._finish(None, data)
             return True
-        most = min(room, self._left - TAIL_BYTES if last else self._left)
+        most = min(room, self._hot_until - self._offset, self._left - TAIL_BYTES if last else self._left)
         # It was verified a while ago: what has been damaged since is not to go out, even in an answer that is cut.
         span.file.check_unchanged()
         taken = move(self._transport, span.file.fileno(), self._offset, most)

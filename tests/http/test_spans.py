@@ -16,8 +16,9 @@ from twisted.internet.protocol import Factory
 from twisted.internet.ssl import optionsForClientTLS
 from twisted.internet.task import Clock
 
+from alluxio_s3.http import spans as spans_module
 from alluxio_s3.http.certificates import Certificates
-from alluxio_s3.http.sendfile import QUIET_SLICE_BYTES, SLICE_BYTES, Crowd
+from alluxio_s3.http.sendfile import QUIET_SLICE_BYTES, SLICE_BYTES, Crowd, move
 from alluxio_s3.http.spans import SpanSender, gathered
 from alluxio_s3.http.tls_transport import TlsEndpoint
 from alluxio_s3.http.transport import EagerPort
@@ -170,6 +171,26 @@ async def test_pages_share_a_turn_as_files_do(pair: Pair, asking: bool, monkeypa
     assert seen == {(1, SLICE_BYTES if asking else QUIET_SLICE_BYTES)}
     assert crowd.large == 0
     assert pair.let_go
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_more_goes_at_once_than_is_known_to_be_in_memory(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However quiet it is: what would have to come from the disk holds up everybody."""
+    channel: Any = pair.sending
+    channel.crowd = Crowd(Clock().seconds)
+    data = os.urandom(12 << 20)
+    sender = pair.sender([pair.span(data)], len(data))
+    beyond: set[bool] = set()
+
+    def moved(transport: Any, descriptor: int, offset: int, count: int) -> int:
+        beyond.add(offset + count > sender._hot_until)
+        return move(transport, descriptor, offset, count)
+
+    monkeypatch.setattr(spans_module, "move", moved)
+    sending = Deferred.fromCoroutine(sender.send())
+    assert await pair.client.until(data[-64:]) == data
+    await sending
+    assert beyond == {False}
 
 
 @pytest_twisted.ensureDeferred
