@@ -6,6 +6,7 @@ import fcntl
 import struct
 import termios
 from collections.abc import Collection
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -34,7 +35,7 @@ class Stalls:
         self._clock = clock
         self._seconds = seconds
         self._since: dict[S3Channel, tuple[tuple[int, ...], float]] = {}
-        self._looking = LoopingCall(self.look)
+        self._looking = LoopingCall(self._look_anyway)
         self._looking.clock = clock
 
     def start(self) -> None:
@@ -47,6 +48,13 @@ class Stalls:
         if self._looking.running:
             self._looking.stop()
         self._since = {}
+
+    def _look_anyway(self) -> None:
+        try:
+            self.look()
+        except Exception:  # noqa: BLE001  # there may have been no memory for one of them; there are others, and other rounds
+            with suppress(MemoryError):
+                self._log.failure("Stalled clients could not be looked at")
 
     def look(self) -> None:
         """One round."""

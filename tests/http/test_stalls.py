@@ -53,6 +53,24 @@ def watched(server: Server) -> Iterator[Watched]:
     made.stalls.stop()
 
 
+def test_a_failure_does_not_end_the_looking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no memory to end one, it is looked again all the same."""
+    looks = []
+
+    def refuse(connection: Any) -> None:
+        looks.append(connection)
+        raise MemoryError
+
+    monkeypatch.setattr("alluxio_s3.http.stalls.left_to_take", refuse)
+    clock = Clock()
+    connections: list[Any] = ["one"]
+    stalls = Stalls(connections, clock, SECONDS)
+    stalls.start()
+    clock.pump([SECONDS / LOOKS] * 3)
+    stalls.stop()
+    assert looks == ["one"] * 3
+
+
 @either
 @pytest_twisted.ensureDeferred
 async def test_a_client_that_takes_nothing_is_given_up(watched: Watched, stream: bytes) -> None:
