@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from functools import partial
 from threading import Lock
 
@@ -46,4 +47,5 @@ class Closer:
             try:
                 descriptor.close()
             except OSError:
-                self._threads.tell(partial(_log.failure, "Could not close a file", Failure()))
+                with suppress(MemoryError):  # others are to be closed all the same
+                    self._threads.tell(partial(_log.failure, "Could not close a file", Failure()))

@@ -27,6 +27,8 @@ from alluxio_s3.ufs.local.tree import Tree
 _TRIES = 100
 # To free so much takes longer than to have it done elsewhere: 64 MiB of a tmpfs take 8 ms.
 _LARGE_BYTES = 4 << 20
+# Where there is not room for so many more of its size, it is freed before the answer.
+_SPARE = 4
 
 
 def check_place(tree: Tree, path: str) -> None:
@@ -128,13 +130,15 @@ def _place(tree: Tree, temporary: Temporary, path: str, condition: WriteConditio
 def _kept(tree: Tree, parent: int, name: str, entry: os.stat_result | None) -> Iterator[None]:
     """Keep the file that is replaced meanwhile, if it is large: whoever writes need not wait until its blocks are free.
 
-    Not where it is somebody else's: what is open NFS renames first (nfs_rename), and until the new one has the name nobody has.
+    Not where it is somebody else's: what is open NFS renames first (nfs_rename), and until the new one has the name nobody has. Nor where
+    the next write may need the room.
     """
     if entry is None or entry.st_size < _LARGE_BYTES or not stat.S_ISREG(entry.st_mode) or not kernel.is_local(parent):
         yield
         return
     held = None
-    with suppress(OSError):  # it has gone, or there is no descriptor left
+    with suppress(OSError):  # it has gone, or there is little room, or no descriptor left
+        kernel.check_room(parent, _SPARE * entry.st_size)
         held = Descriptor(os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent))
     try:
         yield
