@@ -102,6 +102,11 @@ class WatchedPrefix:
                     trouble = str(problem)
                     _log.warn("{problem}; what it said before holds on", problem=problem)
                 self.following = False
+            except CancelledError:
+                raise
+            except Exception:  # noqa: BLE001  # whatever it was, such as no memory: there may be some the next time
+                _log.failure("etcd could not be followed; all is listed again")
+                self.following = False
             await deferLater(self.clock, pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 

@@ -118,7 +118,7 @@ class FastPath:
                 if in_one:
                     body = _read_hot(file.fileno(), found.offset, found.count)
             proven = file.is_current()
-        except (S3Error, StorageError, OSError):
+        except (S3Error, StorageError, OSError, MemoryError):
             proven = False
         if not proven:
             file.release()

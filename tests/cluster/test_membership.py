@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 from zope.interface.verify import verifyObject
 
+from alluxio_s3.cluster.etcd import Etcd
 from alluxio_s3.cluster.etcd_words import EtcdError
 from alluxio_s3.cluster.membership import decode, encode
 from alluxio_s3.cluster.ownership import Ownership
@@ -94,6 +95,27 @@ async def test_started_anew_at_once(shared_node, prefix, join):
     await join("w-2", [shared_node.endpoint], prefix, boot="2")
     await until(lambda: one.members.find("w-2").boot == "2")
     assert one.sizes == [2]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_list_for_which_there_is_no_memory(shared_node, prefix, join, monkeypatch):
+    """Whoever can't make a list of the members lists them again, and goes on to be told who comes."""
+    one = await join("w-1", [shared_node.endpoint], prefix)
+    await until(lambda: one.watched.following)
+    asked = []
+    listed = Etcd.list
+
+    async def fail_once(self, prefix, since=0):
+        asked.append(prefix)
+        if len(asked) == 1:
+            raise MemoryError
+        return await listed(self, prefix, since)
+
+    monkeypatch.setattr(Etcd, "list", fail_once)
+    one.etcd.watch_anew()
+    await until(lambda: asked)
+    await join("w-2", [shared_node.endpoint], prefix)
+    await until(lambda: one.names == ["w-1", "w-2"])
 
 
 @pytest_twisted.ensureDeferred

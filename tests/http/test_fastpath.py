@@ -506,12 +506,13 @@ async def test_both_ways_close_when_connections_are_not_kept(ways: TwoWays, meth
     assert b"\r\nConnection: close\r\n\r\n" in answers[0]
 
 
+@pytest.mark.parametrize("problem", [OSError(errno.ESTALE, "stale"), MemoryError()])
 @pytest_twisted.ensureDeferred
-async def test_a_file_that_cannot_be_read_takes_the_long_way(ways: TwoWays, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the kernel refuses on the short way is left to the long one, and the file is released."""
+async def test_a_file_that_cannot_be_read_takes_the_long_way(ways: TwoWays, monkeypatch: pytest.MonkeyPatch, problem: Exception) -> None:
+    """What the kernel refuses on the short way, or has no memory for, is left to the long one, and the file is released."""
 
     def refuse(*_: object) -> None:
-        raise OSError(errno.ESTALE, "stale")
+        raise problem
 
     await ways.both(b"GET /b/small HTTP/1.1\r\nHost: h\r\n\r\n")
     taken = ways.taken
