@@ -12,6 +12,7 @@ import pytest
 
 from alluxio_s3.s3.conditions import ALWAYS
 from alluxio_s3.storage import Attributes, NoSuchUpload, Part, Upload
+from alluxio_s3.ufs.local.filesystem import LocalUnderFileSystem
 from alluxio_s3.ufs.local.tree import Tree
 from alluxio_s3.ufs.local.uploads import LocalUploads
 
@@ -87,6 +88,20 @@ def prepared(root):
     parts = [worker.part(upload, number, data, f"{number}") for number, data in ((1, b"1" * 1000), (2, b"2" * 1000), (3, b"3" * 10))]
     parts[1] = worker.part(upload, 2, b"again" * 200, "2 again")
     return worker, upload, parts
+
+
+def test_what_ended_before_a_crash_is_gone_after_it(tmp_path):
+    """The parts of an upload that had ended, and were not all removed when the power was cut, are removed when the daemon starts."""
+    worker, upload, _ = prepared(tmp_path)
+    with worker.uploads._held(upload):
+        worker.uploads._directories.end(upload.upload_id)
+    worker.tree.close()
+    ended = tmp_path / ".alluxio-s3" / "ended"
+    assert len(list(ended.iterdir())) == 1
+    store = LocalUnderFileSystem(str(tmp_path), AtOnce(), buckets=False)
+    store.prepare()
+    assert list(ended.iterdir()) == []
+    store.tree.close()
 
 
 def every_step(tmp_path, act, check):

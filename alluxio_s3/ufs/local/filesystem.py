@@ -113,6 +113,7 @@ class LocalUnderFileSystem:
         with storage_errors("", writing=True):
             self.tree.staging.prepare()
             folders.remove_unfinished(self.tree)
+        self._uploads.sweep()
 
     async def status(self, path: str) -> Status:
         """See IUnderFileSystem."""

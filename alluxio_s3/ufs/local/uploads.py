@@ -49,6 +49,10 @@ class LocalUploads:
         self._directories = UploadDirectories(tree.staging)
         self._outcomes = Outcomes(tree.staging)
 
+    def sweep(self) -> None:
+        """Remove what is left of uploads that have ended, as a power cut leaves it. Blocks."""
+        self._directories.sweep()
+
     async def create_upload(self, upload: Upload) -> Upload:
         """See IMultipartUploads. Raises what ``create`` of the store does; Unsupported for a folder."""
         return await self._threads.run(self._create, upload)
