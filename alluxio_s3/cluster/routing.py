@@ -17,7 +17,19 @@ from zope.interface import implementer
 from alluxio_s3.cluster.arrivals import Arrivals
 from alluxio_s3.cluster.clients import FOLLOWS, RESIGNS, Client, Clients
 from alluxio_s3.cluster.hops import HOP, HopTokens
-from alluxio_s3.interfaces import Elsewhere, IMembers, IMetrics, IOwned, IPrincipal, IRouting, ITally, IUnderFileSystem, Member, Steered
+from alluxio_s3.interfaces import (
+    Asker,
+    Elsewhere,
+    IMembers,
+    IMetrics,
+    IOwned,
+    IPrincipal,
+    IRouting,
+    ITally,
+    IUnderFileSystem,
+    Member,
+    Steered,
+)
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.ranges import parse_range
 from alluxio_s3.s3.request import RequestHead
@@ -27,6 +39,9 @@ OVERRIDE = "x-alluxio-redirect"
 # A client that may come back without a token is not sent away twice for the same path within so long.
 LOOP_SECONDS = 5.0
 _MOST_SENT = 10_000
+# Whoever reads an object in pieces goes the same way for so long.
+SAME_WAY_SECONDS = 1.0
+_MOST_WAYS = 1024
 _PRESIGNED = frozenset({"x-amz-signature", "signature"})
 _AUTHORITY = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 _PRINTABLE = re.compile(rb"/[!-~]*")
@@ -41,6 +56,17 @@ class RedirectPolicy:
     min_bytes: int = 1 << 20
 
 
+@frozen
+class _Way:
+    """Where ``client``, as ``principal``, was sent, to ``owner``, and when."""
+
+    client: str
+    principal: IPrincipal
+    owner: Member
+    when: float
+    steered: Steered
+
+
 @implementer(IRouting)
 @frozen(eq=False)
 class Routing:
@@ -53,6 +79,7 @@ class Routing:
     arrivals: Arrivals
     clock: IReactorTime
     _sent: OrderedDict[tuple[str, str], float] = field(factory=OrderedDict, init=False)
+    _ways: dict[Asker, _Way] = field(factory=dict, init=False)
     _tallies: list[Callable[..., ITally]] = field(factory=list, init=False)
 
     def measure(self, metrics: IMetrics) -> None:
@@ -81,26 +108,44 @@ class Routing:
             if size is None and not path.endswith("/"):
                 size = (await ufs.status(path)).size
                 owner = owned.owner(path)  # to ask it may have shown that it is gone
-            if size is None or not self._is_large(head, size):
+            if size is None or not self._is_large(head.headers.get("range"), size):
                 found = Steered(reason="size")
             else:
                 found = Steered() if owner is None else self._send(head, principal, owner, reason)
         return self._counted(found)
 
-    def send(self, head: Callable[[], RequestHead], principal: IPrincipal, ufs: IUnderFileSystem, path: str) -> Steered | None:
+    def send(
+        self, asker: Asker, head: Callable[[], RequestHead], principal: IPrincipal, ufs: IUnderFileSystem, path: str
+    ) -> Steered | None:
         """See ``IRouting``."""
         owned = IOwned(ufs, None)
         owner = None if owned is None else owned.owner(path)
         size = None if owned is None or owner is None else owned.size(path, owner)
-        if owned is None or owner is None or size is None:
+        if owned is None or owner is None or size is None or not self._is_large(asker.span, size):
             return None
-        asked = head()
-        reason, allowed = self._judge(asked, owner)
-        found = self._send(asked, principal, owner, reason) if allowed and self._is_large(asked, size) else Steered()
-        if found.elsewhere is None:
+        found = self._same_way(asker, principal, owner) or self._new_way(asker, head(), principal, owner)
+        if found is None:
             return None
         owned.note(path, sent=False)
         return self._counted(found)
+
+    def _same_way(self, asker: Asker, principal: IPrincipal, owner: Member) -> Steered | None:
+        """Where ``asker`` was sent a moment ago, if all is as it was then."""
+        way = self._ways.get(asker)
+        if way is None or way.owner is not owner or way.principal != principal or self.arrivals.stops(way.client):
+            return None
+        return way.steered if 0 <= self.clock.seconds() - way.when < SAME_WAY_SECONDS else None
+
+    def _new_way(self, asker: Asker, head: RequestHead, principal: IPrincipal, owner: Member) -> Steered | None:
+        reason, allowed = self._judge(head, owner)
+        found = self._send(head, principal, owner, reason) if allowed else Steered()
+        if found.elsewhere is None:
+            return None
+        if self._follows(head):
+            if len(self._ways) >= _MOST_WAYS:
+                self._ways.clear()
+            self._ways[asker] = _Way(_client(head), principal, owner, self.clock.seconds(), found)
+        return found
 
     def _counted(self, found: Steered) -> Steered:
         if found.reason:
@@ -139,9 +184,9 @@ class Routing:
         asked = _CLOSED_RANGE.fullmatch(head.headers.get("range", ""))
         return asked is not None and int(asked[2]) - int(asked[1]) + 1 < self.policy.min_bytes
 
-    def _is_large(self, head: RequestHead, size: int) -> bool:
+    def _is_large(self, span: str | None, size: int) -> bool:
         try:
-            stretch = parse_range(head.headers.get("range"), size)
+            stretch = parse_range(span, size)
         except S3Error:
             return False
         return (size if stretch is None else stretch.count) >= max(1, self.policy.min_bytes)
@@ -153,7 +198,8 @@ class Routing:
 
     def _send(self, head: RequestHead, principal: IPrincipal, owner: Member, reason: str) -> Steered:
         client = _client(head)
-        learns = self.policy.mode == "auto" and self.clients.find(head.headers.get("user-agent", "")).may == FOLLOWS
+        follows = self._follows(head)
+        learns = self.policy.mode == "auto" and follows
         reports = client if learns and self.arrivals.wants(client) else ""
         token = self.tokens.issue(principal, head.target, self.members.me.worker, reports)
         path = _raw_path(head.raw_target)
@@ -161,13 +207,18 @@ class Routing:
             return Steered(reason="identity")
         if reports:
             self.arrivals.sent(client)
-        self._sent[client, f"{head.target.bucket}/{head.target.key}"] = self.clock.seconds()
-        if len(self._sent) > _MOST_SENT:
-            self._sent.popitem(last=False)
+        if not follows:
+            self._sent[client, f"{head.target.bucket}/{head.target.key}"] = self.clock.seconds()
+            if len(self._sent) > _MOST_SENT:
+                self._sent.popitem(last=False)
         host = f"[{owner.host}]" if ":" in owner.host else owner.host
         scheme, port = ("https", owner.https_port) if head.secure else ("http", owner.http_port)
         joint = "&" if "?" in path else "?"
         return Steered(Elsewhere(f"{scheme}://{host}:{port}{path}{joint}{HOP}={token}", f"{host}:{port}"), reason)
+
+    def _follows(self, head: RequestHead) -> bool:
+        """Whether the client is one that is known to follow: such a one does not come back."""
+        return self.clients.find(head.headers.get("user-agent", "")).may == FOLLOWS
 
 
 def _client(head: RequestHead) -> str:

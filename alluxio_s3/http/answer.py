@@ -86,12 +86,6 @@ async def _send(request: S3Request, response: Response, common: bytes, threads: 
             await _stream(request, body, threads)
 
 
-def in_one(request: S3Request, response: Response, common: bytes) -> bytes:
-    """All of an answer whose body is bytes."""
-    assert isinstance(response.body, bytes)
-    return b"".join((_head(request, response, common, has_body=True), *_pieces(request, response.body)))
-
-
 def _head(request: S3Request, response: Response, common: bytes, *, has_body: bool) -> bytes:
     fields = render_fields(_framed(request, response, has_body=has_body))
     return b"".join((status_line(response.status), common, fields, b"\r\n"))

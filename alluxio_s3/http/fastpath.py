@@ -18,16 +18,17 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from alluxio_s3.actions.object_read import Found, describe
-from alluxio_s3.http.answer import in_one, render_fields, status_line
+from alluxio_s3.http.answer import render_fields, status_line
 from alluxio_s3.http.limits.gate import Stay
 from alluxio_s3.http.pipeline import Pipeline, read_head
 from alluxio_s3.http.plain import PlainRequest
 from alluxio_s3.http.recognition import Recognised, recognise
-from alluxio_s3.http.redirection import redirect
+from alluxio_s3.http.redirection import REDIRECTED, redirect_at_once
 from alluxio_s3.http.sendfile import SLICE_BYTES
 from alluxio_s3.interfaces import IHotObject, IHotObjects, IPrincipal, IQuickAuthenticator, IQuickAuthorizer, IUnderFileSystem
 from alluxio_s3.ops.access_log import Account
 from alluxio_s3.s3.errors import S3Error
+from alluxio_s3.s3.request import RequestHead
 from alluxio_s3.s3.target import Query, Target
 from alluxio_s3.storage import StorageError
 
@@ -150,20 +151,22 @@ class FastPath:
             place = services.namespace.locate(asked.target.bucket)
         except S3Error:
             return False
-        request = cast("S3Request", PlainRequest(channel, b"GET", asked.uri, recognised.headers, asked.target))
-        found = services.routing.send(partial(read_head, request), principal, place.ufs, place.path(asked.target.key))
+        asker = recognised.asker(channel.peer, secure=bool(channel.isSecure()))
+        head = partial(_head, channel, recognised)
+        found = services.routing.send(asker, head, principal, place.ufs, place.path(asked.target.key))
         if found is None or found.elsewhere is None:
             return False
         request_id = self._pipeline.next_id()
-        response = redirect(found.elsewhere, found.reason, asked.target.bucket, asked.uri, request_id)
-        channel.transport.write(in_one(request, response, self._pipeline.common_fields(request_id)))
+        closing = b"" if channel.site.keep_alive else _CLOSING
+        common = self._pipeline.common_fields(request_id)
+        answer, size = redirect_at_once(found.elsewhere, found.reason, asked.target.bucket, asked.uri, request_id, common, closing)
+        channel.transport.write(answer)
         channel.site.crowd.asked_at = started
-        size = len(cast("bytes", response.body))
         self._close(
-            Account(request_id, "GET", asked.raw_target, channel.peer, asked.action or "-", principal.name, response.status, "-", 0, size),
+            Account(request_id, "GET", asked.raw_target, channel.peer, asked.action or "-", principal.name, REDIRECTED, "-", 0, size),
             started,
         )
-        if request.will_close():
+        if closing:
             channel.loseConnection()
         return True
 
@@ -256,6 +259,11 @@ def _described(file: IHotObject, recognised: Recognised) -> tuple[Found, bytes]:
             file.rendered[mode] = known
     found, before, after = cast("tuple[Found, bytes, bytes]", known)
     return found, b"%b%b%d%b" % (before, _AGE, age or 0, after) if after else before
+
+
+def _head(channel: S3Channel, recognised: Recognised) -> RequestHead:
+    asked = recognised.asked
+    return read_head(cast("S3Request", PlainRequest(channel, asked.method.encode(), asked.uri, recognised.headers, asked.target)))
 
 
 def _read_hot(descriptor: int, offset: int, count: int) -> memoryview:

@@ -12,6 +12,8 @@ from functools import lru_cache
 from attrs import frozen
 
 from alluxio_s3.cluster.hops import HOP
+from alluxio_s3.cluster.routing import OVERRIDE
+from alluxio_s3.interfaces import Asker
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.target import Target, parse_target
 
@@ -26,6 +28,7 @@ _TELLING = frozenset(
 )
 _KNOWN = _HARMLESS | _TELLING
 _MODE = b"x-amz-checksum-mode"
+_WISH = OVERRIDE.encode()
 _METHODS = {b"GET": "GetObject", b"HEAD": "HeadObject"}
 _PRINTABLE = re.compile(rb"[!-~]+")
 _ISO_BASIC = re.compile(rb"[0-9]{8}T[0-9]{6}Z")
@@ -60,8 +63,11 @@ class Names:
     """
 
     authorization: bytes | None
+    agent: bytes | None
+    wish: bytes | None
     date: bytes | None
     connection: bytes | None
+    span: bytes | None
     mode: bytes | None
     telling: tuple[tuple[str, bytes], ...]
     plain: bool
@@ -78,6 +84,12 @@ class Recognised:
     def value(self, name: bytes | None) -> bytes | None:
         """The value of the header that is spelled ``name`` there; None if it is None."""
         return None if name is None else self.headers[name].strip(b" \t")
+
+    def asker(self, peer: str, *, secure: bool) -> Asker:
+        """Who asks, from the address ``peer``."""
+        span = self.value(self.names.span)
+        agent, wish = self.value(self.names.agent), self.value(self.names.wish)
+        return Asker(peer, secure, agent or b"", wish or b"", self.asked.uri, None if span is None else span.decode())
 
     @property
     def is_dated_well(self) -> bool:
@@ -139,7 +151,17 @@ def _told(names: tuple[bytes, ...]) -> Names:
         raise ValueError(names)
     telling = tuple((name.decode(), given) for name, given in lower.items() if name in _TELLING)
     mode = lower.get(_MODE)
-    return Names(lower.get(b"authorization"), lower.get(b"x-amz-date"), lower.get(b"connection"), mode, telling, len(telling) == bool(mode))
+    return Names(
+        authorization=lower.get(b"authorization"),
+        agent=lower.get(b"user-agent"),
+        wish=lower.get(_WISH),
+        date=lower.get(b"x-amz-date"),
+        connection=lower.get(b"connection"),
+        span=lower.get(b"range"),
+        mode=mode,
+        telling=telling,
+        plain=len(telling) == bool(mode),
+    )
 
 
 @lru_cache(maxsize=64)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import cast
+
 from attrs import evolve
 
 from alluxio_s3.actions.exchange import Call, Response
 from alluxio_s3.actions.registry import Action
+from alluxio_s3.http.answer import render_fields, status_line
+from alluxio_s3.http.plain import LAST_CHUNK
 from alluxio_s3.interfaces import Elsewhere
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.xml import error_document
 
 _STEERED = "GetObject"
 _CACHE_STATUS = "Cache-Status"
+_END = b"</Error>"
+REDIRECTED = 307
 
 
 async def steered(call: Call, action: Action) -> Response:
@@ -43,3 +50,21 @@ def redirect(elsewhere: Elsewhere, reason: str, bucket: str, raw_target: bytes, 
         _CACHE_STATUS: f"alluxio-s3; fwd=bypass; detail=redirect-{reason}",
     }
     return Response(error.status, headers, body, measured=False)
+
+
+def redirect_at_once(
+    elsewhere: Elsewhere, reason: str, bucket: str, raw_target: bytes, request_id: str, common: bytes, closing: bytes
+) -> tuple[bytes, int]:
+    """All of that over HTTP/1.1, with the header lines that are ``common`` to all and ``closing``, and how long its body is."""
+    fields, start = _rendered(elsewhere, reason, bucket, raw_target)
+    body = b"%b<RequestId>%b</RequestId>%b" % (start, request_id.encode(), _END)
+    head = b"%b%b%b%b\r\n" % (status_line(REDIRECTED), common, fields, closing)
+    return b"%b%x\r\n%b\r\n%b" % (head, len(body), body, LAST_CHUNK), len(body)
+
+
+# Whoever reads an object in pieces is sent the same way for some seconds.
+@lru_cache(maxsize=1024)
+def _rendered(elsewhere: Elsewhere, reason: str, bucket: str, raw_target: bytes) -> tuple[bytes, bytes]:
+    """The header lines of a redirect, and the document as far as the request's id."""
+    response = redirect(elsewhere, reason, bucket, raw_target, "")
+    return render_fields({**response.headers, "Transfer-Encoding": "chunked"}), cast("bytes", response.body).removesuffix(_END)

@@ -14,7 +14,7 @@ contract suite that checks an implementation.
 
 from __future__ import annotations
 
-from alluxio_s3.interfaces.cluster import Elsewhere, IMembers, IOwned, IRemembering, IRouting, Member, Steered
+from alluxio_s3.interfaces.cluster import Asker, Elsewhere, IMembers, IOwned, IRemembering, IRouting, Member, Steered
 from alluxio_s3.interfaces.cors import ICorsStore
 from alluxio_s3.interfaces.files import (
     IBeginner,
@@ -67,6 +67,7 @@ from alluxio_s3.interfaces.stores import (
 )
 
 __all__ = [
+    "Asker",
     "Elsewhere",
     "IAttributeUpdater",
     "IAuthenticator",

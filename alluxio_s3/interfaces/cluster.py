@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from attrs import frozen
+from attrs import field, frozen
 from zope.interface import Attribute, Interface
 
 from alluxio_s3.interfaces.identity import IPrincipal
@@ -124,11 +124,30 @@ class Steered:
     reason: str = ""
 
 
+@frozen
+class Asker:
+    """Who asks for an object, as far as it matters for where they are sent.
+
+    ``peer`` is their address; ``agent`` is what they say of their program, ``wish`` of redirects; ``uri`` is the target as it came.
+    Whoever asks for another ``span`` of it, a Range header's value, is the same.
+    """
+
+    peer: str
+    secure: bool
+    agent: bytes
+    wish: bytes
+    uri: bytes
+    span: str | None = field(default=None, eq=False)
+
+
 class IRouting(Interface):
     """Says which worker answers a read."""
 
     async def steer(head: RequestHead, principal: IPrincipal, ufs: IUnderFileSystem, path: str) -> Steered:
         """Where the GET of an object, at ``path`` of ``ufs``, is to be answered. Raises what ``ufs.status`` raises."""
 
-    def send(head: Callable[[], RequestHead], principal: IPrincipal, ufs: IUnderFileSystem, path: str) -> Steered | None:
-        """The same, if it is elsewhere, and can be told without waiting. None: nothing has been done, and ``steer`` tells."""
+    def send(asker: Asker, head: Callable[[], RequestHead], principal: IPrincipal, ufs: IUnderFileSystem, path: str) -> Steered | None:
+        """The same, if it is elsewhere, and can be told without waiting. None: nothing has been done, and ``steer`` tells.
+
+        ``head`` gives the request's, of which ``asker`` is a part.
+        """

@@ -16,8 +16,8 @@ from alluxio_s3.auth.principals import Principal
 from alluxio_s3.cluster.arrivals import ARRIVE_SECONDS, REMEMBER_SECONDS, Arrivals
 from alluxio_s3.cluster.clients import Client, Clients, known_clients
 from alluxio_s3.cluster.hops import HOP, HopTokens
-from alluxio_s3.cluster.routing import RedirectPolicy, Routing
-from alluxio_s3.interfaces import IOwned, Member, Steered
+from alluxio_s3.cluster.routing import SAME_WAY_SECONDS, RedirectPolicy, Routing
+from alluxio_s3.interfaces import Asker, IOwned, Member, Steered
 from alluxio_s3.s3.request import Headers, RequestHead
 from alluxio_s3.s3.target import parse_target
 from alluxio_s3.storage import Status
@@ -90,6 +90,13 @@ def head(agent: str, raw: bytes = b"/b/k", *, secure: bool = False, **headers: s
 async def steer(routing: Routing, asked: RequestHead, store: Store | None = None) -> Steered:
     """What becomes of it, where worker 2 owns everything."""
     return await routing.steer(asked, ALICE, store or Store(member("worker-2")), asked.target.key)  # type: ignore[arg-type]
+
+
+def send(routing: Routing, asked: RequestHead, store: Store, who: Principal = ALICE) -> Steered | None:
+    """What becomes of it at once."""
+    said = asked.headers.get("user-agent", "").encode(), asked.headers.get("x-alluxio-redirect", "").encode()
+    asker = Asker(asked.peer, asked.secure, *said, asked.raw_target, asked.headers.get("range"))
+    return routing.send(asker, lambda: asked, who, store, asked.target.key)  # type: ignore[arg-type]
 
 
 @pytest_twisted.ensureDeferred
@@ -254,14 +261,55 @@ def test_who_is_sent_at_once_is_sent_by_the_long_way_too(
     asked = head(agent, raw, **more)
     stores = [Store(None if owner is None else member(owner), told=told) for _ in range(2)]
     quick, long = (routing(Clock(), mode=mode) for _ in range(2))
-    found = quick.send(lambda: asked, ALICE, stores[0], "k")  # type: ignore[arg-type]
-    coroutine = steer(long, asked, stores[1])
-    with pytest.raises(StopIteration) as done:
-        coroutine.send(None)
-    steered: Steered = done.value.value
-    assert found == (steered if steered.elsewhere is not None and not stores[1].asked else None)
-    assert stores[0].noted == ([] if found is None else [False])
-    assert (quick._sent == {}) == (found is None)
+    for reads in (1, 2):
+        found = send(quick, asked, stores[0])
+        coroutine = steer(long, asked, stores[1])
+        with pytest.raises(StopIteration) as done:
+            coroutine.send(None)
+        steered: Steered = done.value.value
+        assert found == (steered if steered.elsewhere is not None and not stores[1].asked else None)
+        if found is None:
+            break
+        assert stores[0].noted == [False] * reads
+        assert quick._sent == long._sent
+
+
+def test_whoever_reads_in_pieces_is_sent_the_same_way(clock: Clock) -> None:
+    """For a moment, as long as nothing is another: who asks, what for, the owner, and whether they arrive. Each piece counts as a read."""
+    one, owner = routing(clock), member("worker-2")
+    store = Store(owner, told=(5 << 20, "worker-2"))
+    asked = head("Wget/1.21.3", range="bytes=0-2000000")
+    first = send(one, asked, store)
+    assert first is not None
+    assert send(one, evolve(asked, headers=Headers({**asked.headers, "range": "bytes=2000001-"})), store) is first
+    assert send(one, head("Wget/1.21.3", range="bytes=0-99"), store) is None
+    assert store.noted == [False, False]
+    for other in (head("Wget/1.21.3", b"/b/other"), head("Wget/2"), evolve(asked, peer="10.0.0.10")):
+        found = send(one, other, store)
+        assert found is not None
+        assert found != first
+    bob = send(one, asked, store, Principal("bob", "simple"))
+    assert bob is not None
+    assert bob != first
+    elsewhere = send(one, asked, Store(member("worker-3"), told=(5 << 20, "worker-3")))
+    assert elsewhere is not None
+    assert elsewhere.elsewhere != first.elsewhere
+    assert send(one, head("Wget/1.21.3", x_alluxio_redirect="false"), store) is None
+
+
+def test_the_same_way_ends_in_time(clock: Clock) -> None:
+    """What was decided a moment ago is decided anew after it, and for a client that never arrived."""
+    one, store = routing(clock), Store(member("worker-2"), told=(5 << 20, "worker-2"))
+    asked = head("Wget/1.21.3")
+    first = send(one, asked, store)
+    clock.advance(SAME_WAY_SECONDS)
+    again = send(one, asked, store)
+    assert again is not None
+    assert again is not first
+    clock.advance(ARRIVE_SECONDS - SAME_WAY_SECONDS / 2)
+    assert send(one, asked, store) is None
+    clock.advance(REMEMBER_SECONDS + 1)
+    assert send(one, asked, store) is not None
 
 
 def test_several_processes_are_patient() -> None:

@@ -41,6 +41,7 @@ from tests.http.conftest import Accounts, RawClient
 from tests.http.test_fastpath import same
 
 LEAST = 1000
+OTHER = member("worker-2", https_port=29996)
 SIZES = {"large": LEAST, "small": LEAST - 1, "mine": LEAST, "unknown": LEAST}
 
 
@@ -56,7 +57,7 @@ class Owned(ForwardingUnderFileSystem):
 
     def owner(self, path: str) -> Member | None:
         """See ``IOwned``."""
-        return None if path == "mine" else member("worker-2", https_port=29996)
+        return None if path == "mine" else OTHER
 
     def size(self, path: str, owner: Member) -> int | None:
         """See ``IOwned``."""
