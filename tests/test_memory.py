@@ -27,11 +27,31 @@ resource.setrlimit(resource.RLIMIT_AS, (there + 2 * HEADROOM,) * 2)
 sys.stdout.write(f"{Headroom().is_short()} {Headroom().is_short(2 * HEADROOM)} {is_to_be_had(3 * HEADROOM)}")
 """
 
+COLLECTED = """
+import gc, sys
+from alluxio_s3.memory import NEW_CONTAINERS, set_apart
+set_apart()
+runs = []
+gc.callbacks.append(lambda phase, _: runs.append(phase))
+under_way = [[] for _ in range(NEW_CONTAINERS - 2000)]
+few = len(runs)
+for _ in range(NEW_CONTAINERS):
+    garbage = []
+    garbage.append(garbage)
+sys.stdout.write(f"{few} {bool(runs)}")
+"""
+
 
 def test_what_a_limit_leaves_is_known() -> None:
     """In an address space that ends, what is left is told from what is not."""
     told = subprocess.run([sys.executable, "-c", LIMITED], check=True, capture_output=True, text=True, timeout=120).stdout
     assert told == "False True False"
+
+
+def test_garbage_is_looked_for_seldom() -> None:
+    """Hundreds of requests that are under way make the garbage collector look at nothing; garbage does, before there is much."""
+    told = subprocess.run([sys.executable, "-c", COLLECTED], check=True, capture_output=True, text=True, timeout=120).stdout
+    assert told == "0 True"
 
 
 def test_to_ask_takes_nothing() -> None:
