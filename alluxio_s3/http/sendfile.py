@@ -25,12 +25,14 @@ from alluxio_s3.threads import Threads
 # while others ask for something, and when none has for so long.
 SLICE_BYTES = 512 << 10
 TURN_BYTES = 2 << 20
-QUIET_SLICE_BYTES = 2 << 20
-QUIET_TURN_BYTES = 8 << 20
+QUIET_SLICE_BYTES = 8 << 20
+QUIET_TURN_BYTES = 16 << 20
 QUIET_SECONDS = 0.05
 LEAST_BYTES = 128 << 10
 # The end of a file is copied, looked at once more, and only then sent: so a file that was changed in place meanwhile is never sent whole.
 TAIL_BYTES = 4096
+# So far from one another are the pages by which it is told whether what is between them is in memory.
+PROBE_BYTES = 2 << 20
 
 
 class Crowd:
@@ -269,14 +271,14 @@ def move(transport: Any, descriptor: int, offset: int, count: int) -> int:
 
 
 def is_hot(descriptor: int, offset: int, count: int) -> bool:
-    """Whether the first and the last page of that range can be read without waiting for a disk.
+    """Whether the first and the last page of that range, and some in it, can be read without waiting for a disk.
 
-    The kernel reads ahead in runs, so the two ends tell of what is between them. A file system that has no
+    The kernel reads ahead in runs, so they tell of what is between them. A file system that has no
     such question (tmpfs keeps everything in memory; overlay asks the one below) is taken to be hot.
     """
     probe = bytearray(1)
     try:
-        for at in (offset, max(offset, offset + count - 1)):
+        for at in (*range(offset, offset + count - 1, PROBE_BYTES), max(offset, offset + count - 1)):
             os.preadv(descriptor, [probe], at, os.RWF_NOWAIT)
     except BlockingIOError:
         return False
