@@ -214,7 +214,7 @@ def _did(account: Account, bucket: str, key: str, status: int, error: str) -> No
 def read_head(request: S3Request) -> RequestHead:
     """The head as the protocol sees it. Raises S3Error for what framing lets pass and HTTP/1.1 does not."""
     if isinstance(request.target, S3Error):
-        raise request.target
+        raise request.target.anew()
     raw = request.requestHeaders
     hosts = raw.getRawHeaders(b"host") or []
     if len(hosts) != 1 and not (not hosts and request.clientproto == b"HTTP/1.0"):

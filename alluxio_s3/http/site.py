@@ -107,7 +107,7 @@ class S3Site(Site):
             target = request.target = parse_target(request.uri)
             kind = b"object" if target.key else b"bucket" if target.bucket else b"service"
         except S3Error as error:
-            request.target = error
+            request.target = error.anew()
         request.postpath = [kind]
         request.render(self.resource)
 

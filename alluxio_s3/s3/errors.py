@@ -114,3 +114,7 @@ class S3Error(Exception):
         self.headers = dict(headers or {})
         self.details = details
         super().__init__(f"{code}: {self.message}")
+
+    def anew(self) -> S3Error:
+        """The same, to be raised: one that is kept would keep whoever it was raised in, and be kept by them."""
+        return S3Error(self.code, self.message, headers=self.headers, **self.details)

@@ -22,6 +22,7 @@ from tests.http.test_channel import request
         request(b"PUT /b HTTP/1.1", b"Content-Length: 3", body=b"one"),  # a refusal, whose body nobody reads
         request(b"GET /b/k HTTP/1.1", b"Range: bytes=1-2"),
         request(b"GET / HTTP/1.1"),
+        request(b"GET /b/../k HTTP/1.1"),
     ],
 )
 @pytest_twisted.ensureDeferred
