@@ -94,6 +94,8 @@ class EtcdMembers(OwnersKnown):
     _roster: Roster = field(init=False)
     _registration: Registration = field(init=False)
     _longest: int = field(default=0, init=False)
+    # Which start of each worker has registered it, and at which revision of etcd.
+    _births: dict[str, tuple[str, int]] = field(factory=dict, init=False)
     # Whether there was ever anybody else.
     _met: bool = field(default=False, init=False)
     _probing: Deferred[None] | None = field(default=None, init=False)
@@ -182,8 +184,13 @@ class EtcdMembers(OwnersKnown):
         )
 
     def _workers_changed(self, keys: Collection[str]) -> None:
-        members, self._longest = _members(self.watched.under(WORKERS))
-        self._roster.see(members, self.now())
+        members, births, self._longest = _members(self.watched.under(WORKERS))
+        before = self._births
+        anew = {
+            worker for worker, (boot, at) in births.items() if worker in before and before[worker][0] == boot and before[worker][1] != at
+        }
+        self._roster.see(members, self.now(), anew)
+        self._births = {worker: birth for worker, birth in (self._births | births).items() if worker in self._roster.live}
         self._show()
         if self._registration.registered and f"{WORKERS}{self.me.worker}/{self.slot}" in set(keys) - self.watched.entries.keys():
             self._registration.hurry()
@@ -232,9 +239,11 @@ class EtcdMembers(OwnersKnown):
             self._secret = entry.value
 
 
-def _members(entries: Mapping[str, Entry]) -> tuple[dict[str, Member], int]:
-    """The members by id, each as the first of its processes says, and the longest time to live."""
-    found: dict[str, tuple[str, Member]] = {}
+def _members(entries: Mapping[str, Entry]) -> tuple[dict[str, Member], dict[str, tuple[str, int]], int]:
+    """The members by id, each as the first of its processes says; which start of each registered it, at which revision; the longest time
+    to live.
+    """
+    found: dict[str, tuple[str, Member, int]] = {}
     longest = 0
     for key, entry in entries.items():
         worker, _, slot = key.rpartition("/")
@@ -245,8 +254,9 @@ def _members(entries: Mapping[str, Entry]) -> tuple[dict[str, Member], int]:
             continue
         longest = max(longest, ttl)
         if worker not in found or (len(slot), slot) < (len(found[worker][0]), found[worker][0]):
-            found[worker] = (slot, member)
-    return {worker: member for worker, (_, member) in found.items()}, longest
+            found[worker] = (slot, member, entry.created)
+    births = {worker: (member.boot, created) for worker, (_, member, created) in found.items()}
+    return {worker: member for worker, (_, member, _) in found.items()}, births, longest
 
 
 async def _probe(probe: Probe, member: Member) -> bool:

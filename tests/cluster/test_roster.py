@@ -48,6 +48,28 @@ def test_most_at_once():
         assert set(ring.doubted) == set("abc") - set(steps[-1])
 
 
+def test_most_at_once_of_whom_some_are_back():
+    """Who has been registered anew by the process that it was had vanished, too: where that makes most of them, nobody is dropped."""
+    for before, after, anew, kept in (
+        ("abc", "ac", "ac", "abc"),
+        ("ab", "a", "a", "ab"),
+        ("abc", "ac", "a", "abc"),
+        ("abcd", "acd", "a", "acd"),
+    ):
+        ring = roster(*before)
+        ring.see(members(*after), 1.0, set(anew))
+        assert set(ring.live) == set(kept)
+        assert set(ring.doubted) == set(kept) - set(after)
+    ring = roster(*"abc")
+    ring.see(members(*"abc"), 1.0, set("ac"))
+    ring.see(members(*"ac"), 1.0 + WINDOW / 2)
+    assert set(ring.live) == set("abc")
+    ring = roster(*"abc")
+    ring.see(members(*"abc"), 1.0, set("ac"))
+    ring.see(members(*"ac"), 2.0 + WINDOW)
+    assert set(ring.live) == set("ac")
+
+
 def test_those_that_are_doubted():
     """One that is doubted is dropped when it has not answered some times in a row, and believed when it is registered again."""
     ring = roster(*"abcd")
