@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from urllib.parse import urlsplit
@@ -22,7 +21,6 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from benchmarks.http import network
-from benchmarks.http.processor import on_core, two_cores
 from benchmarks.members import FOLLOWER, Connection, Worker, fill, wait_until, workers
 from tests.ufs.servers.moto import MotoServer
 
@@ -165,16 +163,12 @@ def main() -> None:
     status = network.run_inside("benchmarks.cluster")
     if status is not None:
         sys.exit(status)
-    servers, client = two_cores()
     mounts = {name: FRESHNESS[name] for name in options.freshness or FRESHNESS}
     sizes = {title: SIZES[title] for title in options.size or SIZES}
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as place, MotoServer() as store:
         bucket = store.make_bucket()
         fill(store, bucket, {key(size, number): size for size in sizes.values() for number in range(OBJECTS)})
-        with ExitStack() as stack:
-            with on_core(servers):
-                those = stack.enter_context(workers(Path(place), mounts, bucket, store))
-            stack.enter_context(on_core(client))
+        with workers(Path(place), mounts, bucket, store) as those:
             print(f"Load average at the start: {os.getloadavg()[0]:.1f}")
             connections = [Connection(one.port) for one in those]
             for mount in mounts:
