@@ -58,11 +58,12 @@ class RedirectPolicy:
 
 @frozen
 class _Way:
-    """Where ``client``, as ``principal``, was sent, to ``owner``, and when."""
+    """Where ``client``, as ``principal``, was sent, to ``owner``, and when; with a token by that ``secret``."""
 
     client: str
     principal: IPrincipal
     owner: Member
+    secret: bytes = field(repr=False)
     when: float
     steered: Steered
 
@@ -132,7 +133,9 @@ class Routing:
     def _same_way(self, asker: Asker, principal: IPrincipal, owner: Member) -> Steered | None:
         """Where ``asker`` was sent a moment ago, if all is as it was then."""
         way = self._ways.get(asker)
-        if way is None or way.owner is not owner or way.principal != principal or self.arrivals.stops(way.client):
+        if way is None or way.owner is not owner or way.principal != principal or way.secret != self.members.secret:
+            return None
+        if self.arrivals.stops(way.client):
             return None
         return way.steered if 0 <= self.clock.seconds() - way.when < SAME_WAY_SECONDS else None
 
@@ -144,7 +147,7 @@ class Routing:
         if self._follows(head):
             if len(self._ways) >= _MOST_WAYS:
                 self._ways.clear()
-            self._ways[asker] = _Way(_client(head), principal, owner, self.clock.seconds(), found)
+            self._ways[asker] = _Way(_client(head), principal, owner, self.members.secret, self.clock.seconds(), found)
         return found
 
     def _counted(self, found: Steered) -> Steered:

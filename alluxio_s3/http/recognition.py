@@ -17,18 +17,18 @@ from alluxio_s3.interfaces import Asker
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.target import Target, parse_target
 
+_WISH = OVERRIDE.encode()
 # Headers that change nothing in the answer of a read from here, or only what ``Names`` has. Some that are redirected say from where.
 _HARMLESS = frozenset(
     {b"host", b"user-agent", b"accept", b"accept-encoding", b"authorization", b"x-amz-date", b"x-amz-content-sha256",
      b"x-amz-user-agent", b"x-amz-api-version", b"amz-sdk-invocation-id", b"amz-sdk-request", b"connection", b"accept-language",
-     b"cache-control", b"pragma", b"referer", b"x-alluxio-redirect"}
+     b"cache-control", b"pragma", b"referer", _WISH}
 )  # fmt: skip
 _TELLING = frozenset(
     {b"range", b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range", b"x-amz-checksum-mode"}
 )
 _KNOWN = _HARMLESS | _TELLING
 _MODE = b"x-amz-checksum-mode"
-_WISH = OVERRIDE.encode()
 _METHODS = {b"GET": "GetObject", b"HEAD": "HeadObject"}
 _PRINTABLE = re.compile(rb"[!-~]+")
 _ISO_BASIC = re.compile(rb"[0-9]{8}T[0-9]{6}Z")

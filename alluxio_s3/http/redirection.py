@@ -55,7 +55,7 @@ def redirect(elsewhere: Elsewhere, reason: str, bucket: str, raw_target: bytes, 
 def redirect_at_once(
     elsewhere: Elsewhere, reason: str, bucket: str, raw_target: bytes, request_id: str, common: bytes, closing: bytes
 ) -> tuple[bytes, int]:
-    """All of that over HTTP/1.1, with the header lines that are ``common`` to all and ``closing``, and how long its body is."""
+    """All of a redirect over HTTP/1.1, with the header lines that are ``common`` to all and ``closing``, and how long its body is."""
     fields, start = _rendered(elsewhere, reason, bucket, raw_target)
     body = b"%b<RequestId>%b</RequestId>%b" % (start, request_id.encode(), _END)
     head = b"%b%b%b%b\r\n" % (status_line(REDIRECTED), common, fields, closing)

@@ -6,16 +6,12 @@ import fcntl
 import struct
 import termios
 from collections.abc import Collection
-from contextlib import suppress
-from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
 
 from alluxio_s3.http.channel import S3Channel
+from alluxio_s3.http.rounds import Rounds
 from alluxio_s3.http.sendfile import StandIn
 
 # How often it looks within the time that a client has.
@@ -28,33 +24,21 @@ class Stalls:
     A client that takes little, however slowly, is left alone: what its machine has acknowledged counts. So is one that waits for us.
     """
 
-    _log = Logger()
-
     def __init__(self, connections: Collection[S3Channel], clock: IReactorTime, seconds: float) -> None:
         self._connections = connections
         self._clock = clock
         self._seconds = seconds
         self._since: dict[S3Channel, tuple[tuple[int, ...], float]] = {}
-        self._looking = LoopingCall(self._look_anyway)
-        self._looking.clock = clock
+        self._rounds = Rounds(self.look, seconds / LOOKS, clock, "clients that stand still")
 
     def start(self) -> None:
         """Begin to look."""
-        ended: Deferred[Any] = self._looking.start(self._seconds / LOOKS, now=False)
-        _ = ended.addErrback(partial(self._log.failure, "Looking for stalled clients has ended"))
+        self._rounds.start()
 
     def stop(self) -> None:
         """Look no more."""
-        if self._looking.running:
-            self._looking.stop()
+        self._rounds.stop()
         self._since = {}
-
-    def _look_anyway(self) -> None:
-        try:
-            self.look()
-        except Exception:  # noqa: BLE001  # there may have been no memory for one of them; there are others, and other rounds
-            with suppress(MemoryError):
-                self._log.failure("Stalled clients could not be looked at")
 
     def look(self) -> None:
         """One round."""

@@ -297,6 +297,15 @@ def test_whoever_reads_in_pieces_is_sent_the_same_way(clock: Clock) -> None:
     assert send(one, head("Wget/1.21.3", x_alluxio_redirect="false"), store) is None
 
 
+def test_nobody_is_sent_with_a_token_by_another_secret(clock: Clock) -> None:
+    """When the members have another secret, nobody is sent with what was made by the one before."""
+    one, store = routing(clock), Store(member("worker-2"), told=(5 << 20, "worker-2"))
+    asked = head("Wget/1.21.3")
+    first = send(one, asked, store)
+    one.members.secret = b"another secret, which is as long" * 2
+    assert send(one, asked, store) is not first
+
+
 def test_the_same_way_ends_in_time(clock: Clock) -> None:
     """What was decided a moment ago is decided anew after it, and for a client that never arrived."""
     one, store = routing(clock), Store(member("worker-2"), told=(5 << 20, "worker-2"))

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from functools import partial
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
 
 from alluxio_s3.http.limits.gate import Gate
+from alluxio_s3.http.rounds import Rounds
 from alluxio_s3.s3.errors import S3Error
 
 if TYPE_CHECKING:
@@ -24,9 +20,7 @@ EVERY = 0.5
 
 
 class Arrivals:
-    """What is on its way in: looks at it now and then, which takes no timer for each, and refuses what takes too long."""
-
-    _log = Logger()
+    """What is on its way in: looks at it now and then, and refuses what takes too long."""
 
     def __init__(self, gate: Gate, clock: IReactorTime) -> None:
         self._gate = gate
@@ -35,18 +29,15 @@ class Arrivals:
         self._heads: dict[S3Channel, float] = {}
         # Since when each body has been looked at, and what had come of it.
         self._bodies: dict[RequestBody, tuple[float, int]] = {}
-        self._looking = LoopingCall(self._look_anyway)
-        self._looking.clock = clock
+        self._rounds = Rounds(self.look, EVERY, clock, "slow clients")
 
     def start(self) -> None:
         """Begin to look."""
-        ended: Deferred[Any] = self._looking.start(EVERY, now=False)
-        _ = ended.addErrback(partial(self._log.failure, "Looking for slow clients has ended"))
+        self._rounds.start()
 
     def stop(self) -> None:
         """Look no more."""
-        if self._looking.running:
-            self._looking.stop()
+        self._rounds.stop()
 
     def head_begins(self, channel: S3Channel) -> None:
         """Part of a head has come; perhaps not the first."""
@@ -63,13 +54,6 @@ class Arrivals:
     def body_ends(self, body: RequestBody) -> None:
         """No more of it will."""
         self._bodies.pop(body, None)
-
-    def _look_anyway(self) -> None:
-        try:
-            self.look()
-        except Exception:  # noqa: BLE001  # there may have been no memory for one of them; there are others, and other rounds
-            with suppress(MemoryError):
-                self._log.failure("Slow clients could not be looked at")
 
     def look(self) -> None:
         """One round."""
