@@ -75,6 +75,7 @@ class S3Channel(StandingChannel):
             self.resetTimeout()
             self.seen = self.site.next_seen()
             return
+        self.site.outbox.flush()
         if not self.drips:
             self.site.crowd.ask()
         if self._turned_away:
@@ -152,7 +153,10 @@ class S3Channel(StandingChannel):
     def busy(self) -> bool:
         """Whether a request is under way, or an answer has not gone out whole."""
         under_way = self._handlingRequest or any(request.begun for request in self.requests)
-        return under_way or bool(getattr(self.transport, "dataBuffer", b"") or getattr(self.transport, "_tempDataBuffer", ()))
+        transport = self.transport
+        return under_way or bool(
+            getattr(transport, "dataBuffer", b"") or getattr(transport, "_tempDataBuffer", ()) or getattr(transport, "waits", None)
+        )
 
     @property
     def idle(self) -> bool:

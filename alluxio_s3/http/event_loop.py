@@ -18,6 +18,7 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.python import log
 
 from alluxio_s3.http.lines import Lines
+from alluxio_s3.http.outbox import FEWEST, Outbox, outbox_of
 from alluxio_s3.http.transport import EagerServer
 
 # For how long the loop looks again and again for the next request of a client that asks for one small thing after another, before it
@@ -32,7 +33,7 @@ def quicken(reactor: object) -> None:
     if type(reactor) is EPollReactor:
         lines = Lines(reactor._poller)  # noqa: SLF001
         reactor._poller = lines  # noqa: SLF001
-        reactor.doIteration = _Loop(reactor, lines, Wakefulness(lines)).turn  # type: ignore[method-assign]
+        reactor.doIteration = _Loop(reactor, lines, Wakefulness(lines), outbox_of(reactor)).turn  # type: ignore[method-assign]
 
 
 @define
@@ -78,6 +79,7 @@ class _Loop:
     _reactor: Any
     _lines: Lines
     _wakefulness: Wakefulness
+    _outbox: Outbox
     # Whether the last turn was one request, which was answered at once.
     _hopeful: bool = field(default=False, init=False)
 
@@ -87,25 +89,34 @@ class _Loop:
         read_or_write = self._reactor._doReadOrWrite  # noqa: SLF001
         found = self._wakefulness.poll(-1 if timeout is None else timeout, len(selectables), hopeful=self._hopeful)
         self._hopeful = False
+        outbox = self._outbox
+        outbox.is_open = len(found) >= FEWEST
         for descriptor, event in found:
             selectable = selectables.get(descriptor)
             if isinstance(selectable, EagerServer):
                 try:
+                    if event != select.EPOLLIN:
+                        outbox.flush()
                     read_or_write(selectable, descriptor, event)
                 except Exception:  # noqa: BLE001  # even its end has failed; others go on
                     log.err()
                 else:
                     self._hopeful = event == select.EPOLLIN and len(found) == 1 and not selectable.unanswered
             elif selectable is not None:
+                outbox.flush()
                 log.callWithLogger(selectable, read_or_write, selectable, descriptor, event)
         if self._lines.waiting:
+            outbox.is_open = any(line.length >= FEWEST for line in self._lines.waiting)
             self._lines.serve(self._hand)
+        outbox.close()
 
     def _hand(self, descriptor: int, event: int) -> None:
         """Hand an event to the connection that it is for."""
         selectable = self._reactor._selectables.get(descriptor)  # noqa: SLF001
         if selectable is not None:
             try:
+                if event != select.EPOLLIN:
+                    self._outbox.flush()
                 self._reactor._doReadOrWrite(selectable, descriptor, event)  # noqa: SLF001
             except Exception:  # noqa: BLE001  # as above
                 log.err()

@@ -94,6 +94,7 @@ class FastPath:
                 if self._answer(channel, recognised, principal) or self._redirect(channel, recognised, principal):
                     self.gate.passed(principal.name)
                     return True
+        channel.site.outbox.flush()
         channel.crowd.ask()
         request = PlainRequest(channel, asked.method.encode(), asked.uri, recognised.headers, asked.target)
         channel.occupy(self._run(channel, request))
@@ -129,17 +130,27 @@ class FastPath:
             request_id, asked.method, asked.raw_target, channel.peer, asked.action or "-", principal.name, found.status, "-", 0, len(body)
         )
         closing = b"" if channel.site.keep_alive else _CLOSING
-        head = (status_line(found.status), self._pipeline.common_fields(request_id), fields, closing, b"\r\n", body)
-        if not in_one:
-            self._send_file(channel, file, found, b"".join(head), account, started)
-            return True
-        channel.transport.write(b"".join(head))
-        channel.site.crowd.asked_at = started
-        file.release()
-        self._close(account, started)
-        if closing:
-            channel.loseConnection()
+        head = b"".join((status_line(found.status), self._pipeline.common_fields(request_id), fields, closing, b"\r\n", body))
+        if in_one:
+            file.release()
+            self._send_soon(channel, head, account, started)
+        else:
+            transport, size = cast("EagerServer", channel.transport), min(found.count, SLICE_BYTES)
+            channel.site.outbox.send(transport, size, self._send_file, channel, file, found, head, account, started)
         return True
+
+    def _send_soon(self, channel: S3Channel, answer: bytes, account: Account, started: float) -> None:
+        """Send a whole answer, with those to others."""
+        channel.site.crowd.asked_at = started
+        transport = cast("EagerServer", channel.transport)
+        channel.site.outbox.send(transport, len(answer), self._deliver, channel, answer, account, started)
+
+    def _deliver(self, channel: S3Channel, answer: bytes, account: Account, started: float) -> None:
+        """Send it."""
+        channel.transport.write(answer)
+        self._close(account, started)
+        if not channel.site.keep_alive:
+            channel.loseConnection()
 
     def _redirect(self, channel: S3Channel, recognised: Recognised, principal: IPrincipal) -> bool:
         """Send the client to who owns what it asks for, where that needs no asking."""
@@ -160,14 +171,8 @@ class FastPath:
         closing = b"" if channel.site.keep_alive else _CLOSING
         common = self._pipeline.common_fields(request_id)
         answer, size = redirect_at_once(found.elsewhere, found.reason, asked.target.bucket, asked.uri, request_id, common, closing)
-        channel.transport.write(answer)
-        channel.site.crowd.asked_at = started
-        self._close(
-            Account(request_id, "GET", asked.raw_target, channel.peer, asked.action or "-", principal.name, REDIRECTED, "-", 0, size),
-            started,
-        )
-        if closing:
-            channel.loseConnection()
+        account = Account(request_id, "GET", asked.raw_target, channel.peer, asked.action or "-", principal.name, REDIRECTED, "-", 0, size)
+        self._send_soon(channel, answer, account, started)
         return True
 
     def _send_file(self, channel: S3Channel, file: IHotObject, found: Found, head: bytes, account: Account, started: float) -> None:

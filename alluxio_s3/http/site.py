@@ -14,6 +14,7 @@ from alluxio_s3.http.channel import S3Channel, S3Request
 from alluxio_s3.http.fastpath import FastPath
 from alluxio_s3.http.limits.arrivals import Arrivals
 from alluxio_s3.http.limits.connections import Connections
+from alluxio_s3.http.outbox import outbox_of
 from alluxio_s3.http.sendfile import Crowd
 from alluxio_s3.http.stalls import Stalls
 from alluxio_s3.s3.errors import S3Error
@@ -24,7 +25,7 @@ from alluxio_s3.s3.xml import error_document
 class S3Site(Site):
     """Builds connections. ``idle_seconds`` None keeps idle ones for ever, ``body_stall_seconds`` None those that stall.
 
-    ``crowd`` is who is to be served at the same time.
+    ``crowd`` is who is to be served at the same time, ``outbox`` where answers wait for one another.
     """
 
     protocol = S3Channel  # type: ignore[assignment]  # HTTP/2 is not on offer, so neither is its switch
@@ -52,6 +53,7 @@ class S3Site(Site):
         self.arrivals = Arrivals(self.gate, reactor)
         self._asked = 0
         self.crowd = Crowd(reactor.seconds)
+        self.outbox = outbox_of(reactor)
         self.allow_stalls(body_stall_seconds)
 
     def allow_stalls(self, seconds: float | None) -> None:

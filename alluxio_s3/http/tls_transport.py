@@ -71,7 +71,13 @@ class TlsServer(EagerServer):
     def idle(self) -> bool:
         """Whether nothing waits to be sent, so that what is sent now keeps its place."""
         return bool(self.connected) and not (
-            self._tempDataBuffer or self.dataBuffer or self._writeDisconnected or self.disconnecting or self._aborting or self._shaking
+            self._tempDataBuffer
+            or self.dataBuffer
+            or self._writeDisconnected
+            or self.disconnecting
+            or self._aborting
+            or self.waits
+            or self._shaking
         )
 
     def getPeerCertificate(self) -> x509.Certificate | None:
@@ -207,6 +213,8 @@ class TlsServer(EagerServer):
         """See ``ITransport``. ``flags`` are send(2)'s, and only advice; here they are of no use."""
         del flags
         self.unanswered = False
+        if self.waits:
+            self.waits.flush()
         if data and self.idle:
             try:
                 given = self.give(data)

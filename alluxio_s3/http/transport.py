@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from alluxio_s3.http.lines import catch_up, leave_line, stand_in_line, step_out_of_line
+from alluxio_s3.http.outbox import Outbox
 from alluxio_s3.http.sendfile import FileSender
 from alluxio_s3.interfaces import IFileBacked
 from alluxio_s3.threads import Threads
@@ -38,6 +39,8 @@ class EagerServer(tcp.Server):
 
     unanswered = False
     """Whether nothing has been sent since it last read."""
+    waits: Outbox | None = None
+    """Where an answer waits that is made and not sent."""
     _in_line = False
     _in_turn = False
     _goes_on = False
@@ -46,7 +49,13 @@ class EagerServer(tcp.Server):
     def idle(self) -> bool:
         """Whether nothing waits to be sent, so that what is sent now keeps its place."""
         return bool(self.connected) and not (
-            self._tempDataBuffer or self.dataBuffer or self._writeDisconnected or self.disconnecting or self._aborting or self.TLS
+            self._tempDataBuffer
+            or self.dataBuffer
+            or self._writeDisconnected
+            or self.disconnecting
+            or self._aborting
+            or self.waits
+            or self.TLS
         )
 
     def doRead(self) -> Any:
@@ -108,6 +117,8 @@ class EagerServer(tcp.Server):
     def write(self, data: bytes, flags: int = 0) -> None:
         """See ``ITransport``. ``flags`` are send(2)'s, and only advice."""
         self.unanswered = False
+        if self.waits:
+            self.waits.flush()
         if self.idle:
             try:
                 sent = self.socket.send(data, flags)

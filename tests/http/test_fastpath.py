@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import pytest_twisted
@@ -60,12 +61,20 @@ class TwoWays:
         authenticator = HopAuthenticator(SimpleAuthenticator("tester", reactor), TOKENS, lambda hop: self.arrived.append(hop.guest.name))
         self.pipeline = Pipeline(authenticator, REGISTRY, services, self.accounts)
         self.fast = FastPath(self.pipeline)
+        # Whether answers wait for those to others, as in a turn with many.
+        self.together = False
         # How many requests were not twisted.web's, and how many of them were answered by the short way.
         self.served = self.taken = 0
+        # And how many of those waited for others.
+        self.waited = 0
         serve, answer = self.fast.serve, self.fast._answer
 
         def counted(channel: Any, data: bytes) -> bool:
+            self.site.outbox.is_open = self.together
             served = serve(channel, data)
+            self.waited += bool(channel.transport.waits)
+            assert channel.busy == (channel._handlingRequest or bool(channel.transport.waits))
+            self.site.outbox.close()
             self.served += served
             return served
 
@@ -133,7 +142,7 @@ def same(answer: bytes) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoWays]:
+def one_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoWays]:
     """Objects of every size class; each has been read once, so that it is open."""
     directory = tmp_path_factory.mktemp("ways")
     (directory / "b").mkdir()
@@ -141,6 +150,13 @@ def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoWays]:
     pytest_twisted.blockon(Deferred.fromCoroutine(made.fill()))
     yield made
     made.close()
+
+
+@pytest.fixture
+def ways(one_gateway: TwoWays) -> Iterator[TwoWays]:
+    """The gateway that all tests of here share; answers go at once unless a test says otherwise."""
+    yield one_gateway
+    one_gateway.together = False
 
 
 RANGES = st.one_of(
@@ -177,10 +193,12 @@ HEADERS = st.fixed_dictionaries(
     method=st.sampled_from(["GET", "GET", "HEAD"]),
     key=st.sampled_from([*SIZES, "missing", "sm%61ll", "small?x-id=GetObject", "", "folder/", "small/x", "..%2fx"]),
     headers=HEADERS,
+    together=st.booleans(),
 )
 @pytest_twisted.ensureDeferred
-async def test_both_ways_answer_the_same(ways: TwoWays, method: str, key: str, headers: dict[str, str]) -> None:
-    """Whatever the request, status, headers, their order, and bytes are those of the long way."""
+async def test_both_ways_answer_the_same(ways: TwoWays, method: str, key: str, headers: dict[str, str], together: bool) -> None:
+    """Whatever the request, status, headers, their order, and bytes are those of the long way; so they are of an answer that waits."""
+    ways.together = together
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     quick, plain = await ways.both(f"{method} /b/{key} HTTP/1.1\r\nHost: h\r\n{lines}\r\n".encode())
     assert quick == plain
@@ -370,18 +388,21 @@ async def turn() -> None:
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("key", SIZES)
 @pytest.mark.parametrize("extra", ["", "Range: bytes=0-0\r\n", f"Authorization: {SIGNED}\r\n", "x-amz-checksum-mode: ENABLED\r\n"])
+@pytest.mark.parametrize("together", [False, True])
 @pytest_twisted.ensureDeferred
-async def test_plain_reads_take_the_short_way(ways: TwoWays, method: str, key: str, extra: str) -> None:
+async def test_plain_reads_take_the_short_way(ways: TwoWays, method: str, key: str, extra: str, together: bool) -> None:
     """What SDKs send for a hot object is answered without the long way, and is in the access log as the same action and user."""
     if key == "empty" and "Range" in extra:
         pytest.skip("a range of nothing is an error, and errors go the long way")
     request = f"{method} /b/{key} HTTP/1.1\r\nHost: h\r\n{extra}\r\n".encode()
     await ways.both(f"GET /b/{key} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
-    before = ways.taken
+    before, waited = ways.taken, ways.waited
+    ways.together = together
     del ways.accounts[:]
     quick, plain = await ways.both(request)
     assert quick == plain
     assert ways.taken > before
+    assert (ways.waited > waited) == together
     first, second = ways.accounts[0], ways.accounts[2]
     assert (first.action, first.user, first.status, first.bytes_out) == (second.action, second.user, second.status, second.bytes_out)
 
@@ -486,9 +507,11 @@ async def test_a_client_that_leaves_in_mid_answer_leaves_nothing(ways: TwoWays) 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("key", SIZES)
+@pytest.mark.parametrize("together", [False, True])
 @pytest_twisted.ensureDeferred
-async def test_both_ways_close_when_connections_are_not_kept(ways: TwoWays, method: str, key: str) -> None:
+async def test_both_ways_close_when_connections_are_not_kept(ways: TwoWays, method: str, key: str, together: bool) -> None:
     """With keep-alive off each way says that it closes, in the same place, and does, after the whole answer."""
+    ways.together = together
     await ways.both(f"GET /b/{key} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
     request = f"{method} /b/{key} HTTP/1.1\r\nHost: h\r\n\r\n".encode()
     answers = []
@@ -579,9 +602,11 @@ async def test_more_requests_than_are_read_ahead_wait_behind_a_large_answer(ways
     assert (await client.all()).count(b"HTTP/1.1 200 OK") == 2002
 
 
+@pytest.mark.parametrize("together", [False, True])
 @pytest_twisted.ensureDeferred
-async def test_a_file_that_changes_while_it_goes_out_at_once_is_cut(ways: TwoWays, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_file_that_changes_while_it_goes_out_at_once_is_cut(ways: TwoWays, monkeypatch: pytest.MonkeyPatch, together: bool) -> None:
     """An answer that fits into the socket is cut like a longer one when the file has changed before its end, and is logged as that."""
+    ways.together = together
 
     def changed(_: object) -> None:
         raise ObjectChanged("b/over")
@@ -608,3 +633,22 @@ async def test_who_has_a_large_answer_stands_in_line(ways: TwoWays, monkeypatch:
     for key in ("small", "huge"):
         await ways.both(f"GET /b/{key} HTTP/1.1\r\nHost: h\r\nAuthorization: {SIGNED}\r\n\r\n".encode())
         assert stood == (["alice"] if key == "huge" else [])
+
+
+@pytest.mark.parametrize("way", ["quick", "plain"])
+@pytest_twisted.ensureDeferred
+async def test_answers_that_wait_go_before_anything_longer(ways: TwoWays, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """Before a request that is not answered at once, all answers that wait are sent."""
+    events: list[str] = []
+    run = Pipeline.run
+
+    async def told(pipeline: Pipeline, request: Any) -> None:
+        events.append("longer")
+        await run(pipeline, request)
+
+    monkeypatch.setattr(Pipeline, "run", told)
+    ways.site.outbox.is_open = True
+    ways.site.outbox.send(Mock(), 1, events.append, "waited")
+    assert not events
+    assert b" 200 " in await ways.ask(getattr(ways, way), b"GET /b?list-type=2 HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert events[:2] == ["waited", "longer"]
