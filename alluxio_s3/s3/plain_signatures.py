@@ -49,6 +49,25 @@ class _Layout:
     content: bytes
 
 
+@frozen
+class _Key:
+    """What signs for ``scope``: HMAC (RFC 2104), whose key has gone through its two hashes already, ``inner`` and ``outer``.
+
+    ``hmac`` would begin with the key, and OpenSSL with a search for what HMAC is: that takes longer than the rest.
+    """
+
+    scope: bytes
+    inner: hashlib._Hash
+    outer: hashlib._Hash
+
+    def sign(self, text: bytes) -> bytes:
+        """The signature of ``text``, in hexadecimal digits."""
+        inner, outer = self.inner.copy(), self.outer.copy()
+        inner.update(text)
+        outer.update(inner.digest())
+        return outer.hexdigest().encode()
+
+
 def parse_authorization(authorization: bytes) -> PlainSignature | None:
     """The header's parts, if it is such as SDKs send."""
     match = _AUTHORIZATION.fullmatch(authorization)
@@ -79,9 +98,9 @@ def is_right(
     if b"  " in fields or not fields.isascii():
         return False
     request = b"%b\n%b\n\n%b%b" % (method.encode(), path, fields, content)
-    scope, key = _key(secret, plain.date, region)
-    to_sign = b"AWS4-HMAC-SHA256\n%b\n%b\n%b" % (timestamp, scope, hashlib.sha256(request).hexdigest().encode())
-    return hmac.compare_digest(hmac.digest(key, to_sign, "sha256").hex().encode(), plain.signature)
+    key = _key(secret, plain.date, region)
+    to_sign = b"AWS4-HMAC-SHA256\n%b\n%b\n%b" % (timestamp, key.scope, hashlib.sha256(request).hexdigest().encode())
+    return hmac.compare_digest(key.sign(to_sign), plain.signature)
 
 
 @lru_cache(maxsize=256)
@@ -114,6 +133,8 @@ def _seconds(timestamp: bytes) -> int | None:
 
 
 @lru_cache(maxsize=1024)
-def _key(secret: str, date: bytes, region: str) -> tuple[bytes, bytes]:
-    scope = Scope(date.decode(), region, "s3")
-    return b"%b/%b/s3/aws4_request" % (date, region.encode()), signing_key(secret, scope)
+def _key(secret: str, date: bytes, region: str) -> _Key:
+    # It is shorter than SHA-256's block of 64 bytes.
+    key = signing_key(secret, Scope(date.decode(), region, "s3")).ljust(64, b"\0")
+    inner, outer = (hashlib.sha256(bytes(byte ^ pad for byte in key)) for pad in (0x36, 0x5C))
+    return _Key(b"%b/%b/s3/aws4_request" % (date, region.encode()), inner, outer)
