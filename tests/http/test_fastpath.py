@@ -157,6 +157,7 @@ def ways(one_gateway: TwoWays) -> Iterator[TwoWays]:
     """The gateway that all tests of here share; answers go at once unless a test says otherwise."""
     yield one_gateway
     one_gateway.together = False
+    one_gateway.site.outbox.close()
 
 
 RANGES = st.one_of(
