@@ -23,7 +23,7 @@ from benchmarks.http.load import Many, Sample, Streams
 from benchmarks.http.servers import daemon
 
 COUNTS = (1, 2)
-WANTED = ("4 KiB GET, 64 connections", "100 KiB GET", "64 MiB GET, 8 connections")
+WANTED = ("4 KiB GET, 64 connections, 1,000 keys", "100 KiB GET", "64 MiB GET, 8 connections")
 
 
 def measure(case: Case, scratch: Path, root: Path, rounds: int, seconds: float) -> dict[int, list[Sample]]:
