@@ -106,6 +106,7 @@ class _Loop:
                 outbox.flush()
                 log.callWithLogger(selectable, read_or_write, selectable, descriptor, event)
         if self._lines.waiting:
+            outbox.flush()  # nobody waits for those who stand in line
             outbox.is_open = any(line.length >= FEWEST for line in self._lines.waiting)
             self._lines.serve(self._hand)
         outbox.close()

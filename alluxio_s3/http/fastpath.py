@@ -177,10 +177,10 @@ class FastPath:
 
     def _send_file(self, channel: S3Channel, file: IHotObject, found: Found, head: bytes, account: Account, started: float) -> None:
         transport = cast("EagerServer", channel.transport)
-        transport.write_more(head)
         channel.pace = None  # an earlier answer may have had one
         sender = transport.sender(channel, self._services.threads, file, found.offset, found.count)
         try:
+            transport.write_more(head)
             gone = sender.send_now()
         except Exception as problem:  # noqa: BLE001  # as below
             self._cut(channel, account, problem)

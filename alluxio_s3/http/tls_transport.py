@@ -24,6 +24,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from alluxio_s3.http.outbox import outbox_of
 from alluxio_s3.http.transport import BACKLOG, EagerEndpoint, EagerPort, EagerServer
 
 # How long the first words may take, and how long the last one may wait for a client that takes nothing.
@@ -88,6 +89,7 @@ class TlsServer(EagerServer):
     def doRead(self) -> Any:
         """See ``IReadDescriptor``."""
         if self._shaking:
+            outbox_of(self.reactor).flush()  # hands take longer to shake than many answers to make
             why = self._shake()
             if why is not None or self._shaking:
                 return why
@@ -260,6 +262,8 @@ class TlsServer(EagerServer):
 
     def connectionLost(self, reason: Failure) -> None:
         """See ``IReadDescriptor``. A farewell is answered."""
+        if self.waits:
+            self.waits.flush()
         self._no_deadline()
         if not self._shaking and not self.disconnected and reason.check(ConnectionDone):
             self._closeWriteConnection()

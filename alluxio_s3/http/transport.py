@@ -160,7 +160,9 @@ class EagerServer(tcp.Server):
         catch_up(self.reactor, self)
 
     def connectionLost(self, reason: Failure) -> None:
-        """See ``IReadDescriptor``."""
+        """See ``IReadDescriptor``. An answer that waits goes before the end: the client may still read."""
+        if self.waits:
+            self.waits.flush()
         if self._in_line:
             self._in_line = False
             self.reactor.removeReader(self)

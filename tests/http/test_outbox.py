@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -242,3 +243,26 @@ def test_who_leaves_meanwhile_is_missed_by_nobody(office: Callable[[int], Office
         client.socket.send(b"x")
     here.clients[0].abortConnection()
     here.turn_until(lambda: here.got == [b"|", *[b"x"] * FEWEST])
+
+
+def test_who_says_all_and_waits_for_the_answer_gets_it(office: Callable[[int], Office]) -> None:
+    """In a line a connection is looked at twice in a turn: one that was shut for writing behind its request gets its answer first."""
+    here = office(FEWEST)
+    for selectable in tuple(here.reactor._selectables.values()):
+        if hasattr(selectable, "stand_in_line"):
+            assert selectable.stand_in_line("alice")
+    for client in here.clients:
+        client.socket.send(b"x")
+        client.socket.shutdown(socket.SHUT_WR)
+    here.turn_until(lambda: here.got == [b"x|"] * FEWEST)
+
+
+def test_nobody_waits_for_those_in_line(office: Callable[[int], Office]) -> None:
+    """The answers to those who stand in no line are sent before anybody in a line is looked at."""
+    here = office(FEWEST + 1)
+    last = here.clients[-1].getHost().port
+    for selectable in tuple(here.reactor._selectables.values()):
+        if hasattr(selectable, "stand_in_line") and selectable.client[1] == last:
+            assert selectable.stand_in_line("alice")
+    here.ask(*[b"x"] * (FEWEST + 1))
+    assert here.events == ["asked"] * FEWEST + ["sent"] * FEWEST + ["asked", "sent"]
