@@ -85,12 +85,19 @@ class _Loop:
 
     def turn(self, timeout: float | None) -> None:
         """Wait ``timeout`` seconds for events (None: until there are some), and hand each to whom it is for."""
-        selectables = self._reactor._selectables  # noqa: SLF001
-        read_or_write = self._reactor._doReadOrWrite  # noqa: SLF001
-        found = self._wakefulness.poll(-1 if timeout is None else timeout, len(selectables), hopeful=self._hopeful)
+        most = len(self._reactor._selectables)  # noqa: SLF001
+        found = self._wakefulness.poll(-1 if timeout is None else timeout, most, hopeful=self._hopeful)
         self._hopeful = False
         outbox = self._outbox
         outbox.is_open = len(found) >= FEWEST
+        try:
+            self._serve(found)
+        finally:
+            outbox.close()
+
+    def _serve(self, found: list[tuple[int, int]]) -> None:
+        selectables, outbox = self._reactor._selectables, self._outbox  # noqa: SLF001
+        read_or_write = self._reactor._doReadOrWrite  # noqa: SLF001
         for descriptor, event in found:
             selectable = selectables.get(descriptor)
             if isinstance(selectable, EagerServer):
@@ -109,7 +116,6 @@ class _Loop:
             outbox.flush()  # nobody waits for those who stand in line
             outbox.is_open = any(line.length >= FEWEST for line in self._lines.waiting)
             self._lines.serve(self._hand)
-        outbox.close()
 
     def _hand(self, descriptor: int, event: int) -> None:
         """Hand an event to the connection that it is for."""

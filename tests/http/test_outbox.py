@@ -12,6 +12,7 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.task import Clock
 
 from alluxio_s3.http.event_loop import quicken
+from alluxio_s3.http.lines import Lines
 from alluxio_s3.http.outbox import FEWEST, MOST, MOST_BYTES, Outbox, outbox_of
 from alluxio_s3.http.transport import EagerEndpoint
 
@@ -266,3 +267,20 @@ def test_nobody_waits_for_those_in_line(office: Callable[[int], Office]) -> None
             assert selectable.stand_in_line("alice")
     here.ask(*[b"x"] * (FEWEST + 1))
     assert here.events == ["asked"] * FEWEST + ["sent"] * FEWEST + ["asked", "sent"]
+
+
+def test_a_fault_of_the_loop_itself_holds_nobody_up(office: Callable[[int], Office], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no memory to look who else waits, the answers that are ready are sent all the same."""
+    here = office(FEWEST)
+    for selectable in tuple(here.reactor._selectables.values()):
+        if hasattr(selectable, "stand_in_line"):
+            assert selectable.stand_in_line("alice")
+
+    def fail(_: Lines) -> bool:
+        raise MemoryError
+
+    monkeypatch.setattr(Lines, "_others_wait", fail)
+    with pytest.raises(MemoryError):
+        here.ask(*[b"x"] * FEWEST)
+    assert here.events.count("sent") == here.events.count("asked") > 0
+    assert not outbox_of(here.reactor).is_open
