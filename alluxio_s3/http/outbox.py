@@ -19,6 +19,7 @@ FEWEST = 6
 # How many answers wait for one another, and how many bytes of them.
 MOST = 32
 MOST_BYTES = 2 << 20
+_KEPT_AS = "_alluxio_s3_outbox"
 
 
 class Connection(Protocol):
@@ -70,5 +71,8 @@ class Outbox:
 
 def outbox_of(reactor: object) -> Outbox:
     """The one of ``reactor``: always the same. It is never open where nobody has ``quicken``-ed its turns."""
-    found: Outbox = vars(reactor).setdefault("_alluxio_s3_outbox", Outbox())
+    kept = vars(reactor)
+    if _KEPT_AS not in kept:
+        kept[_KEPT_AS] = Outbox()
+    found: Outbox = kept[_KEPT_AS]
     return found

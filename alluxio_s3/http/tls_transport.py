@@ -68,19 +68,6 @@ class TlsServer(EagerServer):
         self.setTcpNoDelay(True)
         self._deadline = reactor.callLater(server.patience, self._too_late)
 
-    @property
-    def idle(self) -> bool:
-        """Whether nothing waits to be sent, so that what is sent now keeps its place."""
-        return bool(self.connected) and not (
-            self._tempDataBuffer
-            or self.dataBuffer
-            or self._writeDisconnected
-            or self.disconnecting
-            or self._aborting
-            or self.waits
-            or self._shaking
-        )
-
     def getPeerCertificate(self) -> x509.Certificate | None:
         """The certificate that the client has shown, and that was verified, if it has."""
         der = None if self._shaking else self.socket.getpeercert(binary_form=True)

@@ -41,6 +41,8 @@ class EagerServer(tcp.Server):
     """Whether nothing has been sent since it last read."""
     waits: Outbox | None = None
     """Where an answer waits that is made and not sent."""
+    # Whether nothing can be sent before hands are shaken, as over TLS.
+    _shaking = False
     _in_line = False
     _in_turn = False
     _goes_on = False
@@ -55,6 +57,7 @@ class EagerServer(tcp.Server):
             or self.disconnecting
             or self._aborting
             or self.waits
+            or self._shaking
             or self.TLS
         )
 

@@ -238,3 +238,13 @@ def server(request: Any, authority: Authority, certificates: Certificates) -> An
         port = reactor.listenTCP(0, site, interface="127.0.0.1")
     yield Server(port, site, pipeline, accounts, authority if request.param == "tls" else None)
     pytest_twisted.blockon(port.stopListening())
+
+
+def turn_until(reactor: Any, done: Callable[[], object]) -> None:
+    """Have ``reactor``, which nobody else runs, take turns until ``done``."""
+    for _ in range(3000):
+        if done():
+            return
+        reactor.runUntilCurrent()
+        reactor.doIteration(0.01)
+    raise AssertionError("nothing came of it")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from inspect import getsource
 from typing import Any
 
@@ -17,8 +17,7 @@ from twisted.python import context, log
 from alluxio_s3.http.event_loop import MOST_MISSED, Wakefulness, quicken
 from alluxio_s3.http.lines import Lines
 from alluxio_s3.http.transport import EagerEndpoint, EagerServer
-
-PATIENCE = 3000
+from tests.http.conftest import turn_until
 
 
 class Answering(protocol.Protocol):
@@ -100,13 +99,8 @@ class Ends:
         reactor.connectTCP("127.0.0.1", ports[0].getHost().port, protocol.ClientFactory.forProtocol(Client))
         self.turn_until(lambda: self.clients)
 
-    def turn_until(self, done: Any) -> None:
-        for _ in range(PATIENCE):
-            if done():
-                return
-            self.reactor.runUntilCurrent()
-            self.reactor.doIteration(0.01)
-        raise AssertionError("nothing came of it")
+    def turn_until(self, done: Callable[[], object]) -> None:
+        turn_until(self.reactor, done)
 
 
 def test_the_turn_is_that_of_the_twisted_it_was_written_for() -> None:

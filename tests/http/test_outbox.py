@@ -15,8 +15,7 @@ from alluxio_s3.http.event_loop import quicken
 from alluxio_s3.http.lines import Lines
 from alluxio_s3.http.outbox import FEWEST, MOST, MOST_BYTES, Outbox, outbox_of
 from alluxio_s3.http.transport import EagerEndpoint
-
-PATIENCE = 3000
+from tests.http.conftest import turn_until
 
 
 class Somebody:
@@ -176,12 +175,7 @@ class Office:
         self.turn_until(lambda: len(self.clients) == self.factory.made == count)
 
     def turn_until(self, done: Callable[[], object]) -> None:
-        for _ in range(PATIENCE):
-            if done():
-                return
-            self.reactor.runUntilCurrent()
-            self.reactor.doIteration(0.01)
-        raise AssertionError("nothing came of it")
+        turn_until(self.reactor, done)
 
     def ask(self, *texts: bytes) -> None:
         """Have all clients' requests there before the next turn, and take turns until each has been answered."""

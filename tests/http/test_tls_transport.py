@@ -27,6 +27,7 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import capturedLogs
 
 from alluxio_s3.http.certificates import CertificateFiles, Certificates
+from alluxio_s3.http.outbox import Outbox
 from alluxio_s3.http.tls_transport import UNIT_BYTES, TlsEndpoint, TlsServer
 from alluxio_s3.threads import Threads
 from tests.certificates import Authority
@@ -402,3 +403,14 @@ async def test_the_certificate_of_a_client(authority: Authority, tmp_path: Path)
         accepted.transport.loseConnection()
         await visiting
         await port.stopListening()
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_answer_that_waits_goes_before_the_end(ends: Ends) -> None:
+    """Where a connection ends while its answer waits for others, the answer goes first, and nothing waits then."""
+    outbox = Outbox()
+    outbox.is_open = True
+    outbox.send(ends.server, 4, ends.server.write, b"LAST")
+    ends.server.end_now()
+    assert ends.server.waits is None
+    assert await ends.client.until(b"LAST") == b"LAST"

@@ -13,6 +13,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory, Protocol
 
+from alluxio_s3.http.outbox import Outbox
 from alluxio_s3.http.transport import EagerEndpoint, EagerServer
 from tests.http.conftest import RawClient
 
@@ -190,3 +191,14 @@ async def test_a_port_listens_though_there_was_no_memory_once(monkeypatch: pytes
     assert len(tried) >= 2
     client.leave()
     await client.closed
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_answer_that_waits_goes_before_the_end(ends: Ends) -> None:
+    """Where a connection ends while its answer waits for others, the answer goes first, and nothing waits then."""
+    outbox = Outbox()
+    outbox.is_open = True
+    outbox.send(ends.server, 4, ends.server.write, b"LAST")
+    ends.server.end_now()
+    assert ends.server.waits is None
+    assert await ends.client.until(b"LAST") == b"LAST"
