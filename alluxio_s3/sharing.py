@@ -92,7 +92,7 @@ class Sharing(Alone):
         self._ownership = Ownership(members, partial(time.clock_gettime, time.CLOCK_BOOTTIME), grace)
         notices = Notices(members, self._ownership, self._peers, reactor)
         replicas = Replicas(members, settings.hot_replicas, reactor.seconds)
-        self._neighbours = Neighbours(members, self._ownership, self._peers, notices, replicas, sizes)
+        self._neighbours = Neighbours(members, self._ownership, self._peers, notices, replicas, sizes, reactor)
         mode = settings.redirect_policy if settings.redirect_enabled else "never"
         policy = RedirectPolicy(mode, settings.redirect_min_bytes)
         routing = Routing(members, policy, known_clients(), self._tokens, self._arrivals, reactor)

@@ -11,6 +11,9 @@ from contextlib import suppress
 from typing import Any
 
 from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from alluxio_s3.cluster.messages import name_of
@@ -41,7 +44,7 @@ from alluxio_s3.interfaces import (
     Member,
 )
 from alluxio_s3.s3.conditions import WriteCondition
-from alluxio_s3.storage import Attributes, Listing, Status
+from alluxio_s3.storage import Attributes, Listing, Status, StorageError
 
 # So many owners are asked before the store is.
 OWNERS_ASKED = 2
@@ -57,6 +60,7 @@ class Neighbours:
     notices: Notices
     replicas: Replicas
     sizes: Sizes
+    clock: IReactorTime
 
 
 @implementer(IUnderFileSystem, IIdentified, IOwned)
@@ -99,7 +103,12 @@ class ClusterStore:
 
     def size(self, path: str, owner: Member) -> int | None:
         """See ``IOwned``."""
-        return self.neighbours.sizes.find(self.base + path, owner.worker)
+        sizes = self.neighbours.sizes
+        found = sizes.find(self.base + path, owner.worker)
+        if found is not None and sizes.is_due(self.base + path, owner.worker):
+            # Whoever wants to know it now is answered first.
+            _ = deferLater(self.neighbours.clock, 0, lambda: Deferred.fromCoroutine(self._ask_ahead(path, owner)))
+        return found
 
     def owner(self, path: str) -> Member | None:
         """See ``IOwned``."""
@@ -149,6 +158,10 @@ class ClusterStore:
                 self._told(path, given.status, owner.worker)
                 return given
         return None
+
+    async def _ask_ahead(self, path: str, owner: Member) -> None:
+        with suppress(PeerFailed, StorageError):
+            self._told(path, await self.neighbours.peers.status(owner, self.base + path, self.name), owner.worker)
 
     def _told(self, path: str, status: Status, who: str) -> Status:
         self.neighbours.sizes.tell(self.base + path, status.size, who)

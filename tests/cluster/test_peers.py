@@ -450,6 +450,29 @@ async def test_a_size_counts_while_its_owner_is_there(cluster, lasting_sizes) ->
 
 
 @pytest_twisted.ensureDeferred
+async def test_whoever_wants_a_size_all_the_time_never_waits_for_it(cluster, monkeypatch) -> None:
+    """A worker that wants the size of an object of another again and again asks for it ahead, and always has it, until that one is gone."""
+    monkeypatch.setattr("alluxio_s3.cluster.sizes.MOMENT_SECONDS", 4.0)  # on a busy machine
+    monkeypatch.setattr("alluxio_s3.cluster.sizes._AHEAD", 0.001)
+    made = await cluster(freshness="immutable")
+    first, second, _ = made.workers
+    key, owner = made.key(2), first.members.find("worker-2")
+    await made.put(made.shared, key, b"data")
+    await first.store.status(key)
+    told, tell = [], first.sizes.tell
+    monkeypatch.setattr(first.sizes, "tell", lambda *words: (told.append(words), tell(*words)))
+
+    def told_again() -> bool:
+        assert first.store.size(key, owner) == 4
+        return told[2:] != []
+
+    await until(told_again, "answers to questions ahead")
+    assert set(told) == {(f"/b/{key}", 4, "worker-2")}
+    await second.die()
+    await until(lambda: first.store.size(key, owner) is None, "the look at a dead one")
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_size_is_forgotten_with_a_body_that_ends(cluster, lasting_sizes) -> None:
     """That a connection ends while it gives bytes, and no other one is kept, is a word of its owner being gone, too."""
     made = await cluster(freshness="immutable")

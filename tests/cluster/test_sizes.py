@@ -40,6 +40,32 @@ def test_what_the_store_tells_is_of_whoever_owns_it() -> None:
     assert sizes.find("/b/k", "worker-2") is None
 
 
+def test_a_busy_owner_is_asked_ahead() -> None:
+    """Before a size counts no more its owner is due to be asked, once in half that time; never where nobody wants it, or the store told."""
+    clock = Clock()
+    sizes = Sizes(clock.seconds)
+    assert not sizes.is_due("/b/k", "worker-2")
+    sizes.tell("/b/k", 7, "worker-2")
+    sizes.tell("/b/of-the-store", 7, STORE)
+    clock.advance(MOMENT_SECONDS / 2)
+    assert not sizes.is_due("/b/k", "worker-2")
+    clock.advance(MOMENT_SECONDS / 4)
+    assert [sizes.is_due("/b/k", "worker-2") for _ in range(3)] == [True, False, False]
+    assert not sizes.is_due("/b/k", "worker-3")
+    clock.advance(MOMENT_SECONDS / 4)
+    assert not sizes.is_due("/b/k", "worker-2")  # it has not answered yet
+    clock.advance(MOMENT_SECONDS / 4)
+    assert sizes.is_due("/b/k", "worker-2")
+    assert sizes.find("/b/k", "worker-2") is None  # nor has it now: it counts for nothing
+    sizes.tell("/b/k", 7, "worker-2")
+    assert not sizes.is_due("/b/k", "worker-2")
+    clock.advance(SIZE_SECONDS - 0.1)
+    sizes.tell("/b/other", 7, "worker-2")
+    assert sizes.is_due("/b/k", "worker-2")  # the size itself is old
+    sizes.forget()
+    assert not any(sizes.is_due(path, "worker-2") for path in ("/b/k", "/b/other", "/b/of-the-store"))
+
+
 def test_is_forgotten_and_bounded() -> None:
     """After ``forget`` nothing counts; of very many the oldest go first."""
     sizes = Sizes(Clock().seconds)

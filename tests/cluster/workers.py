@@ -43,7 +43,7 @@ class InnerWorker:
         self.peers = Peers(self.members, self.seals, reactor, lost=self.sizes.forget)
         notices = Notices(self.members, self.ownership, self.peers, reactor)
         replicas = Replicas(self.members, owners, reactor.seconds)
-        neighbours = Neighbours(self.members, self.ownership, self.peers, notices, replicas, self.sizes)
+        neighbours = Neighbours(self.members, self.ownership, self.peers, notices, replicas, self.sizes, reactor)
         self.pages = PageStore([Place(str(place), 1 << 24)], PAGE)
         self.cache = Cache(self.pages, threads, reactor)
         self.store = ClusterStore(CachedUnderFileSystem(shared, self.cache, policy), "/b/", neighbours)
