@@ -8,15 +8,16 @@ the store, pages that clients have read are given up unwritten. A client that le
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing
+from itertools import groupby
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from alluxio_s3.cache.flight import Budget, PageInFlight, Stage, hold_freed
-from alluxio_s3.cache.keeping import TOGETHER, Keeping
+from alluxio_s3.cache.keeping import TOGETHER, Keeping, Waiting
 from alluxio_s3.cache.keys import CachedObject
 from alluxio_s3.cache.source import Source
 from alluxio_s3.cache.store import PageStore
@@ -92,28 +93,29 @@ class Fills:
         thing = source.thing
         version = thing.version
         most = max(1, (LONG_RUN_BYTES if urgent and source.quick and not source.slow else RUN_BYTES) // self.store.page_bytes)
-        pages: list[PageInFlight] = []
-        for number in range(first, min(last, first + most - 1) + 1):
-            if (version, number) in self._flying or not self._claim(version, number, anyway=anyway and not pages):
-                break
-            page = self._flying[version, number] = PageInFlight(number, self.length(thing, number))
+        numbers = range(first, min(last, first + most - 1) + 1)
+        missing = next((at for at, number in enumerate(numbers) if (version, number) in self._flying), len(numbers))
+        pages = [PageInFlight(number, self.length(thing, number)) for number in self._claimed(version, numbers[:missing], anyway=anyway)]
+        for page in pages:
+            self._flying[version, page.number] = page
             page.wanted = 1
             page.sought = not urgent
-            pages.append(page)
         if pages:
             run = Run(self, source, pages, urgent=urgent)
             self._runs.add(run)
             run.start()
         return pages
 
-    def _claim(self, version: bytes, number: int, *, anyway: bool) -> bool:
-        """Whether this process is to fetch a page."""
-        claimed = self.store.claims.take(version, number)
-        if anyway or (claimed and not self.store.holds(version, number)):  # who had it before may have kept it meanwhile
-            return True
-        if claimed:
-            self.store.claims.give_back(version, number)
-        return False
+    def _claimed(self, version: bytes, numbers: range, *, anyway: bool) -> range:
+        """Those of these pages, from the first on, that this process is to fetch."""
+        count = self.store.claims.take(version, numbers)
+        if anyway and numbers and not count:
+            return range(numbers.start, self._claimed(version, numbers[1:], anyway=False).stop)
+        for at in range(int(anyway), count):
+            if self.store.holds(version, numbers[at]):  # who had it before may have kept it meanwhile
+                self.store.claims.give_back(version, numbers[at:count])
+                return numbers[:at]
+        return numbers[:count]
 
     def ended(self, run: Run) -> None:
         """A run is over."""
@@ -132,22 +134,23 @@ class Fills:
         self._idle.append(waiting)
         return waiting
 
-    def drop(self, version: bytes, page: PageInFlight, stage: Stage) -> None:
-        """The page is no more on its way."""
-        self._land(version, page)
-        page.become(stage)
+    def drop(self, version: bytes, pages: Sequence[PageInFlight], stage: Stage) -> None:
+        """The pages are no more on their way."""
+        self._land(version, pages)
+        for page in pages:
+            page.become(stage)
 
     def fail(self, version: bytes, pages: Sequence[PageInFlight], failure: Exception) -> None:
         """These pages will not come. Whoever tries again when told so finds none of them on its way."""
-        for page in pages:
-            self._land(version, page)
+        self._land(version, pages)
         for page in pages:
             page.become(Stage.FAILED, failure)
 
-    def _land(self, version: bytes, page: PageInFlight) -> None:
-        if self._flying.get((version, page.number)) is page:
-            del self._flying[version, page.number]
-            self.store.claims.give_back(version, page.number)
+    def _land(self, version: bytes, pages: Iterable[PageInFlight]) -> None:
+        landed = sorted(page.number for page in pages if self._flying.get((version, page.number)) is page)
+        for number in landed:
+            del self._flying[version, number]
+        self.store.claims.give_back(version, landed)
 
     def keep(self, thing: CachedObject, page: PageInFlight) -> None:
         """Give a page that is whole to the page store, and its memory back to the budget."""
@@ -186,19 +189,22 @@ class Fills:
     def _make_room(self, length: int) -> None:
         while self._pressed and not self.budget.has(length) and (given_up := self.keeping.give_up_one(self.readers)) is not None:
             thing, page = given_up
-            self.drop(thing.version, page, Stage.UNKEPT)
+            self.drop(thing.version, (page,), Stage.UNKEPT)
             self.budget.give_back(page.length)
 
-    def _settled(self, thing: CachedObject, page: PageInFlight, kept: bool) -> None:
-        if not kept:
+    def _settled(self, batch: Sequence[Waiting], kept: Sequence[bool]) -> None:
+        if not all(kept):
             self._refused_at = self.clock.seconds()
-        self.drop(thing.version, page, Stage.STORED if kept else Stage.UNKEPT)
-        if kept and page.wanted and not self.budget.crowded:
-            self._lingering[page] = None
-            return
-        if kept:
-            page.let_go()
-        self.budget.give_back(page.length)
+        for version, some in groupby(batch, lambda one: one[0].version):
+            self._land(version, [page for _, page in some])
+        for (_, page), one in zip(batch, kept, strict=True):
+            page.become(Stage.STORED if one else Stage.UNKEPT)
+            if one and page.wanted and not self.budget.crowded:
+                self._lingering[page] = None
+                continue
+            if one:
+                page.let_go()
+            self.budget.give_back(page.length)
 
     async def end(self, ufs: IUnderFileSystem) -> None:
         """End the runs that read ``ufs``."""
@@ -247,9 +253,9 @@ class Run:
             if self._watch is not None and self._watch.active():
                 self._watch.cancel()
             self._fills.budget.give_back(self._charged)
-            for page in self._pages[self._at :]:
-                self._source.figures.fills("dropped").add()
-                self._fills.drop(self._version, page, Stage.DROPPED)
+            left = self._pages[self._at :]
+            self._source.figures.fills("dropped").add(len(left))
+            self._fills.drop(self._version, left, Stage.DROPPED)
             self._fills.ended(self)
             await self._source.release()
 

@@ -29,7 +29,7 @@ Waiting: TypeAlias = tuple[CachedObject, PageInFlight]
 
 
 class Keeping:
-    """Gives pages to ``store``. ``settled`` is called for each, with whether it was kept. A thread takes ``together`` at once.
+    """Gives pages to ``store``, ``together`` at once in a thread. ``settled`` is called with those, and whether each was kept.
 
     ``kept`` and ``shed`` count pages: those that were kept, and those that were given up since the disk was slower than the store.
     """
@@ -41,7 +41,7 @@ class Keeping:
         store: PageStore,
         threads: Threads,
         clock: IReactorTime,
-        settled: Callable[[CachedObject, PageInFlight, bool], None],
+        settled: Callable[[Sequence[Waiting], Sequence[bool]], None],
         together: int = TOGETHER,
     ) -> None:
         self.kept = 0
@@ -108,6 +108,5 @@ class Keeping:
     def _written(self, batch: Sequence[Waiting], kept: Sequence[bool]) -> None:
         self._writers -= 1
         self._go_on()
-        for (thing, page), one in zip(batch, kept, strict=True):
-            self.kept += one
-            self._settled(thing, page, one)
+        self.kept += sum(kept)
+        self._settled(batch, kept)

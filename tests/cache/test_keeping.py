@@ -12,8 +12,8 @@ from twisted.internet.task import Clock
 
 from alluxio_s3.cache.fills import Fills
 from alluxio_s3.cache.flight import PageInFlight, Stage
-from alluxio_s3.cache.keeping import GATHERING_SECONDS, TOGETHER, Keeping
-from alluxio_s3.cache.keys import CachedObject, NewPage
+from alluxio_s3.cache.keeping import GATHERING_SECONDS, TOGETHER, Keeping, Waiting
+from alluxio_s3.cache.keys import NewPage
 from alluxio_s3.cache.store import PageStore, Place
 from alluxio_s3.threads import Threads
 from tests.cache.page_files import PAGE_BYTES, thing
@@ -43,10 +43,10 @@ class Kept:
         self._until = 0
         self._waiting: Deferred[None] = Deferred()
 
-    def settled(self, _: CachedObject, __: PageInFlight, kept: bool) -> None:
-        assert kept
-        self.settled_so_far += 1
-        if self.settled_so_far == self._until:
+    def settled(self, batch: Sequence[Waiting], kept: Sequence[bool]) -> None:
+        assert kept == [True] * len(batch)
+        before, self.settled_so_far = self.settled_so_far, self.settled_so_far + len(batch)
+        if before < self._until <= self.settled_so_far:
             self._waiting.callback(None)
 
     def add(self, numbers: range) -> None:
