@@ -159,6 +159,11 @@ bench-cache: $(VENV)/.dev ## Measure reads through the cache
 bench-cache-links: $(VENV)/.dev ## Measure first reads of a store behind links of 10, 5 and 2.5 Gbit/s (root)
 	$(PYTHON) -m benchmarks.cache_links $(ARGS)
 
+.PHONY: bench-cache-ceph
+bench-cache-ceph: $(VENV)/.dev ## Measure first reads of Ceph's S3, which is installed (root)
+	tests/ufs/servers/ceph.sh install
+	$(PYTHON) -m benchmarks.cache_ceph $(ARGS)
+
 .PHONY: test-cache-faults
 test-cache-faults: $(VENV)/.dev ## Make 100,000 reads through the cache of a store that misbehaves, while bits of the cache flip (some minutes)
 	$(PYTHON) -m benchmarks.cache_faults $(ARGS)

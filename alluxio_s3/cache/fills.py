@@ -95,15 +95,22 @@ class Fills:
         most = max(1, (LONG_RUN_BYTES if urgent and source.quick and not source.slow else RUN_BYTES) // self.store.page_bytes)
         numbers = range(first, min(last, first + most - 1) + 1)
         missing = next((at for at, number in enumerate(numbers) if (version, number) in self._flying), len(numbers))
-        pages = [PageInFlight(number, self.length(thing, number)) for number in self._claimed(version, numbers[:missing], anyway=anyway)]
-        for page in pages:
-            self._flying[version, page.number] = page
-            page.wanted = 1
-            page.sought = not urgent
-        if pages:
-            run = Run(self, source, pages, urgent=urgent)
-            self._runs.add(run)
-            run.start()
+        numbers = numbers[:missing]
+        pages = [PageInFlight(number, self.length(thing, number)) for number in numbers]
+        try:
+            del pages[len(self._claimed(version, numbers, anyway=anyway)) :]
+            for page in pages:
+                self._flying[version, page.number] = page
+                page.wanted = 1
+                page.sought = not urgent
+            if pages:
+                run = Run(self, source, pages, urgent=urgent)
+                self._runs.add(run)
+                run.start()
+        except MemoryError as problem:
+            self.fail(version, pages, problem)
+            self.store.claims.give_back(version, numbers)
+            raise
         return pages
 
     def _claimed(self, version: bytes, numbers: range, *, anyway: bool) -> range:

@@ -61,7 +61,7 @@ class Loading:
                 await _settled(page)
         finally:
             for page in pages:
-                page.wanted -= 1
+                self._fills.leave(page)
 
     async def _patiently(self, source: Source, number: int, last: int) -> list[PageInFlight]:
         """The run, unless the process that fetches its first page keeps that in good time."""

@@ -2,7 +2,7 @@
 
 That is so only while the owner has said something a moment ago, and there was no word since of anybody being gone. A size that is old does
 no harm: a client goes elsewhere, or is served, though the other would have been quicker. An owner to which clients are sent all the time is
-asked ahead, when half of that time is over, so that none of them waits for its word.
+asked ahead, when half of that time is over, so that they need not wait for its word.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 # A moment. Questions so far apart cost nothing, and by the first of them a worker that is cut off is found out.
 MOMENT_SECONDS = 0.5
-SIZE_SECONDS = 5.0
+SIZE_SECONDS = 60.0
 MOST_SIZES = 4096
 # The part of either after which there is a question ahead.
 _AHEAD = 0.5

@@ -14,6 +14,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from alluxio_s3.cluster.messages import name_of
@@ -45,6 +46,8 @@ from alluxio_s3.interfaces import (
 )
 from alluxio_s3.s3.conditions import WriteCondition
 from alluxio_s3.storage import Attributes, Listing, Status, StorageError
+
+_log = Logger()
 
 # So many owners are asked before the store is.
 OWNERS_ASKED = 2
@@ -105,9 +108,11 @@ class ClusterStore:
         """See ``IOwned``."""
         sizes = self.neighbours.sizes
         found = sizes.find(self.base + path, owner.worker)
-        if found is not None and sizes.is_due(self.base + path, owner.worker):
-            # Whoever wants to know it now is answered first.
-            _ = deferLater(self.neighbours.clock, 0, lambda: Deferred.fromCoroutine(self._ask_ahead(path, owner)))
+        # Where the store is asked at each read, the owner would have to ask it, too.
+        if self.relies and found is not None and sizes.is_due(self.base + path, owner.worker):
+            with suppress(MemoryError):  # whoever wants to know it now is answered first, and in any case
+                asking = deferLater(self.neighbours.clock, 0, lambda: Deferred.fromCoroutine(self._ask_ahead(path, owner)))
+                _ = asking.addErrback(lambda reason: _log.failure("An owner could not be asked ahead", reason))
         return found
 
     def owner(self, path: str) -> Member | None:

@@ -85,18 +85,20 @@ def test_two_processes_claim_what_the_other_has_not(tmp_path: Path) -> None:
         def compare(steps: list[tuple[bool, bytes, range | list[int]]]) -> None:
             mine = Claims(str(tmp_path / "claims"))
             held: dict[bool, set[tuple[bytes, int]]] = {True: set(), False: set()}
-            for is_mine, version, numbers in steps:
-                who: Claims | Neighbour = mine if is_mine else other
-                if isinstance(numbers, list):
-                    who.give_back(version, numbers)
-                    held[is_mine] -= {(version, number) for number in numbers}
-                    continue
-                expected = next((at for at, number in enumerate(numbers) if (version, number) in held[not is_mine]), len(numbers))
-                assert who.take(version, numbers) == expected
-                held[is_mine] |= {(version, number) for number in numbers[:expected]}
-            mine.close()
-            for version in (ONE, OTHER):
-                other.give_back(version, list(range(PAGES)))
+            try:
+                for is_mine, version, numbers in steps:
+                    who: Claims | Neighbour = mine if is_mine else other
+                    if isinstance(numbers, list):
+                        who.give_back(version, numbers)
+                        held[is_mine] -= {(version, number) for number in numbers}
+                        continue
+                    expected = next((at for at, number in enumerate(numbers) if (version, number) in held[not is_mine]), len(numbers))
+                    assert who.take(version, numbers) == expected
+                    held[is_mine] |= {(version, number) for number in numbers[:expected]}
+            finally:
+                mine.close()
+                for version in (ONE, OTHER):
+                    other.give_back(version, list(range(PAGES)))
 
         compare()
 

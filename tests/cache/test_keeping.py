@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from alluxio_s3.cache.fills import Fills
+from alluxio_s3.cache.fills import Fills, Run
 from alluxio_s3.cache.flight import PageInFlight, Stage
 from alluxio_s3.cache.keeping import GATHERING_SECONDS, TOGETHER, Keeping, Waiting
 from alluxio_s3.cache.keys import NewPage
+from alluxio_s3.cache.source import Source
 from alluxio_s3.cache.store import PageStore, Place
+from alluxio_s3.interfaces import IUnderFileSystem
 from alluxio_s3.threads import Threads
 from tests.cache.page_files import PAGE_BYTES, thing
 
@@ -122,4 +125,28 @@ async def test_a_page_waits_for_no_others_where_the_memory_is_for_few(tmp_path: 
     fills.keep(thing("a"), page)
     await page.more()
     assert page.stage is Stage.STORED
+    store.close()
+
+
+@pytest.mark.parametrize("what", ["PageInFlight", "Run"])
+def test_without_memory_for_a_run_its_pages_are_anybodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """Where there is no memory for a page, or for a run, none of its pages is on its way, and none stays claimed."""
+    store = PageStore([Place(str(tmp_path / "pages"), 1 << 30)], PAGE_BYTES)
+    claimed: set[int] = set()
+    monkeypatch.setattr(store.claims, "take", lambda _, numbers: [claimed.update(numbers), len(numbers)][1])
+    monkeypatch.setattr(store.claims, "give_back", lambda _, numbers: claimed.difference_update(numbers))
+    fills = Fills(store, cast("Threads", None), Clock())
+    left = iter(range(3))
+
+    def scarce(*_: object, **__: object) -> None:
+        if what == "Run" or next(left, None) is None:
+            raise MemoryError
+
+    with monkeypatch.context() as changed:
+        made = PageInFlight.__init__ if what == "PageInFlight" else Run.__init__
+        changed.setattr(f"alluxio_s3.cache.fills.{what}.__init__", lambda *given, **named: (scarce(), made(*given, **named))[1])  # type: ignore[arg-type]
+        with pytest.raises(MemoryError):
+            fills.begin(Source(cast("IUnderFileSystem", None), thing("a", pages=8), cast("Any", None)), 0, 7)
+    assert fills.flying == 0
+    assert claimed == set()
     store.close()

@@ -21,7 +21,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.interfaces import IHostnameResolver
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -470,6 +470,24 @@ async def test_whoever_wants_a_size_all_the_time_never_waits_for_it(cluster, mon
     assert set(told) == {(f"/b/{key}", 4, "worker-2")}
     await second.die()
     await until(lambda: first.store.size(key, owner) is None, "the look at a dead one")
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_owner_that_would_ask_the_store_is_not_asked_ahead(cluster, monkeypatch) -> None:
+    """With freshness ``strong`` a size that came with bytes is good for its time, and brings no questions of its own."""
+    monkeypatch.setattr("alluxio_s3.cluster.sizes._AHEAD", -1.0)  # it is always time to ask
+    made = await cluster(freshness="strong")
+    first = made.workers[0]
+    key, owner = made.key(2), first.members.find("worker-2")
+    await made.put(made.shared, key, b"data")
+    assert await read(await first.store.open(key)) == b"data"
+    assert first.sizes.is_due(f"/b/{key}", owner.worker)
+    asked: list[str] = []
+    monkeypatch.setattr(first.peers, "status", lambda member, path, store: asked.append(path))
+    assert [first.store.size(key, owner) for _ in range(3)] == [4, 4, 4]
+    await deferLater(reactor, 0)
+    await deferLater(reactor, 0)
+    assert asked == []
 
 
 @pytest_twisted.ensureDeferred
