@@ -120,9 +120,9 @@ def compare(
     return found
 
 
-def once(server: Server, path: str, size: int) -> Sample:
-    """One read of an object."""
-    connection = Connection(server, head(server, "GET", path), size)
+def once(server: Server, path: str, size: int, request: bytes = b"") -> Sample:
+    """One read of an object, by ``request`` if that has to be another than ``head`` makes."""
+    connection = Connection(server, request or head(server, "GET", path), size)
     before = server.processor_seconds()
     connection.ask()
     while connection.read():

@@ -25,14 +25,15 @@ GOAL = 0.85
 PAUSE_SECONDS = 0.5
 
 
-def fill(ceph: Ceph, rounds: int, size: int) -> tuple[str, list[str]]:
-    """A bucket with an object for each round, which everybody may read; and their names."""
+def fill(ceph: Ceph, rounds: int, size: int) -> tuple[str, list[str], list[bytes]]:
+    """A bucket with an object for each round; their names, and requests for them that Ceph takes."""
     bucket, client = ceph.make_bucket(), ceph.client()
     names = [f"cold{number}" for number in range(rounds)]
     for name in names:
-        client.put_object(Bucket=bucket, Key=name, Body=os.urandom(size), ACL="public-read")
+        client.put_object(Bucket=bucket, Key=name, Body=os.urandom(size))
+    urls = [urlsplit(client.generate_presigned_url("get_object", {"Bucket": bucket, "Key": name})) for name in names]
     client.close()
-    return bucket, names
+    return bucket, names, [f"GET {url.path}?{url.query} HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n".encode() for url in urls]
 
 
 def _properties(scratch: Path, ceph: Ceph, bucket: str) -> dict[str, object]:
@@ -70,12 +71,12 @@ def first_reads(given: argparse.Namespace) -> Ratio:
         for name in ("ceph", "near", "local"):
             (scratch / name).mkdir()
         with Ceph(scratch / "ceph") as ceph:
-            bucket, names = fill(ceph, given.rounds + 1, given.size)
+            bucket, names, requests = fill(ceph, given.rounds + 1, given.size)
             itself = Server("ceph", _gateway(), urlsplit(ceph.endpoint).port or 0)
             with daemon(scratch / "near", scratch / "local", _properties(scratch, ceph, bucket)) as near:
-                for number, name in enumerate(names):
-                    once(itself, f"/{bucket}/{name}", given.size)
-                    direct = once(itself, f"/{bucket}/{name}", given.size)
+                for number, (name, request) in enumerate(zip(names, requests, strict=True)):
+                    once(itself, "", given.size, request)
+                    direct = once(itself, "", given.size, request)
                     touch(scratch, given.size + (64 << 20))
                     cached = once(near, f"/kept/{name}", given.size)
                     time.sleep(PAUSE_SECONDS)

@@ -3,7 +3,7 @@
 Three workers that know each other by an etcd, with a page cache each before one S3 store; one client, on one connection to each, reads
 objects that are in the cache of the worker that owns them: from that worker (direct), through another one that fetches it (proxied), and
 through another one that sends the client to the owner (redirected), where it has a connection or makes one. The ways take turns in each
-round.
+round. With ``--gigabits`` the client is behind a link to all of them (root).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from benchmarks.http import network
-from benchmarks.members import FOLLOWER, Connection, Worker, fill, wait_until, workers
+from benchmarks.members import FOLLOWER, HOST, Connection, Worker, fill, wait_until, workers
 from tests.ufs.servers.moto import MotoServer
 
 SIZES = {"4 KiB": 4 << 10, "1 MiB": 1 << 20, "64 MiB": 64 << 20}
@@ -42,6 +42,7 @@ class Read:
     size: int
     owner: Connection
     other: Connection
+    connect: Callable[[int], Connection]
 
     def direct(self) -> None:
         """From its owner."""
@@ -58,7 +59,7 @@ class Read:
     def redirected_anew(self) -> None:
         """Where the other says, on a connection of its own."""
         target = self._sent()
-        fresh = Connection(self.owner.port)
+        fresh = self.connect(self.owner.port)
         try:
             self._whole(fresh.get(target))
         finally:
@@ -100,14 +101,14 @@ def key(size: int, number: int) -> str:
     return f"{size}/{number}"
 
 
-def reads(connections: list[Connection], mount: str, size: int) -> list[Read]:
-    """Each object of that size, warm in the cache of its owner."""
+def reads(connections: list[Connection], mount: str, size: int, connect: Callable[[int], Connection] = Connection) -> list[Read]:
+    """Each object of that size, warm in the cache of its owner. ``connect`` makes connections to workers, by port."""
     found = []
     for number in range(OBJECTS):
         target = f"/{mount}/{key(size, number)}"
         owner = next(one for one in connections if "detail=proxy" not in one.get(target)[1]["cache-status"])
         other = next(one for one in connections if one is not owner)
-        found.append(Read(target, size, owner, other))
+        found.append(Read(target, size, owner, other, connect))
     for read in found:
         # An owner answers from memory some seconds after it has come, and keeps pages some time after they were read.
         asked = "stale" if mount == "strong" else ""
@@ -159,25 +160,40 @@ def main() -> None:
     parser.add_argument("--freshness", choices=FRESHNESS, action="append", help="only mounts of this kind; may be given again")
     parser.add_argument("--size", choices=SIZES, action="append", help="only objects of this size; may be given again")
     parser.add_argument("--directory", type=Path, default=Path("/var/tmp"), help="where the caches are made")
+    parser.add_argument("--gigabits", type=float, help="of a link between the client and all workers; without, they are on one machine")
     options = parser.parse_args()
     status = network.run_inside("benchmarks.cluster")
     if status is not None:
         sys.exit(status)
+    if options.gigabits is None:
+        measure(options, HOST, Connection)
+        return
+    with network.behind_a_link(options.gigabits) as inside:
+
+        def connect(port: int) -> Connection:
+            with network.over_there(inside):
+                return Connection(port, network.NEAR)
+
+        measure(options, network.NEAR, connect)
+
+
+def measure(options: argparse.Namespace, host: str, connect: Callable[[int], Connection]) -> None:
+    """Measure and print, of workers at ``host``, to which ``connect`` makes connections."""
     mounts = {name: FRESHNESS[name] for name in options.freshness or FRESHNESS}
     sizes = {title: SIZES[title] for title in options.size or SIZES}
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as place, MotoServer() as store:
         bucket = store.make_bucket()
         fill(store, bucket, {key(size, number): size for size in sizes.values() for number in range(OBJECTS)})
-        with workers(Path(place), mounts, bucket, store) as those:
+        with workers(Path(place), mounts, bucket, store, host) as those:
             print(f"Load average at the start: {os.getloadavg()[0]:.1f}")
-            connections = [Connection(one.port) for one in those]
+            connections = [connect(one.port) for one in those]
             for mount in mounts:
                 listing = f"/{mount}?list-type=2&max-keys=1"
                 wait_until(mount, lambda listing=listing: all(one.get(listing)[0] == 200 for one in connections))
                 print(f"\n| {mount}, one connection | | of direct | processors, all workers | of direct |")
                 print("| --- | ---: | ---: | ---: | ---: |", flush=True)
                 for title, size in sizes.items():
-                    seen = rounds_of(reads(connections, mount, size), those, options.rounds, options.seconds)
+                    seen = rounds_of(reads(connections, mount, size, connect), those, options.rounds, options.seconds)
                     print("\n".join(rows(title, size, seen)), flush=True)
 
 

@@ -26,10 +26,11 @@ OVERRIDE = "x-alluxio-redirect"
 
 @frozen
 class Worker:
-    """A worker: the port of S3, and the id of its process."""
+    """A worker: the port of S3, the id of its process, and where it is."""
 
     port: int
     pid: int
+    host: str = HOST
 
     def cpu_seconds(self) -> float:
         """What it has taken of processors so far, in all its threads."""
@@ -47,11 +48,12 @@ class Connection:
     """A connection to a worker, and the little of HTTP that reads need."""
 
     port: int
+    host: str = HOST
     _socket: socket.socket = field(init=False)
     _buffer: bytearray = field(factory=lambda: bytearray(1 << 20))
 
     def __attrs_post_init__(self) -> None:
-        self._socket = socket.create_connection((HOST, self.port), timeout=120)
+        self._socket = socket.create_connection((self.host, self.port), timeout=120)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def close(self) -> None:
@@ -62,7 +64,7 @@ class Connection:
         """Status, headers and how many bytes came; the bytes themselves go where they came from."""
         # On a busy machine one that follows may be taken for one that stops: it says itself that it does not.
         said = f"{OVERRIDE}: true\r\n" if agent == FOLLOWER else ""
-        self._socket.sendall(f"GET {target} HTTP/1.1\r\nHost: {HOST}:{self.port}\r\nUser-Agent: {agent}\r\n{said}\r\n".encode())
+        self._socket.sendall(f"GET {target} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\nUser-Agent: {agent}\r\n{said}\r\n".encode())
         got = bytearray()
         while b"\r\n\r\n" not in got:
             piece = self._socket.recv(65536)
@@ -89,8 +91,8 @@ class Connection:
 
 
 @contextmanager
-def workers(scratch: Path, mounts: dict[str, dict[str, str]], bucket: str, store: MotoServer) -> Iterator[list[Worker]]:
-    """Three of them, with ``bucket`` of ``store`` under each name of ``mounts``, each with its own options."""
+def workers(scratch: Path, mounts: dict[str, dict[str, str]], bucket: str, store: MotoServer, host: str = HOST) -> Iterator[list[Worker]]:
+    """Three of them at ``host``, with ``bucket`` of ``store`` under each name of ``mounts``, each with its own options."""
     with ExitStack() as stack:
         etcd = stack.enter_context(EtcdNode(scratch / "etcd"))
         found = []
@@ -101,8 +103,8 @@ def workers(scratch: Path, mounts: dict[str, dict[str, str]], bucket: str, store
             daemon.start(
                 {
                     "alluxio.worker.s3.api.enabled": True,
-                    "alluxio.worker.s3.bind.host": HOST,
-                    "alluxio.worker.hostname": HOST,
+                    "alluxio.worker.s3.bind.host": host,
+                    "alluxio.worker.hostname": host,
                     "alluxio.worker.rest.port": s3,
                     "alluxio.worker.s3.peer.port": peer,
                     "alluxio.worker.s3.connection.keep.alive.enabled": True,
@@ -115,7 +117,7 @@ def workers(scratch: Path, mounts: dict[str, dict[str, str]], bucket: str, store
                     "alluxio.worker.s3.redirect.min.size": "1KB",
                 }
             )
-            found.append(Worker(s3, daemon.pid))
+            found.append(Worker(s3, daemon.pid, host))
         for name, options in mounts.items():
             _mount(scratch / "worker0" / "alluxio-site.properties", name, options, bucket, store)
         yield found

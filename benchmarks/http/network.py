@@ -6,16 +6,19 @@ of what the kernel can do, and the figures compare pacing.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 _INSIDE = "ALLUXIO_S3_BENCH_NAMESPACE"
 _CONGESTION = Path("/proc/sys/net/ipv4/tcp_congestion_control")
+# In <sched.h>: it is a network that is entered.
+_CLONE_NEWNET = 0x40000000
 _SETTING = "net.ipv4.tcp_congestion_control"
 # The ends of a link, from the block that is for benchmarks (RFC 2544).
 NEAR, FAR = "198.18.0.1", "198.18.0.2"
@@ -53,7 +56,7 @@ def run_inside(module: str) -> int | None:
 
 @contextmanager
 def behind_a_link(gigabits: float) -> Iterator[list[str]]:
-    """The words that have a command run in a namespace which is ``FAR`` from here, over a link that brings so many Gbit/s from there.
+    """The words that have a command run in a namespace which is ``FAR`` from here, over a link that brings so many Gbit/s either way.
 
     For inside ``run_inside``.
     """
@@ -71,9 +74,28 @@ def behind_a_link(gigabits: float) -> Iterator[list[str]]:
             [ip, "-n", name, "link", "set", "far", "up"],
             [ip, "-n", name, "link", "set", "lo", "up"],
             [*inside, "tc", "qdisc", "add", "dev", "far", "root", *rate],
+            ["tc", "qdisc", "add", "dev", "near", "root", *rate],
             [*inside, "sysctl", "-q", "-w", f"{_SETTING}=reno"],
         ):
             subprocess.run(command, check=True)
         yield inside
     finally:
         subprocess.run([ip, "netns", "del", name], check=True)
+
+
+@contextmanager
+def over_there(inside: Sequence[str]) -> Iterator[None]:
+    """Have this thread be where the words of ``behind_a_link`` lead: what sockets it makes are there, and stay there."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with Path("/proc/thread-self/ns/net").open("rb") as here, Path("/run/netns", inside[-1]).open("rb") as there:
+        _enter(libc, there.fileno())
+        try:
+            yield
+        finally:
+            _enter(libc, here.fileno())
+
+
+def _enter(libc: ctypes.CDLL, namespace: int) -> None:
+    if libc.setns(namespace, _CLONE_NEWNET):
+        problem = ctypes.get_errno()
+        raise OSError(problem, os.strerror(problem))
