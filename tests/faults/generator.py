@@ -64,7 +64,8 @@ class Options:
     *endpoints*: of the daemon, or of several that show the same buckets: each request goes to one of them at random. *writers*, if
     given, takes the writes, and *endpoints* the reads. *buckets* are there already. *seconds* 0: until it is told to end. *rate*: requests
     a second at most, 0: as many as go. *keys*: how many of its own in each bucket. *largest*: bytes of a body. *mix*, *sizes*: MIX, SIZES.
-    *agent*: the program that it says it is, if any.
+    *agent*: the program that it says it is, if any. *late*: a write whose client has given up may still come after the next, as where
+    networks are cut and made whole again; copies are then of bytes that are named by their ETag, with metadata of their own.
     """
 
     endpoints: Sequence[str]
@@ -81,12 +82,22 @@ class Options:
     timeout: float = 30.0
     user: str = "tester"
     agent: str = ""
+    late: bool = False
     mix: Mapping[str, int] = field(factory=lambda: MIX)
     sizes: Mapping[str, float] = field(factory=lambda: SIZES)
 
     def encode(self) -> str:
         """As an argument."""
         return json.dumps(attrs.asdict(self))
+
+
+@frozen
+class Held:
+    """What a key holds for certain: what its metadata *shown*, what bytes, and the ETag that the daemon told."""
+
+    shown: str
+    content: tuple[str, str, int]
+    etag: str | None
 
 
 class Generator:
@@ -101,8 +112,8 @@ class Generator:
             for endpoint in {*options.endpoints, *options.writers}
         }
         self._serial = 0
-        # Of its own keys: what they hold for certain, as (shown, content); None: nothing; not there: that is not certain.
-        self._held: dict[tuple[str, str], tuple[str, tuple[str, str, int]] | None] = {}
+        # Of its own keys; None: nothing; not there: that is not certain.
+        self._held: dict[tuple[str, str], Held | None] = {}
         self._todo = list(options.mix)
         self._weights = [options.mix[one] for one in self._todo]
 
@@ -156,7 +167,7 @@ class Generator:
         self.ledger.end(call, reply.outcome, status=reply.status, code=reply.code if reply.status >= 300 else "", **fields)
         return reply.outcome
 
-    def _remember(self, bucket: str, key: str, outcome: str, now: tuple[str, tuple[str, str, int]] | None) -> None:
+    def _remember(self, bucket: str, key: str, outcome: str, now: Held | None) -> None:
         if outcome == OK:
             self._held[bucket, key] = now
         elif outcome == MAYBE:
@@ -175,7 +186,8 @@ class Generator:
             sent["If-None-Match"] = "*"
         call = self.ledger.begin(op="put", bucket=bucket, key=key, shown=version, content=content, tags=tags, bad=bad)
         reply = self._writer().ask("PUT", f"{bucket}/{key}", None, sent, data)
-        self._remember(bucket, key, self._record(call, reply, etag=reply.headers.get("etag")), (version, content))
+        etag = reply.headers.get("etag")
+        self._remember(bucket, key, self._record(call, reply, etag=etag), Held(version, content, etag))
 
     def _hot(self) -> None:
         if self.options.hot:
@@ -195,15 +207,17 @@ class Generator:
         held = self._held[bucket, source]
         if key == source or held is None:
             return
-        shown, content = held
+        shown, content = held.shown, held.content
         sent = {"x-amz-copy-source": f"/{bucket}/{source}", "x-amz-tagging-directive": "REPLACE", "x-amz-tagging": f"t={version}"}
-        if self.random.random() < 0.5:
+        if self.random.random() < 0.5 or self.options.late:
             shown = version
             sent |= {"x-amz-metadata-directive": "REPLACE", **metadata(version, content)}
+        if self.options.late and held.etag:
+            sent["x-amz-copy-source-if-match"] = held.etag
         call = self.ledger.begin(op="copy", bucket=bucket, key=key, shown=shown, content=content, tags=version)
         reply = self._writer().ask("PUT", f"{bucket}/{key}", None, sent)
         etag = next(iter(reply.texts("ETag")), None)
-        self._remember(bucket, key, self._record(call, reply, etag=etag), (shown, content))
+        self._remember(bucket, key, self._record(call, reply, etag=etag), Held(shown, content, etag))
 
     def _upload(self) -> None:
         bucket, key, version = self._bucket(), self._own(), self._version()
@@ -232,7 +246,7 @@ class Generator:
         reply = writer.ask("POST", f"{bucket}/{key}", {"uploadId": upload}, None, xml.encode())
         etag = next(iter(reply.texts("ETag")), None)
         outcome = self._record(call, reply, etag=etag)
-        self._remember(bucket, key, outcome, (version, content))
+        self._remember(bucket, key, outcome, Held(version, content, etag))
         if outcome == OK and self.random.random() < 0.3:
             call = self.ledger.begin(op="again", bucket=bucket, key=key, upload=upload, etag=etag)
             reply = self._writer().ask("POST", f"{bucket}/{key}", {"uploadId": upload}, None, xml.encode())

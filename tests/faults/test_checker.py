@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -48,13 +49,13 @@ class Front(ThreadingHTTPServer):
                 if not self.raw_requestline or not self.parse_request():
                     self.close_connection = True
                     return
-                data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                request = (self.command, self.path, self.rfile.read(int(self.headers.get("Content-Length") or 0)), dict(self.headers))
 
                 def ask() -> Answer:
                     connection = http.client.HTTPConnection(urlsplit(upstream).netloc, timeout=30)
                     connection.connect()
                     connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    connection.request(self.command, self.path, data, dict(self.headers))
+                    connection.request(*request)
                     answer = connection.getresponse()
                     told = (answer.status, dict(answer.getheaders()), answer.read())
                     connection.close()
@@ -97,11 +98,12 @@ def in_memory() -> Iterator[Path]:
         yield Path(directory)
 
 
-def verdict_on(daemon: Daemon, ledgers: Path, lie: Lie, steps: int = 100) -> Verdict:
-    """What the checker says of the daemon behind a front."""
+def verdict_on(daemon: Daemon, ledgers: Path, lie: Lie, steps: int = 100, **more: Any) -> Verdict:
+    """What the checker says of the daemon behind a front. *more*: of the options."""
     upstream = re.findall(r"Serving S3 at (\S+)", daemon.log)[0]
     front = Front(upstream, lie)
-    options = Options([front.endpoint], str(ledgers), seed=5, buckets=(f"bucket-{next(_numbers)}",), keys=6, largest=1 << 20)
+    settled = {"seed": 5, "buckets": (f"bucket-{next(_numbers)}",), "keys": 6, "largest": 1 << 20}
+    options = Options([front.endpoint], str(ledgers), **(settled | more))
     make_bucket(upstream, options.buckets[0])
     ledger = Ledger(ledgers, "g0")
     generator = Generator(options, ledger)
@@ -226,6 +228,29 @@ def test_the_truth_is_believed(daemon: Daemon, in_memory: Path) -> None:
     verdict = verdict_on(daemon, in_memory / "lossy", lossy)
     assert verdict.clean, verdict.told()
     assert verdict.counts["MAYBE"] > 3
+
+
+def test_writes_that_come_late_are_no_lies(daemon: Daemon, in_memory: Path) -> None:
+    """A write that was given up and comes after the next one, as over a network that was cut, is not held against the daemon."""
+    given_up: dict[str, Ask] = {}
+    writes = itertools.count(1)
+    came = []
+
+    def tardy(method: str, target: str, ask: Ask) -> Answer:
+        if method != "PUT" or not is_object(target):
+            return ask()
+        if target in given_up:
+            answer = ask()
+            came.append(given_up.pop(target)())
+            return answer
+        if next(writes) % 3:
+            return ask()
+        given_up[target] = ask
+        return 500, {}, b""
+
+    verdict = verdict_on(daemon, in_memory, tardy, 300, late=True, keys=3, mix={"put": 4, "copy": 4, "read": 2})
+    assert verdict.clean, verdict.told()
+    assert len(came) > 5
 
 
 def test_garbage_is_seen(daemon: Daemon, tmp_path: Path) -> None:

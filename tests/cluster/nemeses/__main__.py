@@ -143,6 +143,7 @@ class Trial:
             hot=2,
             largest=2 << 20,
             timeout=self.timeout,
+            late=True,
             mix=READ_MOST,
         )
 
