@@ -228,7 +228,7 @@ class Generator:
         if reply.status != 200 or not upload:
             return
         cuts = [0, length] if length < 5 << 20 else [0, 5 << 20, length]
-        etags = []
+        etags, begun = [], time.monotonic_ns()
         for number, (start, end) in enumerate(itertools.pairwise(cuts), 1):
             data = piece(*content, start, end)
             reply = writer.ask("PUT", f"{bucket}/{key}", {"partNumber": str(number), "uploadId": upload}, None, data)
@@ -242,7 +242,7 @@ class Generator:
         parts = "".join(f"<Part><PartNumber>{n}</PartNumber><ETag>{escape(etag)}</ETag></Part>" for n, etag in enumerate(etags, 1))
         xml = f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>"
         fields = {"bucket": bucket, "key": key, "shown": version, "content": content, "tags": version, "upload": upload, "xml": xml}
-        call = self.ledger.begin(op="complete", **fields)
+        call = self.ledger.begin(op="complete", staged=(begun, time.monotonic_ns()), **fields)
         reply = writer.ask("POST", f"{bucket}/{key}", {"uploadId": upload}, None, xml.encode())
         etag = next(iter(reply.texts("ETag")), None)
         outcome = self._record(call, reply, etag=etag)

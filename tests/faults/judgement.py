@@ -24,7 +24,7 @@ from typing import Any
 
 from attrs import define, field
 
-from tests.faults.ledger import MAYBE, NO, OK, Fields, calls
+from tests.faults.ledger import MAYBE, NO, OK, Fields, calls, may_be_lost
 from tests.faults.reading import RIGHT, TORN, WRONG
 
 PROPERTIES = "LTWRFG"
@@ -211,7 +211,7 @@ class _Court:
         for event in self._events:
             if event.get("bucket") not in (None, call["bucket"]) or start > event["over"]:
                 continue
-            if event["event"] == "cut" and outcome == OK and _is_lost(event, end):
+            if outcome == OK and may_be_lost(event, call["bucket"], start, end):
                 outcome, known, done = MAYBE, math.inf, event["over"]
             elif outcome == MAYBE:
                 done = min(done, event["over"])
@@ -318,11 +318,6 @@ class _Court:
     def _again(self, call: Fields) -> None:
         if call["outcome"] == NO or (call["outcome"] == OK and call["etag"] and call.get("told") != call["etag"]):
             self._verdict.add("L", f"{_name(call)}: a completion, repeated, is answered {call.get('status')} {call.get('told')}")
-
-
-def _is_lost(event: Fields, end: float | None) -> bool:
-    grace = event.get("grace", 0)
-    return end is not None and (grace is None or end > event["at"] - grace * 1e9)
 
 
 def _name(call: Mapping[str, Any]) -> str:

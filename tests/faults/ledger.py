@@ -71,6 +71,14 @@ def lines(directory: Path) -> Iterator[Fields]:
                 continue
 
 
+def may_be_lost(event: Fields, bucket: str, start: float, end: float | None) -> bool:
+    """Whether a power cut may have taken what *bucket* answered at *end* to who had asked at *start*."""
+    if event["event"] != "cut" or event.get("bucket") not in (None, bucket) or end is None or start > event["over"]:
+        return False
+    grace = event.get("grace", 0)
+    return grace is None or end > event["at"] - grace * 1e9
+
+
 def calls(directory: Path) -> tuple[list[Fields], list[Fields]]:
     """The calls in the ledgers of *directory*, each with `start`, `end` (None: it has no second line) and `outcome`; and the events."""
     begun: dict[str, Fields] = {}

@@ -22,7 +22,7 @@ from attrs import evolve
 
 from tests.faults.exchange import Exchange
 from tests.faults.generator import Options
-from tests.faults.ledger import MAYBE, NO, OK, SUFFIX, Ledger, calls
+from tests.faults.ledger import MAYBE, NO, OK, SUFFIX, Ledger, calls, may_be_lost
 from tests.faults.reading import listing, looked_at, tag_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -111,20 +111,23 @@ class Load:
         return sum(count for _, count in self._counted.values())
 
     def settle(self, buckets: Container[str] | None = None) -> None:
-        """Ask once more for each completion, in *buckets*, that is in doubt: the upload is still there, or has become the object."""
-        done, _ = calls(Path(self.options.ledgers))
+        """Ask once more for each completion, in *buckets*, that is in doubt: the upload is still there, or has become the object.
+
+        Unless a power cut may have taken a part of it, it has to be answered.
+        """
+        done, events = calls(Path(self.options.ledgers))
         decided = {call["upload"] for call in done if call["op"] == "complete" and call["outcome"] != MAYBE}
         exchange = Exchange((self.options.writers or self.options.endpoints)[0], self.options.user, self.options.timeout)
         for call in done:
             if call["op"] != "complete" or call["upload"] in decided or (buckets is not None and call["bucket"] not in buckets):
                 continue
             decided.add(call["upload"])
-            fields = {name: call[name] for name in ("bucket", "key", "shown", "content", "tags", "upload", "xml")}
+            fields = {name: call[name] for name in ("bucket", "key", "shown", "content", "tags", "upload", "xml", "staged")}
             again = self._ledger.begin(op="complete", **fields)
             reply = exchange.ask("POST", f"{call['bucket']}/{call['key']}", {"uploadId": call["upload"]}, None, call["xml"].encode())
             etag = next(iter(reply.texts("ETag")), None)
             self._ledger.end(again, reply.outcome, status=reply.status, code=reply.code, etag=etag)
-            if reply.outcome == NO:
+            if reply.outcome == NO and not any(may_be_lost(event, call["bucket"], *call["staged"]) for event in events):
                 stuck = self._ledger.begin(op="again", bucket=call["bucket"], key=call["key"], upload=call["upload"], etag=None)
                 self._ledger.end(stuck, NO, status=reply.status, told=reply.code)
         exchange.close()

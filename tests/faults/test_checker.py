@@ -188,6 +188,7 @@ def of_other_metadata(answer: Answer) -> Answer:
 
 
 FORBIDDEN = (403, {}, b"<Error><Code>AccessDenied</Code></Error>")
+INVALID_PART = (400, {}, b"<Error><Code>InvalidPart</Code></Error>")
 MISSING = (404, {}, b"<Error><Code>NoSuchKey</Code></Error>")
 LIES = {
     "a write that was not done": ("L", unasked("PUT", (200, {"ETag": '"' + hashlib.md5(b"").hexdigest() + '"'}, b""))),
@@ -251,6 +252,20 @@ def test_writes_that_come_late_are_no_lies(daemon: Daemon, in_memory: Path) -> N
     verdict = verdict_on(daemon, in_memory, tardy, 300, late=True, keys=3, mix={"put": 4, "copy": 4, "read": 2})
     assert verdict.clean, verdict.told()
     assert len(came) > 5
+
+
+@pytest.mark.parametrize(("staged", "letters"), [((10, 90), ["L"]), ((10, 150), []), ((120, 220), []), ((210, 220), ["L"])])
+def test_a_part_that_a_power_cut_took(daemon: Daemon, in_memory: Path, staged: tuple[int, int], letters: list[str]) -> None:
+    """A completion that is asked again has to be answered, unless its parts had been asked for before the power was back."""
+    front = Front(re.findall(r"Serving S3 at (\S+)", daemon.log)[0], lambda method, target, ask: INVALID_PART)
+    options = Options([front.endpoint], str(in_memory), seed=5, buckets=("b",))
+    ledger, load = Ledger(in_memory, "g0"), Load(options, 0)
+    ledger.begin(op="complete", bucket="b", key="k", shown="1", content=["k", "1", 1], tags="1", upload="u", xml="<x/>", staged=staged)
+    ledger.event("cut", bucket="b", grace=0, at=100, over=200)
+    load.settle()
+    front.shutdown()
+    front.server_close()
+    assert [letter for letter, _ in judge(in_memory, 5).found] == letters
 
 
 def test_garbage_is_seen(daemon: Daemon, tmp_path: Path) -> None:
