@@ -12,7 +12,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +33,12 @@ COLD = ("cold0", "cold1", "cold2", "crowd")
 NETWORK_MB = 100
 PAUSE_SECONDS = 1.1
 CLIENTS = 50
+# The options of a mount with a cache.
+KEPT = {"freshness": "max_age=1h"}
+# What a first read is to come to, of asking the store itself.
+FIRST_READ = 0.85
+# Until what has been read for the first time is on the disk, and counted.
+SETTLED_SECONDS = 0.5
 _CACHE = "alluxio.dora.client.ufs.root.option.freshness"
 
 
@@ -69,23 +75,30 @@ def both(scratch: Path, root: Path) -> Iterator[tuple[Server, Server, Server]]:
 
 
 def _properties(scratch: Path, origin: Server, paced: Server) -> dict[str, object]:
-    """A cache, and mounts of the stores."""
-    keys = {"alluxio.underfs.s3.region": "us-east-1", "s3a.accessKeyId": "bench", "s3a.secretKey": "bench"}
-    kept, past = {"freshness": "max_age=1h"}, {"cache": "never"}
-    kinds = (("kept", origin, kept), ("through", origin, past), ("far", paced, kept))
-    mounts = [
-        {
-            "path": f"/{name}",
-            "uri": f"s3://{BUCKET}",
-            "options": keys | options | {"alluxio.underfs.s3.endpoint": f"http://{HOST}:{server.port}"},
-        }
-        for name, server, options in kinds
-    ]
+    kinds = (("kept", origin, KEPT), ("through", origin, {"cache": "never"}), ("far", paced, KEPT))
+    mounts = [mount(name, BUCKET, f"http://{HOST}:{server.port}", options) for name, server, options in kinds]
+    return {_CACHE: "max_age=1h", **cached(scratch, *mounts)}
+
+
+def mount(
+    name: str, bucket: str, endpoint: str, options: Mapping[str, str], access_key: str = "bench", secret: str = "bench"
+) -> dict[str, object]:
+    """An S3 store as a bucket with that ``name``."""
+    store = {
+        "alluxio.underfs.s3.region": "us-east-1",
+        "alluxio.underfs.s3.endpoint": endpoint,
+        "s3a.accessKeyId": access_key,
+        "s3a.secretKey": secret,
+    }
+    return {"path": f"/{name}", "uri": f"s3://{bucket}", "options": {**store, **options}}
+
+
+def cached(scratch: Path, *mounts: Mapping[str, object]) -> dict[str, object]:
+    """The properties of a daemon with a cache that is never full, and those ``mounts``."""
     table = scratch / "mounts.json"
     table.write_text(json.dumps({"version": 1, "mounts": mounts}), encoding="ascii")
     table.chmod(0o600)
     return {
-        _CACHE: "max_age=1h",
         "alluxio.worker.s3.mount.table": table,
         "alluxio.worker.page.store.dirs": scratch / "pages",
         "alluxio.worker.page.store.sizes": "16GB",
@@ -142,11 +155,26 @@ def touch(scratch: Path, size: int) -> None:
     file.unlink()
 
 
+def first_reads_in_turn(name: str, reads: Iterable[tuple[Callable[[], Sample], Callable[[], Sample]]], scratch: Path, memory: int) -> Ratio:
+    """Each object from the store itself, then through the cache, after a pair that does not count. ``memory``: bytes that a read fills."""
+    found = Ratio(name, FIRST_READ, [], [])
+    for number, (itself, through) in enumerate(reads):
+        touch(scratch, memory)
+        plain = itself()
+        touch(scratch, memory)
+        kept = through()
+        time.sleep(SETTLED_SECONDS)
+        if number:
+            found.plain.append(plain)
+            found.cached.append(kept)
+    return found
+
+
 def first_reads(servers: tuple[Server, Server, Server], size: int, scratch: Path) -> None:
     """Reads that fill the cache from S3 stores, beside reads past the cache; and many clients that read one object at once."""
     server, _, paced = servers
-    cold = Ratio("first read, of an S3 store", 0.85, [], [])
-    far = Ratio(f"first read, of one of {NETWORK_MB} MB/s, asked itself", 0.85, [], [])
+    cold = Ratio("first read, of an S3 store", FIRST_READ, [], [])
+    far = Ratio(f"first read, of one of {NETWORK_MB} MB/s, asked itself", FIRST_READ, [], [])
     for name in COLD[:3]:
         cold.plain.append(once(server, f"/through/{name}", size))
         touch(scratch, size + (64 << 20))

@@ -7,22 +7,19 @@ what ``tests/ufs/servers/ceph.sh install`` installs).
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
-import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from benchmarks.cache import Ratio, once, touch
+from benchmarks.cache import KEPT, Ratio, cached, first_reads_in_turn, mount, once
+from benchmarks.http.load import Sample
 from benchmarks.http.network import run_inside
 from benchmarks.http.servers import Server, daemon
 from tests.ufs.servers.ceph import ACCESS_KEY, SECRET_KEY, Ceph, is_installed
-
-GOAL = 0.85
-PAUSE_SECONDS = 0.5
 
 
 def fill(ceph: Ceph, rounds: int, size: int) -> tuple[str, list[str], list[bytes]]:
@@ -36,24 +33,6 @@ def fill(ceph: Ceph, rounds: int, size: int) -> tuple[str, list[str], list[bytes
     return bucket, names, [f"GET {url.path}?{url.query} HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n".encode() for url in urls]
 
 
-def _properties(scratch: Path, ceph: Ceph, bucket: str) -> dict[str, object]:
-    options = {
-        "alluxio.underfs.s3.region": "us-east-1",
-        "s3a.accessKeyId": ACCESS_KEY,
-        "s3a.secretKey": SECRET_KEY,
-        "alluxio.underfs.s3.endpoint": ceph.endpoint,
-        "freshness": "max_age=1h",
-    }
-    table = scratch / "mounts.json"
-    table.write_text(json.dumps({"version": 1, "mounts": [{"path": "/kept", "uri": f"s3://{bucket}", "options": options}]}))
-    table.chmod(0o600)
-    return {
-        "alluxio.worker.s3.mount.table": table,
-        "alluxio.worker.page.store.dirs": scratch / "pages",
-        "alluxio.worker.page.store.sizes": "16GB",
-    }
-
-
 def _gateway() -> int:
     """The process that serves S3."""
     for process in Path("/proc").glob("[0-9]*"):
@@ -64,8 +43,7 @@ def _gateway() -> int:
 
 
 def first_reads(given: argparse.Namespace) -> Ratio:
-    """Both ways in turn, after a round that does not count. The server has read each object before, for neither of them from its disk."""
-    found = Ratio("first read, of Ceph's S3", GOAL, [], [])
+    """The server has read each object before, for neither of them from its disk."""
     with tempfile.TemporaryDirectory(prefix="bench-ceph-", dir=given.directory) as directory:
         scratch = Path(directory)
         for name in ("ceph", "near", "local"):
@@ -73,17 +51,18 @@ def first_reads(given: argparse.Namespace) -> Ratio:
         with Ceph(scratch / "ceph") as ceph:
             bucket, names, requests = fill(ceph, given.rounds + 1, given.size)
             itself = Server("ceph", _gateway(), urlsplit(ceph.endpoint).port or 0)
-            with daemon(scratch / "near", scratch / "local", _properties(scratch, ceph, bucket)) as near:
-                for number, (name, request) in enumerate(zip(names, requests, strict=True)):
-                    once(itself, "", given.size, request)
-                    direct = once(itself, "", given.size, request)
-                    touch(scratch, given.size + (64 << 20))
-                    cached = once(near, f"/kept/{name}", given.size)
-                    time.sleep(PAUSE_SECONDS)
-                    if number:
-                        found.plain.append(direct)
-                        found.cached.append(cached)
-    return found
+
+            def again(request: bytes) -> Sample:
+                once(itself, "", given.size, request)
+                return once(itself, "", given.size, request)
+
+            kept = mount("kept", bucket, ceph.endpoint, KEPT, ACCESS_KEY, SECRET_KEY)
+            with daemon(scratch / "near", scratch / "local", cached(scratch, kept)) as near:
+                reads = [
+                    (partial(again, request), partial(once, near, f"/kept/{name}", given.size))
+                    for name, request in zip(names, requests, strict=True)
+                ]
+                return first_reads_in_turn("first read, of Ceph's S3", reads, scratch, given.size + (64 << 20))
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,9 @@ from botocore.config import Config
 
 from benchmarks.http.load import GIB, Sample
 from benchmarks.http.servers import Server
-from tests.running import ROOT
+from tests.clients.programs import ACCESS_KEY, REGION, SECRET_KEY, TOOLS, client_environment
 
-TOOLS = Path(os.environ.get("ALLUXIO_S3_TOOLS", ROOT / ".tools"))
-USER, SECRET, REGION = "bench", "bench", "us-east-1"
+AWS, S5CMD = TOOLS / "aws-cli/bin/aws", TOOLS / "s5cmd/bin/s5cmd"
 PIECE = 1 << 20
 # Where what is brought is written: in memory, which is as fast for both.
 MEMORY = Path("/dev/shm")
@@ -39,15 +38,23 @@ def ranges(endpoint: str, bucket: str, key: str) -> int:
 
 def aws(endpoint: str, bucket: str, key: str) -> int:
     """``aws s3 cp``."""
-    return _ran([TOOLS / "aws-cli/bin/aws", "--endpoint-url", endpoint, "s3", "cp", "--only-show-errors", f"s3://{bucket}/{key}"])
+    return _ran(endpoint, [AWS, "--endpoint-url", endpoint, "s3", "cp", "--only-show-errors", f"s3://{bucket}/{key}"])
 
 
 def s5cmd(endpoint: str, bucket: str, key: str) -> int:
     """``s5cmd cp``."""
-    return _ran([TOOLS / "s5cmd/bin/s5cmd", "--endpoint-url", endpoint, "cp", f"s3://{bucket}/{key}"])
+    return _ran(endpoint, [S5CMD, "--endpoint-url", endpoint, "cp", f"s3://{bucket}/{key}"])
 
 
 CLIENTS: Mapping[str, Read] = {"boto3": streamed, "boto3-ranges": ranges, "aws": aws, "s5cmd": s5cmd}
+_PROGRAMS = {"aws": AWS, "s5cmd": S5CMD}
+
+
+def check(clients: Iterable[str]) -> None:
+    """Raises SystemExit if one of them is not there."""
+    for client in clients:
+        if client in _PROGRAMS and not _PROGRAMS[client].exists():
+            raise SystemExit(f"tests/clients/install.sh has to be run before, for {client}")
 
 
 def read(client: str, server: Server, path: str, size: int) -> Sample:
@@ -62,7 +69,7 @@ def read(client: str, server: Server, path: str, size: int) -> Sample:
 
 
 def _client(endpoint: str) -> Any:
-    keys = {"aws_access_key_id": USER, "aws_secret_access_key": SECRET}
+    keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY}
     return boto3.client("s3", endpoint_url=endpoint, region_name=REGION, config=Config(s3={"addressing_style": "path"}), **keys)
 
 
@@ -75,7 +82,6 @@ def _brought(bring: Callable[[Path], object]) -> int:
         file.unlink(missing_ok=True)
 
 
-def _ran(command: list[str | Path]) -> int:
-    known = {"AWS_ACCESS_KEY_ID": USER, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": REGION, "AWS_EC2_METADATA_DISABLED": "true"}
-    environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "AWS_MAX_ATTEMPTS": "1", **known}
+def _ran(endpoint: str, command: list[str | Path]) -> int:
+    environment = client_environment(endpoint, Path("/nonexistent"))
     return _brought(lambda file: subprocess.run([*command, file], env=environment, check=True, capture_output=True))

@@ -10,23 +10,18 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 
-from benchmarks.cache import BUCKET, Ratio, once, touch
-from benchmarks.cache_clients import CLIENTS, read
+from benchmarks.cache import BUCKET, KEPT, Ratio, cached, first_reads_in_turn, mount, once
+from benchmarks.cache_clients import CLIENTS, check, read
 from benchmarks.http.load import Sample
 from benchmarks.http.network import FAR, behind_a_link, run_inside
 from benchmarks.http.processor import on_core, two_cores
 from benchmarks.http.servers import Server, daemon
-
-GOAL = 0.85
-# Until what has been read is on the disk, and counted.
-PAUSE_SECONDS = 0.5
 
 
 def store(root: Path, rounds: int, size: int) -> list[str]:
@@ -43,35 +38,15 @@ def store(root: Path, rounds: int, size: int) -> list[str]:
     return names
 
 
-def _properties(scratch: Path, port: int) -> dict[str, object]:
-    options = {
-        "alluxio.underfs.s3.region": "us-east-1",
-        "s3a.accessKeyId": "bench",
-        "s3a.secretKey": "bench",
-        "alluxio.underfs.s3.endpoint": f"http://{FAR}:{port}",
-        "freshness": "max_age=1h",
-    }
-    table = scratch / "mounts.json"
-    mount = {"path": "/kept", "uri": f"s3://{BUCKET}", "options": options}
-    table.write_text(json.dumps({"version": 1, "mounts": [mount]}), encoding="ascii")
-    table.chmod(0o600)
-    return {
-        "alluxio.worker.s3.mount.table": table,
-        "alluxio.worker.page.store.dirs": scratch / "pages",
-        "alluxio.worker.page.store.sizes": "16GB",
-    }
-
-
 def first_reads(gigabits: float, client: str, given: argparse.Namespace) -> Ratio:
-    """Both ways in turn, after a round that does not count."""
+    """By a ``client``, of a store behind a link of so many Gbit/s."""
     ours, theirs = two_cores()
-    found = Ratio(f"first read, {client} behind {gigabits:g} Gbit/s", GOAL, [], [])
-
+    known = client in CLIENTS
     # For the pages, and for what programs write.
-    memory = (2 if client in CLIENTS else 1) * given.size + (64 << 20)
+    memory = (2 if known else 1) * given.size + (64 << 20)
 
     def read_once(server: Server, path: str) -> Sample:
-        return read(client, server, path, given.size) if client in CLIENTS else once(server, path, given.size)
+        return read(client, server, path, given.size) if known else once(server, path, given.size)
 
     with tempfile.TemporaryDirectory(prefix="bench-links-", dir=given.directory) as directory, behind_a_link(gigabits) as inside:
         scratch = Path(directory)
@@ -82,19 +57,11 @@ def first_reads(gigabits: float, client: str, given: argparse.Namespace) -> Rati
             on_core(theirs),
             daemon(scratch / "far", scratch / "data", host=FAR, before=inside) as far,
             on_core(*((ours, theirs) if given.both else (ours,))),
-            daemon(scratch / "near", scratch / "data", _properties(scratch, far.port)) as near,
-            on_core(*((ours, theirs) if client in CLIENTS and given.both else (theirs,))),
+            daemon(scratch / "near", scratch / "data", cached(scratch, mount("kept", BUCKET, f"http://{FAR}:{far.port}", KEPT))) as near,
+            on_core(*((ours, theirs) if known and given.both else (theirs,))),
         ):
-            for number, name in enumerate(names):
-                touch(scratch, memory)
-                direct = read_once(far, f"/{BUCKET}/{name}")
-                touch(scratch, memory)
-                cached = read_once(near, f"/kept/{name}")
-                time.sleep(PAUSE_SECONDS)
-                if number:
-                    found.plain.append(direct)
-                    found.cached.append(cached)
-    return found
+            reads = [(partial(read_once, far, f"/{BUCKET}/{name}"), partial(read_once, near, f"/kept/{name}")) for name in names]
+            return first_reads_in_turn(f"first read, {client} behind {gigabits:g} Gbit/s", reads, scratch, memory)
 
 
 def main() -> None:
@@ -112,6 +79,7 @@ def main() -> None:
         sys.exit(status)
     if os.geteuid() != 0:
         raise SystemExit("a link takes root and ip")
+    check(given.client)
     for client, gigabits in itertools.product(given.client, given.gigabits):
         print(first_reads(gigabits, client, given).line(), flush=True)
 

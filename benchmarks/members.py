@@ -26,11 +26,10 @@ OVERRIDE = "x-alluxio-redirect"
 
 @frozen
 class Worker:
-    """A worker: the port of S3, the id of its process, and where it is."""
+    """A worker: the port of S3, and the id of its process."""
 
     port: int
     pid: int
-    host: str = HOST
 
     def cpu_seconds(self) -> float:
         """What it has taken of processors so far, in all its threads."""
@@ -117,7 +116,7 @@ def workers(scratch: Path, mounts: dict[str, dict[str, str]], bucket: str, store
                     "alluxio.worker.s3.redirect.min.size": "1KB",
                 }
             )
-            found.append(Worker(s3, daemon.pid, host))
+            found.append(Worker(s3, daemon.pid))
         for name, options in mounts.items():
             _mount(scratch / "worker0" / "alluxio-site.properties", name, options, bucket, store)
         yield found
