@@ -153,10 +153,12 @@ demo-cluster: $(VENV)/.dev ## Start three workers, etcd, nginx and a store on th
 
 .PHONY: bench-cache
 bench-cache: $(VENV)/.dev ## Measure reads through the cache
+	benchmarks/http/install.sh
 	$(PYTHON) -m benchmarks.cache $(ARGS)
 
 .PHONY: bench-cache-links
 bench-cache-links: $(VENV)/.dev ## Measure first reads of a store behind links of 10, 5 and 2.5 Gbit/s (root)
+	benchmarks/http/install.sh
 	$(PYTHON) -m benchmarks.cache_links $(ARGS)
 
 .PHONY: bench-cache-ceph
