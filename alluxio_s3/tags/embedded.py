@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Lock
+from time import monotonic, sleep
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -23,6 +24,7 @@ from alluxio_s3.storage import NoSpace, NoSuchPath, ReadOnly, Status, StorageErr
 from alluxio_s3.threads import Threads
 
 _BUSY_SECONDS = 30.0
+_RETRY_SECONDS = 0.01
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS tags (
     store TEXT NOT NULL,
@@ -36,10 +38,11 @@ _ERRORS: Mapping[int, type[StorageError]] = MappingProxyType({sqlite3.SQLITE_FUL
 
 
 class TagFile:
-    """The database. Its methods block; threads take turns, processes wait for each other."""
+    """The database. Its methods block; threads take turns, processes wait for each other, ``pause`` between tries."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, pause: Callable[[float], None] = sleep) -> None:
         self._path = path
+        self._pause = pause
         self._lock = Lock()
         self._connection: sqlite3.Connection | None = None
 
@@ -94,8 +97,7 @@ class TagFile:
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, check_same_thread=False)
         try:
-            with closing(connection.execute("PRAGMA journal_mode = WAL")) as answer:
-                answer.fetchall()
+            self._begin_logging(connection)
             connection.execute("PRAGMA synchronous = FULL")  # what was answered is on the disk
             with connection:
                 connection.execute(_SCHEMA)
@@ -103,6 +105,20 @@ class TagFile:
             connection.close()
             raise
         return connection
+
+    def _begin_logging(self, connection: sqlite3.Connection) -> None:
+        # SQLite does not wait for a process that does the same to a new file: each could be waiting for the other.
+        until = monotonic() + _BUSY_SECONDS
+        while True:
+            try:
+                with closing(connection.execute("PRAGMA journal_mode = WAL")) as answer:
+                    answer.fetchall()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() >= until:
+                    raise
+                self._pause(_RETRY_SECONDS)
+            else:
+                return
 
 
 @implementer(ITagStore)

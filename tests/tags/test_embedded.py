@@ -164,6 +164,25 @@ def test_several_processes(tmp_path):
     file.close()
 
 
+def test_a_process_that_makes_the_file_meanwhile(tmp_path):
+    """Who opens a new file while another process is making it waits for that, where SQLite would refuse at once."""
+    path = str(tmp_path / "tags.db")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    pauses = []
+
+    def pause(seconds):
+        pauses.append(seconds)
+        other.execute("COMMIT")
+
+    file = TagFile(path, pause)
+    file.keep("store", "a", "v", {"a": "b"})
+    assert file.find("store", "a", "v") == {"a": "b"}
+    assert len(pauses) == 1
+    file.close()
+    other.close()
+
+
 @pytest_twisted.ensureDeferred
 async def test_many_threads(tmp_path, threads, store):
     """Many requests at once share the file."""
