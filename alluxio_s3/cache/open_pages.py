@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 from collections import OrderedDict
+from contextlib import suppress
 from threading import Lock
 
 from alluxio_s3.cache.page import Page
@@ -36,9 +37,8 @@ class OpenPages:
             page.release()
             self.drop(key, page)
             return None
-        with self._lock:
-            if key in self._pages:
-                self._pages.move_to_end(key)
+        with suppress(KeyError):  # another thread has just let go of it
+            self._pages.move_to_end(key)
         return page
 
     def keep(self, key: Key, page: Page) -> None:

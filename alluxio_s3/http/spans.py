@@ -6,6 +6,7 @@ While one stretch goes out the next one is fetched, so that what has to be opene
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Generator
 from contextlib import aclosing
 from typing import Any
@@ -79,10 +80,13 @@ class SpanSender(StandIn):
         # The stretch that goes out now, and up to where it is known to be in memory.
         self._span: Span | None = None
         self._hot_until = 0
-        # What comes next: on its way, or here; ``_ended`` when nothing does.
+        # What comes next: here, or on its way; ``_ended`` when nothing more does, and ``_failed`` if it ought to.
+        self._ahead: deque[bytes | Span] = deque()
         self._coming: Deferred[None] | None = None
-        self._next: bytes | Span | None = None
         self._ended = False
+        self._failed: Failure | None = None
+        # How much the last turn sent. So many files are fetched together: what is proven is to go out soon.
+        self._stride = 0
         self._starved = False
         self._warming: Deferred[None] | None = None
         self._drained = False
@@ -117,8 +121,8 @@ class SpanSender(StandIn):
 
     def _go_on(self) -> None:
         """Give the transport what is here, up to a slice, and have it ask for more."""
+        before = self.sent
         try:
-            before = self.sent
             until = before + self._slice()
             while self._done is not None and self.sent < until:
                 if not (self._take_next() if self._span is None else self._send_slice(until - self.sent)):
@@ -131,19 +135,25 @@ class SpanSender(StandIn):
             self._transport.abortConnection()
         except (OSError, ObjectChanged) as problem:
             self._finish(Failure(problem))
+        finally:
+            self._stride = self.sent - before
 
     def _take_next(self) -> bool:
         """Make what comes next what goes out now. False if there is nothing to do but to wait, or all is done."""
         if self.sent == self._count:
             self._finish(None)
             return False
-        self._fetch()
-        item, self._next = self._next, None
-        if item is None:
-            if self._ended:
+        if not self._ahead:
+            self._fetch()
+        if not self._ahead:
+            if self._failed is not None:
+                self._finish(self._failed)
+            elif self._ended:
                 raise ObjectChanged("", "there were fewer bytes than announced")
-            self._starved = True
+            else:
+                self._starved = True
             return False
+        item = self._ahead.popleft()
         size = len(item) if isinstance(item, bytes) else item.count
         if self.sent + size > self._count:
             self._span = item if isinstance(item, Span) else None
@@ -152,7 +162,7 @@ class SpanSender(StandIn):
             self._span, self._offset, self._left = item, item.offset, item.count
             # Whoever made it has just had it open and verified.
             self._hot_until = item.offset + max(SLICE_BYTES, self._slice())
-            if self.sent + size < self._count:
+            if not self._ahead and self.sent + size < self._count:
                 self._fetch()
             return True
         self.sent += size
@@ -208,30 +218,34 @@ class SpanSender(StandIn):
             self._go_on()
 
     def _fetch(self) -> None:
-        """Have the next item come, unless it does already."""
-        if self._coming is not None or self._next is not None or self._ended:
-            return
-        # Most often it is here at once, and a Deferred would cost more than all the rest.
-        step = self._items.__anext__().__await__()
-        try:
-            waited = next(step)
-        except StopIteration as done:
-            self._next = done.value
-        except StopAsyncIteration:
-            self._ended = True
-        except Exception:  # noqa: BLE001  # whoever sends gets it; the answer is cut, wherever it stands
-            self._finish(Failure())
-        else:
-            coming = Deferred.fromCoroutine(self._advance(_Begun(step, waited)))
-            self._coming = None if coming.called else coming
+        """Have what is next come, unless there is some, or it comes already. Files that are here are cheaper together than one by one."""
+        room = 0 if self._ahead or self._coming is not None or self._ended else max(1, self._stride)
+        while room > 0:
+            # Most often it is here at once, and a Deferred would cost more than all the rest.
+            step = self._items.__anext__().__await__()
+            try:
+                waited = next(step)
+            except StopIteration as done:
+                self._ahead.append(done.value)
+                room = room - done.value.count if isinstance(done.value, Span) else 0
+            except StopAsyncIteration:
+                self._ended = True
+                return
+            except Exception:  # noqa: BLE001  # whoever sends gets it, once what was before it has gone; the answer is cut there
+                self._ended, self._failed = True, Failure()
+                return
+            else:
+                coming = Deferred.fromCoroutine(self._advance(_Begun(step, waited)))
+                self._coming = None if coming.called else coming
+                return
 
     async def _advance(self, step: _Begun) -> None:
         try:
-            self._next = await step
+            self._ahead.append(await step)
         except StopAsyncIteration:
             self._ended = True
         except Exception:  # noqa: BLE001  # as above
-            self._finish(Failure())
+            self._ended, self._failed = True, Failure()
         self._coming = None
         if self._starved and self._done is not None:
             self._starved = False
@@ -246,9 +260,10 @@ class SpanSender(StandIn):
             coming.cancel()
             await coming
         self._release_span()
-        if isinstance(self._next, Span):
-            self._next.file.release()
-        self._next = None
+        for item in self._ahead:
+            if isinstance(item, Span):
+                item.file.release()
+        self._ahead.clear()
         closing: Coroutine[Any, Any, None] = self._items.aclose()  # type: ignore[attr-defined]  # an async generator
         await closing
 

@@ -218,6 +218,39 @@ async def test_what_cannot_be_whole_is_an_error(pair: Pair, given: list[Any]) ->
     assert pair.let_go
 
 
+@pytest_twisted.ensureDeferred
+async def test_what_was_there_before_an_error_goes_out(pair: Pair) -> None:
+    """Files that were fetched together with the error behind them are sent; the answer is cut where the error is."""
+    pieces = [os.urandom(1 << 20) for _ in range(6)]
+    sender = pair.sender([*(pair.span(piece) for piece in pieces), Unavailable("p")], 7 << 20)
+    sending = Deferred.fromCoroutine(sender.send())
+    assert await pair.client.until(pieces[-1][-64:]) == b"".join(pieces)
+    with pytest.raises(Unavailable):
+        await sending
+    assert sender.sent == 6 << 20
+    assert pair.let_go
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_more_is_fetched_than_goes_out_soon(pair: Pair) -> None:
+    """As many files are held as the last turn sent, and one more: what a slow client takes in an hour is not proven at its beginning."""
+    channel: Any = pair.sending
+    channel.crowd = Crowd(Clock().seconds)  # nobody asks: a turn sends what the client takes
+    given = [pair.span(os.urandom(1 << 20)) for _ in range(32)]
+    sender = pair.sender(given, 32 << 20)
+    moved: list[int] = []
+    held: list[int] = []
+    sending = Deferred.fromCoroutine(sender.send())
+    while not sending.called:
+        before = sender.sent
+        await turns(1)
+        moved.append(sender.sent - before)
+        held.append(sum(file.held for file in pair.files))
+    await sending
+    assert max(held) <= (max(moved) >> 20) + 3
+    assert pair.let_go
+
+
 @pytest.mark.parametrize("changed", [0, 2])
 @pytest_twisted.ensureDeferred
 async def test_a_page_that_is_changed_meanwhile_is_never_sent_whole(pair: Pair, changed: int) -> None:
