@@ -174,7 +174,7 @@ def first_reads_in_turn(name: str, reads: Iterable[tuple[Callable[[], Sample], C
 def first_reads(servers: tuple[Server, Server, Server], size: int, scratch: Path) -> None:
     """Reads that fill the cache from S3 stores, beside reads past the cache; and many clients that read one object at once."""
     server, origin, paced = servers
-    cold = Ratio("first read, of an S3 store", FIRST_READ, [], [])
+    cold = Ratio("first read, of an S3 store, beside past the cache", FIRST_READ, [], [])
     far = Ratio(f"first read, of one of {NETWORK_MB} MB/s, asked itself", FIRST_READ, [], [])
     for name in COLD[:3]:
         cold.plain.append(once(server, f"/through/{name}", size))
