@@ -15,6 +15,7 @@ from zope.interface import implementer
 from alluxio_s3.interfaces import (
     IAttributeUpdater,
     IBucketContainer,
+    IEagerReading,
     IHotObjects,
     IIdentified,
     IMultipartUploads,
@@ -52,6 +53,7 @@ class ForwardingUnderFileSystem:
         if interface in (
             IAttributeUpdater,
             IBucketContainer,
+            IEagerReading,
             IHotObjects,
             IIdentified,
             IMultipartUploads,

@@ -11,12 +11,12 @@ from alluxio_s3.actions.exchange import Call, ReaderBody, Response
 from alluxio_s3.actions.multipart import part_number
 from alluxio_s3.actions.provenance import LOAD, RESIDENCY, asks, cache_headers, prepared
 from alluxio_s3.actions.registry import OBJECT, Action, action
-from alluxio_s3.interfaces import IObjectReader, IPartLocator
+from alluxio_s3.interfaces import IEagerReading, IObjectReader, IPartLocator
 from alluxio_s3.namespace.mounts import Place
 from alluxio_s3.s3.conditions import check_read, parse_http_date
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.s3.metadata import object_headers, response_overrides
-from alluxio_s3.s3.ranges import Range, parse_range
+from alluxio_s3.s3.ranges import Range, parse_range, parse_stretch
 from alluxio_s3.s3.target import Query
 from alluxio_s3.storage import ObjectChanged, PartPlace, Status, StorageError
 
@@ -29,6 +29,9 @@ _ACCEPTS = (
     "response-content-type",
     "response-expires",
 )
+
+# With one of these the answer may have no bytes, or others.
+_CONDITIONS = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range")
 
 
 @action("GetObject", method="GET", on=OBJECT, accepts=_ACCEPTS)
@@ -90,7 +93,9 @@ async def _opened(call: Call, place: Place, path: str, *, begins: bool = False) 
 
     ``begins``: its bytes are wanted, and begin to come.
     """
-    reader = await place.ufs.open(path)
+    stretch = _stretch(call) if begins else None
+    eager = None if stretch is None else IEagerReading(place.ufs, None)
+    reader = await (place.ufs.open(path) if eager is None or stretch is None else eager.open_reading(path, *stretch))
     try:
         found = await _found(call, place, reader.status)
         told = await prepared(reader, call.headers, found.offset, found.count)
@@ -98,6 +103,13 @@ async def _opened(call: Call, place: Place, path: str, *, begins: bool = False) 
     except Exception:
         await reader.close()
         raise
+
+
+def _stretch(call: Call) -> tuple[int, int | None] | None:
+    """Which bytes the answer has if there is such an object: from where, and how many at most (None: to its end). None if that depends."""
+    if "partNumber" in call.query or any(name in call.headers for name in _CONDITIONS):
+        return None
+    return parse_stretch(call.headers.get("range"))
 
 
 def describe(headers: Mapping[str, str], query: Query, status: Status, part: PartPlace | None = None) -> Found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -30,6 +30,7 @@ from alluxio_s3.cache.writes import CachedAttributes, CachedBuckets, CachedParts
 from alluxio_s3.interfaces import (
     IAttributeUpdater,
     IBucketContainer,
+    IEagerReading,
     IHotObjects,
     IIdentified,
     IMetrics,
@@ -120,6 +121,8 @@ class CachedUnderFileSystem:
             if self._policy.freshness == "strong":
                 return None
             return HotObjects(self.identity, self._cache.store, self._memory, self._cache.moments, self._figures)
+        if interface is IEagerReading:
+            return self if self._policy.pages == "never" and interface(self._inner, None) is not None else None
         if interface in (ITagReader, IReadOnly):
             return interface(self._inner, None)
         if interface is IRemote:
@@ -171,14 +174,22 @@ class CachedUnderFileSystem:
         """See IUnderFileSystem."""
         if path.endswith("/") or not path:
             return await self._inner.open(path)
+        return await self._read(path, self._inner.open)
+
+    async def open_reading(self, path: str, offset: int, count: int | None) -> IObjectReader:
+        """See IEagerReading. Offered where nothing is kept: else it may be here, or on its way."""
+        return await self._read(path, lambda path: IEagerReading(self._inner).open_reading(path, offset, count))
+
+    async def _read(self, path: str, ask: Callable[[str], Awaitable[IObjectReader]]) -> IObjectReader:
+        """A reader of what is remembered at ``path``, or of what ``ask`` opens."""
         opened: list[IObjectReader] = []
 
-        async def ask(path: str) -> IObjectReader:
-            opened.append(await self._inner.open(path))
+        async def asked(path: str) -> IObjectReader:
+            opened.append(await ask(path))
             return opened[0]
 
         try:
-            looked = await self._memory.look(path, ask, lambda reader: reader.status)
+            looked = await self._memory.look(path, asked, lambda reader: reader.status)
         except BaseException:
             if opened:
                 await opened[0].close()

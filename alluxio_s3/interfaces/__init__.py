@@ -51,6 +51,7 @@ from alluxio_s3.interfaces.requests import IRequestBody
 from alluxio_s3.interfaces.stores import (
     IAttributeUpdater,
     IBucketContainer,
+    IEagerReading,
     IIdentified,
     IMountTable,
     IMultipartUploads,
@@ -76,6 +77,7 @@ __all__ = [
     "IBucketContainer",
     "ICachedReader",
     "ICorsStore",
+    "IEagerReading",
     "IExpiring",
     "IExplainer",
     "IFileBacked",

@@ -137,6 +137,16 @@ class IRemote(Interface):
         """Have the store answer something. Raises what keeps it from that; that it refuses to answer just this to this user does not."""
 
 
+class IEagerReading(Interface):
+    """An under-store that can be asked for an object's first bytes while it is asked what the object is, in the time of one question."""
+
+    async def open_reading(path: str, offset: int, count: int | None) -> IObjectReader:
+        """``open``, for who will read ``count`` bytes from ``offset``, if there are so many; None: all that there are from there on.
+
+        A read of other bytes is as good, and takes as long, as if that had not been said.
+        """
+
+
 class IReadOnly(Interface):
     """An under-store that takes no writes. What is kept about its objects elsewhere, such as tags, is not to be changed either."""
 

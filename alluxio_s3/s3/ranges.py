@@ -55,6 +55,22 @@ def parse_range(value: str | None, size: int) -> Range | None:
     return Range(offset, end - offset + 1)
 
 
+def parse_stretch(value: str | None) -> tuple[int, int | None] | None:
+    """What a ``Range`` header asks for of an object whose size is not known: from where, and how many bytes at most (None: to the end).
+
+    None if that depends on the size, as with a suffix. What ``parse_range`` ignores is ignored here: it is the whole.
+    """
+    match = None if value is None else _RANGE.fullmatch(value.strip())
+    if match is None:
+        return 0, None
+    first, last = match["first"], match["last"]
+    if first is None:
+        return (0, None) if last is None else None
+    if last is None:
+        return int(first), None
+    return (0, None) if int(last) < int(first) else (int(first), int(last) - int(first) + 1)
+
+
 def parse_copy_range(value: str, size: int) -> Range:
     """The range in ``x-amz-copy-source-range``: ``bytes=first-last``, both given and within the source.
 

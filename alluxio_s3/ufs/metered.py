@@ -15,6 +15,7 @@ from alluxio_s3.forwarding import ForwardingBuckets, ForwardingUnderFileSystem, 
 from alluxio_s3.interfaces import (
     IAttributeUpdater,
     IBucketContainer,
+    IEagerReading,
     IFileBacked,
     IMetrics,
     IMultipartUploads,
@@ -105,6 +106,7 @@ class MeteredUnderFileSystem(ForwardingUnderFileSystem):
         wrap: Callable[[Any, UfsFigures], object] | None = {
             IMultipartUploads: _Uploads,
             IBucketContainer: _Buckets,
+            IEagerReading: _Eager,
             IAttributeUpdater: _Updater,
             IPartLocator: _Parts,
             ITagReader: _Tags,
@@ -244,6 +246,16 @@ class _Buckets(ForwardingBuckets):
 
     async def delete_bucket(self, name: str) -> None:
         await self.figures.counted("delete_bucket", super().delete_bucket(name))
+
+
+@implementer(IEagerReading)
+@define(eq=False)
+class _Eager:
+    ufs: IEagerReading
+    figures: UfsFigures
+
+    async def open_reading(self, path: str, offset: int, count: int | None) -> IObjectReader:
+        return MeteredReader(await self.figures.counted("open", self.ufs.open_reading(path, offset, count)), self.figures)
 
 
 @implementer(IAttributeUpdater)

@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from alluxio_s3.forwarding import ForwardingUnderFileSystem, ForwardingUploads
-from alluxio_s3.interfaces import IHotObjects, IMultipartUploads, IObjectReader, IObjectWriter, IRangeCopier
+from alluxio_s3.interfaces import IEagerReading, IHotObjects, IMultipartUploads, IObjectReader, IObjectWriter, IRangeCopier
 from alluxio_s3.s3.conditions import WriteCondition
 from alluxio_s3.storage import Attributes, Status, Upload
 
@@ -54,7 +54,8 @@ class RateLimitedUnderFileSystem(ForwardingUnderFileSystem):
         if interface is IHotObjects:
             return None
         found = super().offers(interface)
-        return _Uploads(found, self.allowance) if interface is IMultipartUploads and found is not None else found
+        wrap: Any = {IMultipartUploads: _Uploads, IEagerReading: _Eager}.get(interface)
+        return found if wrap is None or found is None else wrap(found, self.allowance)
 
     async def open(self, path: str) -> IObjectReader:
         """See IUnderFileSystem."""
@@ -123,6 +124,16 @@ class _CopyingWriter(RateLimitedWriter):
         if not isinstance(reader, RateLimitedReader) or reader.allowance is not self.allowance:
             return False
         return await self.copier.copy_from(reader.reader, offset, count)
+
+
+@implementer(IEagerReading)
+@define(eq=False)
+class _Eager:
+    ufs: IEagerReading
+    allowance: Allowance
+
+    async def open_reading(self, path: str, offset: int, count: int | None) -> IObjectReader:
+        return RateLimitedReader(await self.ufs.open_reading(path, offset, count), self.allowance)
 
 
 @define(eq=False, slots=False)

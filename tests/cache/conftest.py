@@ -11,7 +11,7 @@ from twisted.internet import reactor
 
 from alluxio_s3.cache.freshness import CachePolicy
 from alluxio_s3.threads import Threads
-from tests.cache.stores import Bench
+from tests.cache.stores import Bench, Trouble
 
 
 @pytest.fixture
@@ -25,11 +25,11 @@ def threads() -> Iterator[Threads]:
 
 @pytest.fixture
 def bench(tmp_path: Path, threads: Threads) -> Iterator[Callable[..., Bench]]:
-    """Makes a cache before a store; ``policy`` as CachePolicy's fields, ``clock`` as the reactor's."""
+    """Makes a cache before a store; ``policy`` as CachePolicy's fields, ``store`` and ``clock`` as Bench's."""
     made: list[Bench] = []
 
-    def make(name: str = "pages", clock: Any = reactor, **policy: Any) -> Bench:
-        made.append(Bench(tmp_path / name, threads, CachePolicy(**policy), clock=clock))
+    def make(name: str = "pages", store: Trouble | None = None, clock: Any = reactor, **policy: Any) -> Bench:
+        made.append(Bench(tmp_path / name, threads, CachePolicy(**policy), store, clock))
         return made[-1]
 
     yield make

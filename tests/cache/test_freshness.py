@@ -15,14 +15,17 @@ from alluxio_s3.cache.ufs import CachedUnderFileSystem
 from alluxio_s3.interfaces import (
     IAttributeUpdater,
     IBucketContainer,
+    IEagerReading,
     IHotObjects,
     IIdentified,
     IMultipartUploads,
+    IObjectReader,
     IRemote,
     IUnderFileSystem,
 )
 from alluxio_s3.s3.conditions import ALWAYS
 from alluxio_s3.storage import Attributes, NoSuchPath, ObjectChanged, Provenance, Unavailable, Upload
+from alluxio_s3.testing.workbench import read
 from tests.cache.stores import PAGE, Bench, Trouble, turn
 
 OLD, NEW = b"old" * PAGE, b"newer" * PAGE
@@ -40,6 +43,37 @@ async def test_strong_sees_every_change(bench: Callable[..., Bench]) -> None:
     asked = made.trouble.asked
     assert await made.get("a") == NEW
     assert made.trouble.asked == asked + 1
+
+
+@implementer(IEagerReading)
+class Eager(Trouble):
+    """A store that notes what will be read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.announced: list[tuple[str, int, int | None]] = []
+
+    async def open_reading(self, path: str, offset: int, count: int | None) -> IObjectReader:
+        self.announced.append((path, offset, count))
+        return await self.open(path)
+
+
+@pytest_twisted.ensureDeferred
+async def test_bytes_are_asked_for_early_where_none_are_kept(bench: Callable[..., Bench]) -> None:
+    """A mount past the cache tells the store what will be read, when it asks it at all; one whose pages are kept does not."""
+    made = bench(freshness="max_age", max_age=10, pages="never", store=Eager())
+    store = made.trouble
+    assert isinstance(store, Eager)
+    store.put_now("a", OLD)
+    for _ in range(2):
+        reader = await IEagerReading(made.ufs).open_reading("a", 1, 2)
+        assert await read(reader, 1, 2) == OLD[1:3]
+        await reader.close()
+    assert store.announced == [("a", 1, 2)]
+    with pytest.raises(NoSuchPath):
+        await IEagerReading(made.ufs).open_reading("b", 0, None)
+    assert IEagerReading(made.another(CachePolicy()), None) is None
+    assert IEagerReading(made.another(CachePolicy(pages="second_touch")), None) is None
 
 
 @pytest_twisted.ensureDeferred

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alluxio_s3.s3.errors import S3Error
-from alluxio_s3.s3.ranges import Range, parse_copy_range, parse_range
+from alluxio_s3.s3.ranges import Range, parse_copy_range, parse_range, parse_stretch
 
 
 @pytest.mark.parametrize(
@@ -118,3 +118,23 @@ def test_copy_range_is_total(value: str, size: int) -> None:
         assert error.code in ("InvalidArgument", "InvalidRange")
     else:
         assert found.offset + found.count <= size
+
+
+NUMBERS = st.integers(0, 12).map(str) | st.just("")
+
+
+@given(st.builds("bytes={}-{}".format, NUMBERS, NUMBERS) | st.sampled_from([None, "", "items=0-1", "bytes=0-1,3-4"]), st.integers(0, 10))
+def test_a_stretch_is_the_range_but_for_the_size(value: str | None, size: int) -> None:
+    """What is asked for before the size is known, cut to the object, is what is asked for when it is; a suffix can't be known."""
+    stretch = parse_stretch(value)
+    if stretch is None:
+        assert value is not None
+        assert value.startswith("bytes=-")
+        return
+    offset, count = stretch
+    try:
+        found = parse_range(value, size) or Range(0, size)
+    except S3Error:
+        assert offset >= size
+        return
+    assert found == Range(offset, (size if count is None else min(offset + count, size)) - offset)

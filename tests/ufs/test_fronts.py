@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from alluxio_s3.forwarding import ForwardingUnderFileSystem
 from alluxio_s3.interfaces import (
     IAttributeUpdater,
     IBucketContainer,
+    IEagerReading,
     IFileBacked,
     IHotObjects,
     IIdentified,
@@ -23,14 +25,16 @@ from alluxio_s3.interfaces import (
     ISpanReader,
     IUnderFileSystem,
 )
+from alluxio_s3.ops.metrics import Metrics
 from alluxio_s3.s3.conditions import ALWAYS, WriteCondition
 from alluxio_s3.s3.errors import S3Error
 from alluxio_s3.storage import Attributes, NoSuchPath, NoSuchUpload, ReadOnly, Unsupported, Upload
 from alluxio_s3.testing.ufs_contract import UfsContract
-from alluxio_s3.testing.workbench import NO_ATTRIBUTES, Workbench, outcome_of
+from alluxio_s3.testing.workbench import NO_ATTRIBUTES, Workbench, outcome_of, read
 from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.local.filesystem import LocalUnderFileSystem
 from alluxio_s3.ufs.memory import MemoryUnderFileSystem
+from alluxio_s3.ufs.metered import metered
 from alluxio_s3.ufs.rate_limited import BURST_SECONDS, Allowance, RateLimitedUnderFileSystem
 from alluxio_s3.ufs.read_only import ReadOnlyUnderFileSystem
 from alluxio_s3.ufs.undeleting import UndeletingUnderFileSystem
@@ -41,6 +45,21 @@ OPTIONAL = (IAttributeUpdater, IBucketContainer, IIdentified, IMultipartUploads)
 
 def limited(ufs, rate=GENEROUS, clock=None):
     return RateLimitedUnderFileSystem(ufs, allowance=Allowance(rate, clock or Clock()))
+
+
+@implementer(IEagerReading)
+class Eager(ForwardingUnderFileSystem):
+    """A store that notes what will be read."""
+
+    announced = ()
+
+    async def open_reading(self, path, offset, count):
+        self.announced += ((path, offset, count),)
+        return await self.open(path)
+
+
+def counted(ufs):
+    return metered(ufs, Metrics(), "/", Clock())
 
 
 class WithoutAnything(MemoryUnderFileSystem):
@@ -217,6 +236,10 @@ async def test_what_is_counted():
     assert await seconds(bench.put("new", bytes(2000))) == 2
     clock.advance(10)
     assert await seconds(part.write(bytes(3000))) == 3
+    reader = await IEagerReading(limited(Eager(behind), 1000, clock)).open_reading("k", 0, None)
+    clock.advance(10)
+    assert await seconds(read(reader, 0, 1000)) == 1
+    await reader.close()
     reader = await ufs.open("k")
     assert IFileBacked(reader, None) is None
     writer = await ufs.create("copy", Attributes(), 1000)
@@ -224,6 +247,20 @@ async def test_what_is_counted():
     assert await seconds(IRangeCopier(writer).copy_from(reader, 0, 1000)) == 0
     assert (await writer.commit(Attributes(), ALWAYS)).size == 1000
     await reader.close()
+
+
+@pytest.mark.parametrize("front", [ForwardingUnderFileSystem, ReadOnlyUnderFileSystem, UndeletingUnderFileSystem, limited, counted])
+@pytest_twisted.ensureDeferred
+async def test_what_will_be_read_is_told_to_the_store(front):
+    """Through every front, where the store wants to know; where it does not, no front says so."""
+    behind = MemoryUnderFileSystem(Clock(), buckets=False)
+    await Workbench(behind, "").put("k", b"data")
+    store = Eager(behind)
+    reader = await IEagerReading(front(store)).open_reading("k", 1, 2)
+    assert await read(reader, 1, 2) == b"at"
+    await reader.close()
+    assert store.announced == (("k", 1, 2),)
+    assert IEagerReading(front(behind), None) is None
 
 
 @pytest_twisted.ensureDeferred

@@ -11,6 +11,7 @@ from alluxio_s3.clocks import wall_clock
 from alluxio_s3.interfaces import (
     IAttributeUpdater,
     IBucketContainer,
+    IEagerReading,
     IIdentified,
     IMultipartUploads,
     IPartLocator,
@@ -23,6 +24,7 @@ from alluxio_s3.s3.conditions import WriteCondition
 from alluxio_s3.storage import Attributes, Listing, PartPlace, PathConflict, Status
 from alluxio_s3.threads import Threads
 from alluxio_s3.ufs.s3 import publication, tags
+from alluxio_s3.ufs.s3.ahead import Ahead
 from alluxio_s3.ufs.s3.bucket import Bucket
 from alluxio_s3.ufs.s3.buckets import S3Buckets
 from alluxio_s3.ufs.s3.client import Client
@@ -34,7 +36,7 @@ from alluxio_s3.ufs.s3.uploads import S3Uploads
 from alluxio_s3.ufs.s3.writer import S3Writer
 
 
-@implementer(IUnderFileSystem, IAttributeUpdater, IPartLocator, ITagReader, IIdentified, IRemote)
+@implementer(IUnderFileSystem, IAttributeUpdater, IEagerReading, IPartLocator, ITagReader, IIdentified, IRemote)
 class S3UnderFileSystem:
     """A bucket of an S3 store, or what is below a prefix in it. Nothing is asked of the store before it is used."""
 
@@ -75,6 +77,18 @@ class S3UnderFileSystem:
         if status.is_folder:
             raise PathConflict(path)
         return S3Reader(status, self._bucket)
+
+    async def open_reading(self, path: str, offset: int, count: int | None) -> S3Reader:
+        """See IEagerReading."""
+        self._bucket.check_length(path)
+        ahead = Ahead(self._bucket, path, offset, count)
+        try:
+            reader = await self.open(path)
+        except BaseException:
+            ahead.give_up()
+            raise
+        reader.ahead = ahead
+        return reader
 
     async def create(self, path: str, attributes: Attributes, length: int | None) -> S3Writer:
         """See IUnderFileSystem."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
-from attrs import field, frozen
+from attrs import define, field
 from zope.interface import implementer
 
 from alluxio_s3.interfaces import IObjectReader
 from alluxio_s3.storage import ObjectChanged, Status, StorageError, Unavailable
+from alluxio_s3.ufs.s3.ahead import Ahead
 from alluxio_s3.ufs.s3.attributes import etag_of
 from alluxio_s3.ufs.s3.bucket import Bucket
 from alluxio_s3.ufs.s3.client import Answer, Order
@@ -20,12 +21,13 @@ _TRIES = 3
 
 
 @implementer(IObjectReader)
-@frozen
+@define(eq=False)
 class S3Reader:
-    """Holds no connection between two reads."""
+    """Holds no connection between two reads. ``ahead`` is what was asked for before the first of them."""
 
     status: Status
     bucket: Bucket = field(repr=False)
+    ahead: Ahead | None = field(default=None, repr=False)
 
     async def read(self, offset: int, count: int) -> AsyncIterator[bytes]:
         """See IObjectReader. A read that breaks off goes on where it was, twice at most."""
@@ -34,7 +36,7 @@ class S3Reader:
             raise ObjectChanged(self.status.path, "The object does not reach so far.")
         while offset < end:
             tries += 1
-            answer = await self._get(offset, end)
+            answer = await self._asked_ahead(offset, end) or await self._get(offset, end)
             try:
                 async with aclosing(answer.pieces()) as pieces:  # type: ignore[type-var]  # it is a generator
                     async for piece in pieces:
@@ -49,7 +51,14 @@ class S3Reader:
                 answer.stop()
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """See IObjectReader."""
+        ahead, self.ahead = self.ahead, None
+        if ahead is not None:
+            ahead.give_up()
+
+    async def _asked_ahead(self, offset: int, end: int) -> Answer | None:
+        ahead, self.ahead = self.ahead, None
+        return None if ahead is None else await ahead.take(self.status, offset, end)
 
     async def _get(self, offset: int, end: int) -> Answer:
         path = self.status.path
