@@ -93,6 +93,11 @@ def drop(writing: Writing, version: bytes) -> None:
         writing.transaction.delete(name_key(thing.identity, thing.path) + b"\0" + version, db=writing.index.names)
 
 
+def has(index: Index, transaction: Transaction, identity: str, path: str) -> bool:
+    """Whether pages are kept of any version of ``path``."""
+    return next(iter(pairs(transaction, index.names, name_key(identity, path) + b"\0")), None) is not None
+
+
 def stored(index: Index, transaction: Transaction, version: bytes) -> int:
     """How many bytes are kept of a version."""
     raw = transaction.get(version, db=index.versions)

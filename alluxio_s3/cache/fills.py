@@ -79,6 +79,12 @@ class Fills:
         size = self.store.page_bytes
         return min(size, thing.size - number * size)
 
+    def reach(self, offset: int, count: int | None) -> tuple[int, int]:
+        """Where the first run of a read of these bytes begins (None: of all from there on), and how many bytes it asks for at most."""
+        size = self.store.page_bytes
+        start, most = offset - offset % size, max(1, RUN_BYTES // size) * size
+        return start, most if count is None else min(most, -(-(offset + count - start) // size) * size)
+
     def find(self, version: bytes, number: int) -> PageInFlight | None:
         """The page if it is on its way."""
         return self._flying.get((version, number))

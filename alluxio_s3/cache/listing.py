@@ -29,6 +29,12 @@ def objects(stock: Stock, identity: str, prefix: str, start: str, limit: int) ->
     ]
 
 
+def has(stock: Stock, identity: str, path: str) -> bool:
+    """See ``PageStore.has``."""
+    with stock.index.reading() as transaction:
+        return catalogue.has(stock.index, transaction, identity, path)
+
+
 def tally(stock: Stock) -> Tally:
     """The sums over the index."""
     with stock.index.reading() as transaction:

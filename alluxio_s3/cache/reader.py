@@ -10,6 +10,7 @@ from attrs import define, evolve
 from zope.interface import implementer
 
 from alluxio_s3.cache.fills import Fills
+from alluxio_s3.cache.leads import Lead
 from alluxio_s3.cache.loading import Loading
 from alluxio_s3.cache.passage import Passage, opened
 from alluxio_s3.cache.source import Source
@@ -26,16 +27,18 @@ _PIECE = 512 << 10
 class CachedReader:
     """Reads the version of ``status`` from its pages, and what is not there from ``source``, by way of ``fills``.
 
-    ``keeps``: whether pages that are not there are to be kept. Otherwise the store is read past the cache.
+    ``keeps``: whether pages that are not there are to be kept. Otherwise the store is read past the cache. ``lead``: it is the first
+    to read the object.
     """
 
-    def __init__(self, status: Status, source: Source, fills: Fills, loading: Loading, *, keeps: bool) -> None:
+    def __init__(self, status: Status, source: Source, fills: Fills, loading: Loading, *, keeps: bool, lead: Lead | None = None) -> None:
         self.status = status
         self.source = source
         self._fills = fills
         self._loading = loading
         self._keeps = keeps
         self._version = source.thing.version
+        self._lead = lead
         self._closed = False
         self._begun: _Begun | None = None
 
@@ -43,12 +46,28 @@ class CachedReader:
         """See IObjectReader."""
         if not self._closed:
             self._closed = True
+            self._end_lead()
             if self._begun is not None and not self._begun.taken:
                 await self._begun.give_up()
             await self.source.release()
 
     async def begin(self, offset: int, count: int) -> None:
         """See IBeginner."""
+        try:
+            await self._begin(offset, count)
+        except BaseException:
+            self._end_lead()
+            raise
+        if self._lead is not None:
+            self._lead.begun()
+            self._lead = None
+
+    def _end_lead(self) -> None:
+        lead, self._lead = self._lead, None
+        if lead is not None:
+            lead.end()
+
+    async def _begin(self, offset: int, count: int) -> None:
         numbers = self._numbers(offset, count)
         if not numbers or self._begun is not None or len(await self._held(numbers)) == len(numbers):
             return

@@ -210,11 +210,12 @@ class PageStore:
             self._index_failed(problem)
 
     def objects(self, identity: str, prefix: str, start: str, limit: int) -> list[CachedVersion]:
-        """Versions of which pages are kept, of paths that begin with ``prefix`` and are >= ``start``, in order; at most ``limit``.
-
-        Blocking.
-        """
+        """At most ``limit`` versions of which pages are kept, of paths that begin with ``prefix``, in order from ``start``. Blocking."""
         return self._ask(lambda stock: listing.objects(stock, identity, prefix, start, limit), [])
+
+    def has(self, identity: str, path: str) -> bool:
+        """Whether pages are kept of any version of ``path``. Microseconds, for the reactor's thread."""
+        return self._ask(lambda stock: listing.has(stock, identity, path), False)
 
     def stored(self, versions: Sequence[bytes]) -> list[int]:
         """How many bytes are kept of each version, by its key. Blocking."""

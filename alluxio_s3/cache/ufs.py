@@ -21,6 +21,7 @@ from alluxio_s3.cache.fills import Fills
 from alluxio_s3.cache.freshness import CachePolicy, Memory, Moments
 from alluxio_s3.cache.hot import HotObjects
 from alluxio_s3.cache.keys import CachedObject, version_key
+from alluxio_s3.cache.leads import Lead, Leads
 from alluxio_s3.cache.listings import Listings
 from alluxio_s3.cache.loading import Loading
 from alluxio_s3.cache.reader import CachedReader
@@ -67,6 +68,7 @@ class Cache:
         self.moments = moments or Moments()
         self.fills = Fills(store, threads, clock)
         self.loading = Loading(self.fills, clock)
+        self.leads = Leads(store, clock)
         self.metrics = metrics
         self._census = None if metrics is None else Census(metrics, self.fills)
         self._tending = LoopingCall(lambda: Deferred.fromCoroutine(self._tend()))
@@ -85,6 +87,7 @@ class Cache:
 
     async def close(self) -> None:
         """Let go of everything. All stores are closed before it."""
+        self.leads.close()
         if self._tending.running:
             self._tending.stop()
         if self._tended is not None:
@@ -122,7 +125,7 @@ class CachedUnderFileSystem:
                 return None
             return HotObjects(self.identity, self._cache.store, self._memory, self._cache.moments, self._figures)
         if interface is IEagerReading:
-            return self if self._policy.pages == "never" and interface(self._inner, None) is not None else None
+            return self if self._policy.pages != "second_touch" and interface(self._inner, None) is not None else None
         if interface in (ITagReader, IReadOnly):
             return interface(self._inner, None)
         if interface is IRemote:
@@ -177,11 +180,21 @@ class CachedUnderFileSystem:
         return await self._read(path, self._inner.open)
 
     async def open_reading(self, path: str, offset: int, count: int | None) -> IObjectReader:
-        """See IEagerReading. Offered where nothing is kept: else it may be here, or on its way."""
-        return await self._read(path, lambda path: IEagerReading(self._inner).open_reading(path, offset, count))
+        """See IEagerReading. Where pages are kept, only who is the first to read an object asks for bytes so; those of a run."""
+        eager = IEagerReading(self._inner)
+        if self._policy.pages == "never":
+            return await self._read(path, lambda path: eager.open_reading(path, offset, count))
+        lead = None if self._memory.answers(path) else await self._cache.leads.take(self.identity, path)
+        if lead is None:
+            return await self.open(path)
+        try:
+            return await self._read(path, lambda path: eager.open_reading(path, *self._cache.fills.reach(offset, count)), lead)
+        except BaseException:
+            lead.end()
+            raise
 
-    async def _read(self, path: str, ask: Callable[[str], Awaitable[IObjectReader]]) -> IObjectReader:
-        """A reader of what is remembered at ``path``, or of what ``ask`` opens."""
+    async def _read(self, path: str, ask: Callable[[str], Awaitable[IObjectReader]], lead: Lead | None = None) -> IObjectReader:
+        """A reader of what is remembered at ``path``, or of what ``ask`` opens. ``lead``: see CachedReader."""
         opened: list[IObjectReader] = []
 
         async def asked(path: str) -> IObjectReader:
@@ -197,7 +210,7 @@ class CachedUnderFileSystem:
         status = looked.status
         thing = CachedObject(self.identity, path, status.validator, status.size)
         source = Source(self._inner, thing, partial(self._memory.forget, path), looked.answer, self._figures)
-        return CachedReader(status, source, self._cache.fills, self._cache.loading, keeps=self._keeps(thing))
+        return CachedReader(status, source, self._cache.fills, self._cache.loading, keeps=self._keeps(thing), lead=lead)
 
     async def create(self, path: str, attributes: Attributes, length: int | None) -> IObjectWriter:
         """See IUnderFileSystem."""

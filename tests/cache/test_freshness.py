@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from alluxio_s3.cache.fills import RUN_BYTES
 from alluxio_s3.cache.freshness import CachePolicy, Moments
 from alluxio_s3.cache.ufs import CachedUnderFileSystem
 from alluxio_s3.interfaces import (
@@ -59,8 +60,8 @@ class Eager(Trouble):
 
 
 @pytest_twisted.ensureDeferred
-async def test_bytes_are_asked_for_early_where_none_are_kept(bench: Callable[..., Bench]) -> None:
-    """A mount past the cache tells the store what will be read, when it asks it at all; one whose pages are kept does not."""
+async def test_bytes_are_asked_for_early_past_the_cache(bench: Callable[..., Bench]) -> None:
+    """A mount whose pages are not kept tells the store what will be read, when it asks it at all."""
     made = bench(freshness="max_age", max_age=10, pages="never", store=Eager())
     store = made.trouble
     assert isinstance(store, Eager)
@@ -72,8 +73,29 @@ async def test_bytes_are_asked_for_early_where_none_are_kept(bench: Callable[...
     assert store.announced == [("a", 1, 2)]
     with pytest.raises(NoSuchPath):
         await IEagerReading(made.ufs).open_reading("b", 0, None)
-    assert IEagerReading(made.another(CachePolicy()), None) is None
     assert IEagerReading(made.another(CachePolicy(pages="second_touch")), None) is None
+
+
+@pytest_twisted.ensureDeferred
+async def test_bytes_are_asked_for_early_by_the_first_reader(bench: Callable[..., Bench]) -> None:
+    """Where pages are kept the store is told of those of a first run, whole, and of none once there are some, or if it fails."""
+    made = bench(store=Eager())
+    store = made.trouble
+    assert isinstance(store, Eager)
+    with pytest.raises(NoSuchPath):
+        await IEagerReading(made.ufs).open_reading("a", 0, None)
+    store.put_now("a", OLD)
+    for _ in range(2):
+        reader = await IEagerReading(made.ufs).open_reading("a", PAGE + 1, PAGE)
+        await reader.prepare(PAGE + 1, PAGE)
+        await reader.begin(PAGE + 1, PAGE)
+        assert await read(reader, PAGE + 1, PAGE) == OLD[PAGE + 1 : 2 * PAGE + 1]
+        await reader.close()
+        await made.settled()
+    whole = RUN_BYTES // PAGE * PAGE
+    assert store.announced == [("a", 0, whole), ("a", PAGE, 2 * PAGE)]
+    assert store.reads == [("a", PAGE, 2 * PAGE)]
+    made.cache.leads.close()
 
 
 @pytest_twisted.ensureDeferred

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from random import Random
 
 import pytest
@@ -193,29 +196,54 @@ async def test_readers_that_read_nothing(build, server):
 
 
 @pytest.fixture
-def daemon(moto, server, tmp_path):
-    """A daemon on a bucket, through the faulty server, with one object."""
-    with Daemon(tmp_path) as running:
-        root = moto.make_bucket()
-        running.endpoint = running.start(
-            {
-                "alluxio.worker.s3.api.enabled": True,
-                "alluxio.worker.rest.port": 0,
-                "alluxio.worker.s3.bind.host": "127.0.0.1",
-                "alluxio.dora.client.ufs.root": f"s3://{root}",
-                "alluxio.underfs.s3.endpoint": server.endpoint,
-                "s3a.accessKeyId": "AKIAIOSFODNN7EXAMPLE",
-                "s3a.secretKey": "secret",
-            }
-        )
-        client = client_of(running.endpoint)
-        client.create_bucket(Bucket="data")
-        client.put_object(Bucket="data", Key="a", Body=DATA)
-        server.seen.clear()
-        yield client
-        client.close()
-        running.stop()
-        assert not running.trouble
+def start(moto, server, tmp_path):
+    """Starts a daemon on a bucket, through the faulty server, with one object; a client of it."""
+    with ExitStack() as stack:
+
+        def started(**properties):
+            running = stack.enter_context(Daemon(tmp_path))
+            endpoint = running.start(
+                {
+                    "alluxio.worker.s3.api.enabled": True,
+                    "alluxio.worker.rest.port": 0,
+                    "alluxio.worker.s3.bind.host": "127.0.0.1",
+                    "alluxio.dora.client.ufs.root": f"s3://{moto.make_bucket()}",
+                    "alluxio.underfs.s3.endpoint": server.endpoint,
+                    "s3a.accessKeyId": "AKIAIOSFODNN7EXAMPLE",
+                    "s3a.secretKey": "secret",
+                    **properties,
+                }
+            )
+            client = client_of(endpoint)
+            stack.callback(ended, running, client)
+            client.create_bucket(Bucket="data")
+            client.put_object(Bucket="data", Key="a", Body=DATA)
+            server.seen.clear()
+            return client
+
+        def ended(running, client):
+            client.close()
+            running.stop()
+            assert not running.trouble
+
+        yield started
+
+
+@pytest.fixture(params=["past the cache", "strong", "max_age=1h"])
+def daemon(request, start, tmp_path):
+    """A client of a daemon, without a cache and with one."""
+    if request.param == "past the cache":
+        return start()
+    return start(**cached(tmp_path, request.param))
+
+
+def cached(directory, freshness):
+    """Properties of a daemon with a cache."""
+    return {
+        "alluxio.worker.page.store.dirs": directory / "pages",
+        "alluxio.worker.page.store.sizes": "1GB",
+        "alluxio.dora.client.ufs.root.option.freshness": freshness,
+    }
 
 
 @pytest.mark.parametrize(
@@ -254,4 +282,37 @@ def test_what_may_have_no_bytes_asks_for_none(daemon, server, asked, status):
     assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
     assert server.count("GET") == 0
     assert daemon.get_object(Bucket="data", Key="a", Range="bytes=-7")["Body"].read() == DATA[-7:]
+    assert server.count("GET") == 1
+
+
+@pytest.mark.parametrize("freshness", ["strong", "max_age=1h"])
+def test_each_page_is_fetched_once_however_many_are_the_first(start, server, tmp_path, freshness):
+    """Clients that read an object of which nothing is kept, of two processes at once, cost the store one read of each page."""
+    client = start(**cached(tmp_path, freshness), **{"alluxio.worker.s3.processes": 2})
+    keys = [f"many{number}" for number in range(8)]
+    data = {key: Random(key).randbytes(2_500_000) for key in keys}
+    for key in keys:
+        client.put_object(Bucket="data", Key=key, Body=data[key])
+    server.seen.clear()
+
+    def get(number):
+        one = client_of(client.meta.endpoint_url)
+        try:
+            return [one.get_object(Bucket="data", Key=key)["Body"].read() == data[key] for key in keys]
+        finally:
+            one.close()
+
+    with ThreadPoolExecutor(12) as pool:
+        assert all(all(right) for right in pool.map(get, range(12)))
+    gets = Counter(one.target.rpartition("/")[2] for one in server.seen if one.method == "GET")
+    assert {key: gets[key] for key in keys} == dict.fromkeys(keys, 1)
+
+
+@pytest.mark.parametrize("freshness", ["strong", "max_age=1h"])
+def test_what_is_kept_is_not_fetched_again(start, server, tmp_path, freshness):
+    """Once pages are kept the store is asked what the object is, if that, and for no byte of it."""
+    client = start(**cached(tmp_path, freshness))
+    for _ in range(3):
+        assert client.get_object(Bucket="data", Key="a")["Body"].read() == DATA
+        assert client.get_object(Bucket="data", Key="a", Range="bytes=5-9")["Body"].read() == DATA[5:10]
     assert server.count("GET") == 1
