@@ -9,7 +9,15 @@ import pytest
 from attrs import evolve
 from zope.interface.verify import verifyObject
 
-from alluxio_s3.interfaces import IAttributeUpdater, IFileBacked, IObjectReader, IObjectWriter, IRangeCopier, IUnderFileSystem
+from alluxio_s3.interfaces import (
+    IAttributeUpdater,
+    IEagerReading,
+    IFileBacked,
+    IObjectReader,
+    IObjectWriter,
+    IRangeCopier,
+    IUnderFileSystem,
+)
 from alluxio_s3.s3.conditions import ALWAYS
 from alluxio_s3.storage import Attributes, NoSuchPath, ObjectChanged, PathConflict, PathTooLong, Status
 from alluxio_s3.testing.in_reactor import in_reactor
@@ -93,6 +101,30 @@ class ObjectContract(StoreFixture):
         assert await read(reader, 0, len(data)) == data
         await reader.close()
         await reader.close()
+
+    @in_reactor
+    async def test_eager_reading(self, store: Workbench) -> None:
+        """Whatever was announced, a reader gives exactly the bytes of a range; what is not there is not opened; none has to be read."""
+        eager = IEagerReading(store.ufs, None)
+        if eager is None:
+            pytest.skip("it is asked for bytes when they are read")
+        random = Random(3)  # noqa: S311 # as above
+        data = random.randbytes(300_001)
+        await store.put("a", data)
+        await store.put("empty", b"")
+        for offset, count in ((0, None), (0, 10), (5, 100_000), (300_000, None), (300_000, 10), (len(data), None), (10**9, 1)):
+            reader = await eager.open_reading(store.path("a"), offset, count)
+            assert reader.status.size == len(data)
+            end = len(data) if count is None else min(offset + count, len(data))
+            if offset < end:
+                assert await read(reader, offset, end - offset) == data[offset:end]
+            assert await read(reader, 7, 11) == data[7:18]
+            await reader.close()
+            await (await eager.open_reading(store.path("a"), offset, count)).close()
+            empty = await eager.open_reading(store.path("empty"), offset, count)
+            assert await read(empty, 0, empty.status.size) == b""
+            await empty.close()
+            assert isinstance(await outcome_of(eager.open_reading(store.path("nothing"), offset, count)), NoSuchPath)
 
     @in_reactor
     async def test_reading_may_stop_early(self, store: Workbench) -> None:
