@@ -104,18 +104,13 @@ class Memory:
         """For how long what the store said of an object can be given without asking it, in milliseconds; None: for ever."""
         return None if self._policy.freshness == "immutable" else int(self._policy.max_age * 1000)
 
-    def answers(self, path: str) -> bool:
-        """Whether ``look`` would ask nobody. For the reactor's thread."""
-        known = self.recall(path)
-        return known is not None and self._answers(path, known)
-
     async def look(self, path: str, ask: Callable[[str], Awaitable[T]], status_of: Callable[[T], Status]) -> Looked[T]:
         """The Status of ``path``, with its provenance: what is remembered, or else what ``ask`` answers, which is remembered.
 
         Raises NoSuchPath, which may be remembered too, and what ``ask`` raises.
         """
         known = self.recall(path)
-        if known is not None and self._answers(path, known):
+        if known is not None and self.is_fresh(known) and self._counts(path, known):
             if known.status is None:
                 raise NoSuchPath(path)
             return Looked(self.remembered(known, known.status), None)
@@ -168,9 +163,6 @@ class Memory:
     def _within(self, known: Known, seconds: float) -> bool:
         age = self.age(known)
         return age is not None and age <= seconds
-
-    def _answers(self, path: str, known: Known) -> bool:
-        return self.is_fresh(known) and self._counts(path, known)
 
     def _counts(self, path: str, known: Known) -> bool:
         """Whether it is not older than may be. Moments are whole milliseconds, so it may be one older than it looks."""

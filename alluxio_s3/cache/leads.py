@@ -6,15 +6,20 @@ those pages are on their way, and claimed, so that none is fetched twice.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 
 from alluxio_s3.cache.keys import version_key
 from alluxio_s3.cache.store import PageStore
 
-# How long the others wait, and how often they look; and for how long at most a page of the first's may be on its way to the disk.
+# How long the others wait, and for how long at most a page of the first's may be on its way to the disk.
 PATIENCE_SECONDS = 5.0
-POLL_SECONDS = 0.005
+# How soon it is looked whether that is over; then after twice as long, and so on.
+LOOK_SECONDS = 0.005
 # Two claims go with each path: on being the first, until pages of it are kept, and on having nothing on its way yet.
 _FIRST, _BARE = range(1), range(1, 2)
 
@@ -27,13 +32,14 @@ class Lead:
         self._leads = leads
         self._key = key
         self._thing = (identity, path)
-        self._until = 0.0
+        self._waiting: list[Deferred[None]] = []
+        self._begun_at = 0.0
         self._look: IDelayedCall | None = None
 
     def begun(self) -> None:
         """Pages are on their way, and claimed. When some are kept it ends by itself."""
         if self.bare and self._leads.led.get(self._key) is self:
-            self._until = self._leads.clock.seconds() + PATIENCE_SECONDS
+            self._begun_at = self._leads.clock.seconds()
             self._bare_no_more()
             self._watch()
 
@@ -43,20 +49,33 @@ class Lead:
             del self._leads.led[self._key]
             if self._look is not None and self._look.active():
                 self._look.cancel()
-            self._bare_no_more()
             self._leads.store.claims.give_back(self._key, _FIRST)
+            self._bare_no_more()
+
+    async def follow(self) -> None:
+        """Return when there are pages on their way, or it has ended; or after a while."""
+        if self.bare:
+            waiting: Deferred[None] = Deferred()
+            self._waiting.append(waiting)
+            with suppress(TookTooLong):
+                await waiting.addTimeout(PATIENCE_SECONDS, self._leads.clock)
 
     def _bare_no_more(self) -> None:
         if self.bare:
             self.bare = False
             self._leads.store.claims.give_back(self._key, _BARE)
+            waiting, self._waiting = self._waiting, []
+            for one in waiting:
+                if not one.called:
+                    one.callback(None)
 
     def _watch(self) -> None:
         clock = self._leads.clock
-        if self._leads.store.has(*self._thing) or clock.seconds() >= self._until:
+        passed = clock.seconds() - self._begun_at
+        if self._leads.store.has(*self._thing) or passed >= PATIENCE_SECONDS:
             self.end()
         else:
-            self._look = clock.callLater(POLL_SECONDS, self._watch)
+            self._look = clock.callLater(_pause(passed), self._watch)
 
 
 class Leads:
@@ -72,8 +91,12 @@ class Leads:
         if self.store.has(identity, path):
             return None
         key = version_key(identity, path, "")  # no version has that one
+        found = self.led.get(key)
+        if found is not None:
+            await found.follow()
+            return None
         claims = self.store.claims
-        if key not in self.led and claims.take(key, _FIRST):
+        if claims.take(key, _FIRST):
             if claims.take(key, _BARE):
                 lead = self.led[key] = Lead(self, key, identity, path)
                 if not self.store.has(identity, path):  # who was it before may just have ended
@@ -81,15 +104,26 @@ class Leads:
                 lead.end()
                 return None
             claims.give_back(key, _FIRST)
-        until = self.clock.seconds() + PATIENCE_SECONDS
-        while self.clock.seconds() < until:
-            if not (key in self.led and self.led[key].bare) and claims.take(key, _BARE):
-                claims.give_back(key, _BARE)
-                break
-            await deferLater(self.clock, POLL_SECONDS)
+        await self._follow_another(key)
         return None
+
+    async def _follow_another(self, key: bytes) -> None:
+        """Return when the process that has the lead has pages on their way, or after a while."""
+        began = self.clock.seconds()
+        while (passed := self.clock.seconds() - began) < PATIENCE_SECONDS:
+            # One that is this process's own now came later.
+            if key in self.led or self.store.claims.take(key, _BARE):
+                break
+            await deferLater(self.clock, _pause(passed))
+        if key not in self.led:
+            self.store.claims.give_back(key, _BARE)
 
     def close(self) -> None:
         """End all."""
         for lead in list(self.led.values()):
             lead.end()
+
+
+def _pause(passed: float) -> float:
+    """Until it is looked again, so long after it began."""
+    return max(LOOK_SECONDS, min(passed, PATIENCE_SECONDS - passed))

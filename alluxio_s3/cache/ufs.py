@@ -184,7 +184,8 @@ class CachedUnderFileSystem:
         eager = IEagerReading(self._inner)
         if self._policy.pages == "never":
             return await self._read(path, lambda path: eager.open_reading(path, offset, count))
-        lead = None if self._memory.answers(path) else await self._cache.leads.take(self.identity, path)
+        # Even if it is remembered what is there: the first reader may have learned it just now, and his pages may not be on their way yet.
+        lead = await self._cache.leads.take(self.identity, path)
         if lead is None:
             return await self.open(path)
         try:

@@ -9,9 +9,10 @@ from random import Random
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from alluxio_s3.cache.keys import CachedObject
-from alluxio_s3.cache.leads import PATIENCE_SECONDS, POLL_SECONDS, Lead, Leads
+from alluxio_s3.cache.leads import LOOK_SECONDS, PATIENCE_SECONDS, Lead, Leads
 from alluxio_s3.cache.store import PageStore, Place
 
 PAGE = 4096
@@ -57,10 +58,10 @@ def test_one_leads_and_the_others_follow(process: Others) -> None:
     assert not any(one.called for one in following)
     assert process.lead("b") is not None
     lead.begun()
-    process.clock.advance(POLL_SECONDS)
+    process.clock.advance(LOOK_SECONDS)
     assert [one.result for one in following] == [None, None]
     assert process.lead() is None
-    process.clock.pump([POLL_SECONDS] * (int(PATIENCE_SECONDS / POLL_SECONDS) + 2))
+    process.clock.pump([LOOK_SECONDS] * (int(PATIENCE_SECONDS / LOOK_SECONDS) + 2))
     assert process.lead() is not None
 
 
@@ -81,10 +82,11 @@ def test_a_lead_that_comes_to_nothing(process: Others) -> None:
     assert lead is not None
     waiting, leaving = process.ask(), process.ask()
     leaving.cancel()
+    assert isinstance(leaving.result, Failure)
     leaving.addErrback(lambda failure: failure.trap(CancelledError) and None)
     lead.end()
     lead.begun()
-    process.clock.advance(POLL_SECONDS)
+    process.clock.advance(LOOK_SECONDS)
     assert waiting.called
     assert process.lead() is not None
 
@@ -93,5 +95,5 @@ def test_a_first_one_that_takes_too_long(process: Others) -> None:
     """Is waited for no longer than patience lasts."""
     assert process.lead() is not None
     waiting = process.ask()
-    process.clock.pump([POLL_SECONDS] * (int(PATIENCE_SECONDS / POLL_SECONDS) + 2))
+    process.clock.pump([LOOK_SECONDS] * (int(PATIENCE_SECONDS / LOOK_SECONDS) + 2))
     assert waiting.result is None
