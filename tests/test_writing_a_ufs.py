@@ -81,7 +81,13 @@ def test_the_contract_holds(project: Path, installed: None) -> None:
     assert run.returncode == 0, run.stdout
     assert re.search(r"\b5\d passed", run.stdout)
     reasons = set(re.findall(r"SKIPPED .*: (.*)", run.stdout))
-    assert reasons == {"it takes no multipart uploads", "it keeps no tags", "its readers are not files", "its writers don't copy"}
+    assert reasons == {
+        "it is asked for bytes when they are read",
+        "it takes no multipart uploads",
+        "it keeps no tags",
+        "its readers are not files",
+        "its writers don't copy",
+    }
 
 
 def test_the_contract_holds_of_a_mount(project: Path, installed: None, tmp_path: Path) -> None:
